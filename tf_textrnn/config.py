@@ -1,0 +1,302 @@
+"""Every option of a run, once: name, type, default, meaning and allowed values.
+
+The flags (`flags.py`), a run's `config.json` and the table in the README come from these
+dataclasses. Standard library only.
+"""
+
+import dataclasses
+import difflib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tf_textrnn.errors import UserError
+
+MAX_TEXT_TOKENS = 65_536  # more of one text is never kept, whatever `max_len` says
+
+
+def option(
+    default: Any,
+    meaning: str,
+    *,
+    choices: tuple[str, ...] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    on_resume: bool = False,
+) -> Any:
+    """A dataclass field with its documentation and its bounds.
+
+    Args:
+      default: the value without a flag; its type is the option's type.
+      meaning: one line, with the unit and the off value where there is one.
+      choices: the allowed strings; empty allows any.
+      minimum: the smallest allowed number.
+      maximum: the largest allowed number.
+      above: a number that the value must exceed.
+      on_resume: whether a resumed run may change it.
+    """
+    bounds = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above}
+    return dataclasses.field(
+        default=default, metadata={"meaning": meaning, "on_resume": on_resume, **bounds}
+    )
+
+
+def allowed_values(field: dataclasses.Field) -> str:
+    """What a field accepts, in words: "one of lstm, gru", "a whole number, at least 1"."""
+    metadata = field.metadata
+    if metadata["choices"]:
+        return "one of " + ", ".join(metadata["choices"])
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    parts = [words[field.type]]  # type: ignore[index]
+    if metadata["above"] is not None:
+        parts.append(f"above {metadata['above']:g}")
+    if metadata["minimum"] is not None:
+        parts.append(f"at least {metadata['minimum']:g}")
+    if metadata["maximum"] is not None:
+        parts.append(f"at most {metadata['maximum']:g}")
+    return ", ".join(parts)
+
+
+def _is_allowed(field: dataclasses.Field, value: Any) -> bool:
+    metadata = field.metadata
+    if field.type is float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        if not math.isfinite(value):
+            return False
+    elif type(value) is not field.type:
+        return False
+    if metadata["choices"] and value not in metadata["choices"]:
+        return False
+    return not (
+        (metadata["above"] is not None and value <= metadata["above"])
+        or (metadata["minimum"] is not None and value < metadata["minimum"])
+        or (metadata["maximum"] is not None and value > metadata["maximum"])
+    )
+
+
+class _Checked:
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if not _is_allowed(field, value):
+                raise UserError(f"flag --{field.name}={value}: expected {allowed_values(field)}")
+            if field.type is float:
+                object.__setattr__(self, field.name, float(value))
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(_Checked):
+    """Where the labelled texts come from."""
+
+    dataset: str = option(
+        "", "languages (built in), imdb, reuters or tfds:<name>; empty = --train_file, or languages"
+    )
+    train_file: str = option("", "labelled texts to train on: .tsv .csv .jsonl .txt, also .gz")
+    valid_file: str = option("", "labelled texts to choose the best epoch on")
+    test_file: str = option("", "labelled texts for the report; empty = report on valid")
+    valid_fraction: float = option(
+        0.1,
+        "share of each label's training texts set apart without --valid_file",
+        above=0,
+        maximum=0.5,
+    )
+    format: str = option(
+        "auto",
+        "file format; auto = by extension",
+        choices=("auto", "tsv", "csv", "jsonl", "fasttext"),
+    )
+    text_column: str = option("text", "csv column or jsonl key that holds the text")
+    label_column: str = option("label", "csv column or jsonl key that holds the label")
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig(_Checked):
+    """How a text becomes token ids."""
+
+    tokenizer: str = option(
+        "auto",
+        "word, or char = one token a character; auto = char for languages, word for the rest",
+        choices=("auto", "word", "char"),
+    )
+    vocab_size: int = option(
+        20_000, "most token ids, padding and unknown among them", minimum=3, maximum=50_000_000
+    )
+    max_len: int = option(
+        400, "tokens of a text that are read; the rest is cut", minimum=1, maximum=MAX_TEXT_TOKENS
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(_Checked):
+    """The network: embedding, recurrent layers, pooling, affine layer."""
+
+    cell: str = option("lstm", "recurrent cell", choices=("lstm", "gru", "rnn"))
+    hidden_size: int = option(
+        128, "units in each recurrent layer and direction", minimum=1, maximum=65_536
+    )
+    num_layers: int = option(1, "recurrent layers", minimum=1, maximum=64)
+    bidirectional: bool = option(True, "read each text in both directions")
+    pooling: str = option(
+        "mean",
+        "how the outputs of a text's steps become one vector",
+        choices=("mean", "max", "last", "attention"),
+    )
+    embedding_dim: int = option(128, "size of a token's vector", minimum=1, maximum=65_536)
+    keep_prob: float = option(
+        0.5, "share of units kept by dropout in training; 1 = no dropout", above=0, maximum=1
+    )
+    init_scale: float = option(
+        0.0, "weights start uniform in ± this; 0 = Keras's initializers", minimum=0
+    )
+    forget_bias: float = option(1.0, "start of the LSTM's forget-gate bias")
+    bptt_truncate: int = option(
+        0, "steps after which the gradient through time stops; 0 = never", minimum=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig(_Checked):
+    """The optimization."""
+
+    batch_size: int = option(64, "examples in a step, over all workers", minimum=1)
+    num_epochs: int = option(12, "most passes over the training texts", minimum=1, on_resume=True)
+    optimizer: str = option("adam", "update rule", choices=("adam", "sgd"))
+    learning_rate: float = option(1e-3, "step size before any decay", above=0, on_resume=True)
+    lr_decay: float = option(
+        1.0,
+        "factor of the learning rate each epoch past --max_decay_epoch; 1 = constant",
+        above=0,
+        maximum=1,
+        on_resume=True,
+    )
+    max_decay_epoch: int = option(
+        0, "last epoch, from 0, at the full learning rate", minimum=0, on_resume=True
+    )
+    max_grad_norm: float = option(
+        5.0, "clip gradients at this global norm; 0 = off", minimum=0, on_resume=True
+    )
+    average_decay: float = option(
+        0.998,
+        "decay of the running average of weights that is evaluated; 0 = off",
+        minimum=0,
+        maximum=0.999999,
+    )
+    patience: int = option(
+        4,
+        "epochs without a better validation accuracy before stopping; 0 = never",
+        minimum=0,
+        on_resume=True,
+    )
+    seed: int = option(1, "of all that is random", minimum=0, maximum=2**31 - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig(_Checked):
+    """Where a run lives and what it does beside training."""
+
+    run_dir: str = option("", "the run's folder; empty = a new one under runs/", on_resume=True)
+    resume: bool = option(False, "go on with the run in --run_dir", on_resume=True)
+    cache_dir: str = option(
+        "",
+        "where encoded files are kept; empty = tf_textrnn in the user's cache folder",
+        on_resume=True,
+    )
+    checkpoint_minutes: float = option(
+        5.0,
+        "minutes between checkpoints inside an epoch; 0 = only at its end",
+        minimum=0,
+        on_resume=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """All options of a run, by section; option names are unique across sections."""
+
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    text: TextConfig = dataclasses.field(default_factory=TextConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    run: RunConfig = dataclasses.field(default_factory=RunConfig)
+
+    def replace(self, **options: Any) -> "Config":
+        """A copy with these options, named as their flags, changed."""
+        sections = {}
+        for section in dataclasses.fields(self):
+            current = getattr(self, section.name)
+            names = {field.name for field in dataclasses.fields(current)}
+            changes = {name: options.pop(name) for name in names & options.keys()}
+            sections[section.name] = dataclasses.replace(current, **changes)
+        if options:
+            raise UserError(_unknown_option(next(iter(options))))
+        return Config(**sections)
+
+    def options(self) -> dict[str, Any]:
+        """Every option's value by its flat name."""
+        return {
+            name: value
+            for section in dataclasses.asdict(self).values()
+            for name, value in section.items()
+        }
+
+    def check_resume(self, given: Mapping[str, Any]) -> None:
+        """Checks that a run with this config may go on with the options `given`.
+
+        Raises:
+          UserError: one of them differs and would make it another run.
+        """
+        fields, saved = option_fields(), self.options()
+        for name, value in given.items():
+            if value != saved[name] and not fields[name].metadata["on_resume"]:
+                raise UserError(
+                    f"flag --{name}={value}: the run to resume has {saved[name]}; expected the "
+                    f"same, or a new run"
+                )
+
+    def to_json(self) -> str:
+        """The options as JSON text, by section."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> "Config":
+        """The config that `to_json` wrote; an option that is absent has its default.
+
+        Args:
+          text: JSON.
+          source: the file's name, for errors.
+
+        Raises:
+          UserError: the text is not JSON, or an option is unknown or not allowed.
+        """
+        try:
+            sections = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{source}: not JSON ({error})") from error
+        known = {section.name for section in dataclasses.fields(cls)}
+        if (
+            not isinstance(sections, Mapping)
+            or not sections.keys() <= known
+            or not all(isinstance(section, Mapping) for section in sections.values())
+        ):
+            raise UserError(f"{source}: expected an object with the sections {sorted(known)}")
+        try:
+            return cls().replace(**{k: v for part in sections.values() for k, v in part.items()})
+        except UserError as error:
+            raise UserError(f"{source}: {error}") from error
+
+
+def option_fields() -> dict[str, dataclasses.Field]:
+    """Every option's dataclass field by its flat name, in the order of the sections."""
+    return {
+        field.name: field
+        for section in dataclasses.fields(Config)
+        for field in dataclasses.fields(section.default_factory)  # type: ignore[arg-type]
+    }
+
+
+def _unknown_option(name: str) -> str:
+    near = difflib.get_close_matches(name, option_fields(), n=1)
+    return f"--{name} is not an option" + (f"; did you mean --{near[0]}?" if near else "")

@@ -1,0 +1,195 @@
+"""A source, tokenized once, in memory-mapped files.
+
+A corpus knows nothing of vocabularies: it holds, for each token, the index of its *type* (the
+different tokens of the source, numbered as they first appear). What id a type has is decided
+afterwards, by `TokenIds`, so that one cached corpus serves every vocabulary size, text length,
+seed and split.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tf_textrnn.config import MAX_TEXT_TOKENS
+from tf_textrnn.data.sources import Example, Source
+from tf_textrnn.errors import UserError
+from tf_textrnn.files import read_lines, write_lines
+from tf_textrnn.text import tokenize
+
+VERSION = 1  # of the files and of the tokenization; a change makes every cache anew
+MAX_TYPES = 4_000_000  # later new types are all counted as one, which no vocabulary holds
+MAX_LABELS = 100_000
+_CHUNK_TEXTS, _CHUNK_CHARACTERS = 4_096, 1 << 22
+_OVERFLOW_TYPE = b""  # type 0; no tokenizer makes an empty token
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """One tokenized source.
+
+    Attributes:
+      source: what was tokenized.
+      fingerprint: of the source's content and the tokenizer.
+      types: the different tokens.
+      label_names: the different labels.
+      type_ids: int32[tokens], the index in `types` of each token of each text, end to end.
+      offsets: int64[texts + 1], where each text starts in `type_ids`.
+      labels: int32[texts], the index in `label_names`.
+    """
+
+    source: Source
+    fingerprint: str
+    types: list[bytes]
+    label_names: list[str]
+    type_ids: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def open_corpus(source: Source, tokenizer: str, cache_dir: str) -> Corpus:
+    """The tokenized source, from the cache or made now.
+
+    Args:
+      source: labelled texts.
+      tokenizer: "word" or "char".
+      cache_dir: the folder of all cached corpora.
+
+    Raises:
+      UserError: the source has a mistake, or the cache cannot be written.
+    """
+    key = f"{VERSION} {tokenizer} {source.fingerprint}"
+    fingerprint = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+    folder = pathlib.Path(cache_dir) / fingerprint[:32]
+    corpus = _load(folder, source, fingerprint)
+    if corpus is None:
+        try:
+            _make(folder, source, tokenizer)
+        except OSError as error:
+            raise UserError(
+                f"--cache_dir={cache_dir}: cannot write the encoded texts ({error.strerror})"
+            ) from error
+        corpus = _load(folder, source, fingerprint)
+        if corpus is None:
+            raise UserError(f"{folder}: what was just written cannot be read back; is it shared?")
+    return corpus
+
+
+def _make(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+    try:
+        _write(scratch, source, tokenizer)
+        if folder.exists():
+            shutil.rmtree(folder)
+        with contextlib.suppress(FileExistsError):  # another process made the same one meanwhile
+            os.rename(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
+    types = {_OVERFLOW_TYPE: 0}
+    label_ids: dict[str, int] = {}
+    with (
+        open(folder / "type_ids", "wb") as type_ids,
+        open(folder / "lengths", "wb") as lengths,
+        open(folder / "labels", "wb") as labels,
+    ):
+        for tokens, token_counts, names in _tokenized(source.read(), tokenizer):
+            if len(types) < MAX_TYPES:
+                ids = [types.setdefault(token, len(types)) for token in tokens.tolist()]
+            else:
+                ids = [types.get(token, 0) for token in tokens.tolist()]
+            np.array(ids, np.int32).tofile(type_ids)
+            token_counts.astype(np.int32).tofile(lengths)
+            for name in names:
+                if label_ids.setdefault(name, len(label_ids)) == MAX_LABELS:
+                    raise UserError(f"{source.name}: over {MAX_LABELS:,} different labels")
+            np.array([label_ids[name] for name in names], np.int32).tofile(labels)
+    write_lines(folder / "types.txt", list(types))
+    write_lines(folder / "label_names.txt", [name.encode() for name in label_ids])
+    checksums = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
+    (folder / "manifest.json").write_text(json.dumps(checksums, indent=2) + "\n")
+
+
+def _tokenized(
+    examples: Iterable[Example], tokenizer: str
+) -> Iterator[tuple[np.ndarray, np.ndarray, list[str]]]:
+    """(tokens bytes[...], tokens a text int64[n], labels) a chunk, tokenized on all cores."""
+    labels_of_chunks: list[list[str]] = []
+
+    def texts() -> Iterator[list[str]]:
+        for chunk in _chunks(examples):
+            labels_of_chunks.append([example.label for example in chunk])
+            yield [example.text for example in chunk]
+
+    def split(chunk: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        tokens = tokenize(chunk, tokenizer, MAX_TEXT_TOKENS)
+        return tokens.flat_values, tokens.row_lengths()
+
+    dataset = tf.data.Dataset.from_generator(
+        texts, output_signature=tf.TensorSpec([None], tf.string)
+    )
+    dataset = dataset.map(split, num_parallel_calls=os.cpu_count(), deterministic=True).prefetch(1)
+    for tokens, token_counts in dataset.as_numpy_iterator():
+        yield tokens, token_counts, labels_of_chunks.pop(0)
+
+
+def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
+    chunk: list[Example] = []
+    characters = 0
+    for example in examples:
+        chunk.append(example)
+        characters += len(example.text)
+        if len(chunk) == _CHUNK_TEXTS or characters >= _CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | None:
+    """The cached corpus; none where there is none or where it is damaged."""
+    try:
+        checksums = json.loads((folder / "manifest.json").read_text())
+        if any(_checksum(folder / name) != checksum for name, checksum in checksums.items()):
+            return None
+        lengths = np.fromfile(folder / "lengths", np.int32)
+        return Corpus(
+            source=source,
+            fingerprint=fingerprint,
+            types=read_lines(folder / "types.txt"),
+            label_names=[name.decode() for name in read_lines(folder / "label_names.txt")],
+            type_ids=_memory_map(folder / "type_ids"),
+            offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+            labels=_memory_map(folder / "labels"),
+        )
+    except (OSError, ValueError, AttributeError, UserError):
+        return None
+
+
+def _memory_map(path: pathlib.Path) -> np.ndarray:
+    if path.stat().st_size == 0:  # texts without a single token; an empty file cannot be mapped
+        return np.zeros(0, np.int32)
+    return np.memmap(path, np.int32, "r")
+
+
+def _checksum(path: pathlib.Path) -> int:
+    checksum = 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            checksum = zlib.crc32(block, checksum)
+    return checksum

@@ -1,0 +1,186 @@
+"""From the flags to training, validation and test examples and the vocabulary they share."""
+
+import dataclasses
+import hashlib
+import os
+
+import numpy as np
+
+from tf_textrnn.config import Config, DataConfig
+from tf_textrnn.data import datasets, languages
+from tf_textrnn.data.batches import Split, ids_of_types
+from tf_textrnn.data.corpus import Corpus, open_corpus
+from tf_textrnn.data.sources import Source, file_source
+from tf_textrnn.errors import UserError
+from tf_textrnn.text import build_vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What a run trains, validates and tests on.
+
+    Attributes:
+      vocabulary: the token of each id.
+      labels: the label of each class.
+      train: the examples to train on.
+      valid: those to choose the best epoch on.
+      test: those for the report; None = the report is on `valid`.
+      fingerprint: of all the above.
+    """
+
+    vocabulary: list[bytes]
+    labels: list[str]
+    train: Split
+    valid: Split
+    test: Split | None
+    fingerprint: str
+
+
+def resolve(config: Config) -> Config:
+    """The config with its automatic data options settled.
+
+    Raises:
+      UserError: flags that contradict one another.
+    """
+    data = config.data
+    if data.train_file and data.dataset:
+        raise UserError(
+            f"--dataset={data.dataset} and --train_file={data.train_file}: expected one of the two"
+        )
+    if (data.valid_file or data.test_file) and not data.train_file:
+        flag = "valid_file" if data.valid_file else "test_file"
+        raise UserError(f"--{flag}={getattr(data, flag)}: expected --train_file beside it")
+    dataset = data.dataset or ("" if data.train_file else "languages")
+    tokenizer = config.text.tokenizer
+    if tokenizer == "auto":
+        tokenizer = "char" if dataset == "languages" else "word"
+    cache_dir = config.run.cache_dir or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tf_textrnn"
+    )
+    return config.replace(dataset=dataset, tokenizer=tokenizer, cache_dir=cache_dir)
+
+
+def load(config: Config) -> Data:
+    """Reads, or takes from the cache, everything that a run needs.
+
+    Args:
+      config: resolved.
+
+    Raises:
+      UserError: a mistake in the files, named with file and line.
+    """
+    sources = _sources(config.data)
+    corpora = {
+        split: open_corpus(source, config.text.tokenizer, config.run.cache_dir)
+        for split, source in sources.items()
+    }
+    train_corpus = corpora["train"]
+    labels = sorted(train_corpus.label_names)
+    if len(labels) < 2:
+        raise UserError(
+            f"{train_corpus.source.name}: expected at least two labels, found only {labels[0]!r}"
+        )
+    for corpus in corpora.values():
+        _check_labels(corpus, train_corpus)
+
+    rows = {split: np.arange(len(corpus)) for split, corpus in corpora.items()}
+    if "valid" not in corpora:
+        corpora["valid"] = train_corpus
+        rows["train"], rows["valid"] = stratified_split(
+            train_corpus.labels, config.data.valid_fraction, config.training.seed
+        )
+        if not len(rows["valid"]):
+            raise UserError(
+                f"--valid_fraction={config.data.valid_fraction:g} of {train_corpus.source.name} "
+                f"leaves no text to validate on; expected more texts, or --valid_file"
+            )
+
+    max_len = config.text.max_len
+    vocabulary = build_vocabulary(
+        train_corpus.types,
+        count_types(train_corpus, rows["train"], max_len),
+        config.text.vocab_size,
+    )
+    splits = {
+        split: Split(
+            corpus,
+            rows[split],
+            ids_of_types(corpus, vocabulary),
+            np.array([labels.index(name) for name in corpus.label_names], np.int32),
+            max_len,
+        )
+        for split, corpus in corpora.items()
+    }
+    digest = hashlib.sha256(b"\n".join(vocabulary) + "\n".join(labels).encode())
+    for split in ("train", "valid", "test"):
+        if split in splits:
+            digest.update(corpora[split].fingerprint.encode() + rows[split].tobytes())
+    return Data(
+        vocabulary,
+        labels,
+        splits["train"],
+        splits["valid"],
+        splits.get("test"),
+        digest.hexdigest(),
+    )
+
+
+def _sources(data: DataConfig) -> dict[str, Source]:
+    if data.train_file:
+        return {
+            split: file_source(getattr(data, f"{split}_file"), data, f"{split}_file")
+            for split in ("train", "valid", "test")
+            if getattr(data, f"{split}_file")
+        }
+    if data.dataset == "languages":
+        return languages.splits()
+    return datasets.splits(data.dataset)
+
+
+def _check_labels(corpus: Corpus, train_corpus: Corpus) -> None:
+    unknown = set(corpus.label_names) - set(train_corpus.label_names)
+    if unknown:
+        example = next(e for e in corpus.source.read() if e.label in unknown)
+        raise UserError(
+            f"{corpus.source.name}:{example.line}: the label {example.label!r} is not in "
+            f"{train_corpus.source.name}"
+        )
+
+
+def stratified_split(
+    labels: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sets a share of each label's examples apart; one of each label stays behind.
+
+    Args:
+      labels: int[examples].
+      fraction: the share.
+      seed: decides which.
+
+    Returns:
+      The indices that stay and those set apart, both ascending.
+    """
+    random = np.random.Generator(np.random.Philox(key=[seed, 2**63]))  # no epoch's key
+    order = random.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]  # by label, shuffled inside
+    apart = []
+    for examples in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+        apart.append(examples[: min(int(len(examples) * fraction + 0.5), len(examples) - 1)])
+    is_apart = np.zeros(len(labels), bool)
+    is_apart[np.concatenate(apart)] = True
+    return np.flatnonzero(~is_apart), np.flatnonzero(is_apart)
+
+
+def count_types(corpus: Corpus, rows: np.ndarray, max_len: int) -> np.ndarray:
+    """int64[types]: how often each type occurs in the first `max_len` tokens of these texts."""
+    counts = np.zeros(len(corpus.types), np.int64)
+    starts = corpus.offsets[rows]
+    lengths = np.minimum(corpus.offsets[rows + 1] - starts, max_len)
+    texts = 4_096
+    for first in range(0, len(rows), texts):
+        part = lengths[first : first + texts]
+        # The positions of all tokens of these texts, end to end.
+        before = np.repeat(np.cumsum(part) - part, part)
+        positions = np.repeat(starts[first : first + texts], part) + np.arange(len(before)) - before
+        counts += np.bincount(corpus.type_ids[positions], minlength=len(counts))
+    return counts

@@ -1,0 +1,52 @@
+"""Files that are never half-written, and files of one entry a line."""
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+from tf_textrnn.errors import UserError
+
+
+@contextlib.contextmanager
+def written_whole(path: pathlib.Path) -> Iterator[BinaryIO]:
+    """Opens a file that takes its name only when all of it is on disk; an old one stays till then.
+
+    Args:
+      path: the file.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(scratch, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_lines(path: pathlib.Path, lines: Sequence[bytes]) -> None:
+    """Writes a vocabulary or label file."""
+    with written_whole(path) as file:
+        file.writelines(line + b"\n" for line in lines)
+
+
+def read_lines(path: pathlib.Path) -> list[bytes]:
+    """The lines of a vocabulary or label file.
+
+    Raises:
+      UserError: the file cannot be read or is not UTF-8, or two of its lines are the same.
+    """
+    try:
+        content = path.read_bytes()
+        content.decode("utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: expected UTF-8 ({error})") from error
+    lines = content.removesuffix(b"\n").split(b"\n")
+    if len(set(lines)) != len(lines):
+        raise UserError(f"{path}: the same line stands there twice")
+    return lines

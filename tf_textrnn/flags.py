@@ -1,0 +1,80 @@
+"""absl flags made from the config's fields. No other module knows absl."""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import flags
+
+from tf_textrnn.config import Config, allowed_values, option_fields
+from tf_textrnn.errors import UserError
+
+
+class _OptionParser(flags.ArgumentParser):
+    """Reads one option's value; what does not parse is told what is allowed."""
+
+    def __init__(self, field: dataclasses.Field):
+        super().__init__()
+        self._field = field
+
+    def parse(self, argument: Any) -> Any:
+        try:
+            return self._field.type(argument)  # type: ignore[operator]
+        except ValueError:
+            raise ValueError(f"expected {allowed_values(self._field)}") from None
+
+
+def parse(argv: Sequence[str], description: str) -> dict[str, Any]:
+    """The options given on the command line, by name; those left out are absent.
+
+    `--flagfile=F` reads more flags from a file, one a line. `--help` prints and exits.
+
+    Args:
+      argv: the command line, program name first.
+      description: what `--help` says above the flags.
+
+    Raises:
+      UserError: an unknown flag, a value of the wrong type, or an argument that is no flag.
+    """
+    values = flags.FlagValues()
+    flags.DEFINE_boolean("help", False, "show this", short_name="h", flag_values=values)
+    for name, field in option_fields().items():
+        if field.type is bool:
+            flags.DEFINE_boolean(name, field.default, "", flag_values=values)
+        else:
+            flags.DEFINE(_OptionParser(field), name, field.default, "", flag_values=values)
+    try:
+        rest = values(list(argv))[1:]
+    except flags.Error as error:
+        raise UserError(" ".join(str(error).split())) from error
+    if values["help"].value:
+        print(f"{description}\n\n{_help()}")
+        sys.exit(0)
+    if rest:
+        raise UserError(f"{rest[0]!r} is not a flag; flags look like --name=value")
+    return {name: values[name].value for name in option_fields() if values[name].present}
+
+
+def _help() -> str:
+    lines = ["--flagfile=FILE", "    read flags from a file, one a line"]
+    for section in dataclasses.fields(Config):
+        lines.append(f"\n{section.default_factory.__doc__}")  # type: ignore[union-attr]
+        for field in dataclasses.fields(section.default_factory):  # type: ignore[arg-type]
+            shown = str(field.default).lower() if field.type is bool else field.default
+            lines.append(f"  --{field.name}={shown}")
+            lines.append(f"      {field.metadata['meaning']}")
+            lines.append(f"      ({allowed_values(field)})")
+    return "\n".join(lines)
+
+
+def run(main: Callable[[dict[str, Any]], None], description: str) -> None:
+    """Parses the command line and calls `main` with the options that it gives.
+
+    Exit status: 0 done; 2, with one line on stderr, for what the user can mend.
+    """
+    try:
+        main(parse(sys.argv, description))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,66 @@
+"""From the outputs of a text's steps to one vector; a text without a step gets zeros."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("tf_textrnn")
+class MaskedPooling(keras.layers.Layer):
+    """Pools over the real steps of each text.
+
+    Args:
+      kind: "mean", "max", "last" (the final output of each direction) or "attention" (the mean
+        weighted by softmax(outputs · query), with one learned query).
+      bidirectional: whether the second half of the units reads backwards, so that its final
+        output stands at the first step.
+    """
+
+    def __init__(self, kind: str = "mean", bidirectional: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.kind = kind
+        self.bidirectional = bidirectional
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if self.kind == "attention":
+            self.query = self.add_weight(
+                shape=(input_shape[-1],), initializer="zeros", name="attention_query"
+            )
+        self.built = True
+
+    def call(self, outputs: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Pools.
+
+        Args:
+          outputs: float32[batch, time, units].
+          mask: float32[batch, time], 1 at real steps, 0 at padding.
+
+        Returns:
+          float32[batch, units].
+        """
+        if self.kind == "last":
+            return self._last(outputs, mask)
+        step_mask = mask[:, :, None]  # [batch, time, 1]
+        if self.kind == "max":
+            masked = tf.where(step_mask > 0, outputs, outputs.dtype.min)
+            has_steps = tf.reduce_max(mask, axis=1, keepdims=True) > 0  # [batch, 1]
+            return tf.where(has_steps, tf.reduce_max(masked, axis=1), 0.0)
+        if self.kind == "attention":
+            weights = tf.linalg.matvec(outputs, self.query)  # [batch, time]
+            weights = tf.where(mask > 0, weights, outputs.dtype.min)
+            weights = tf.nn.softmax(weights, axis=1) * mask
+            return tf.einsum("btu,bt->bu", outputs, weights)
+        steps = tf.maximum(tf.reduce_sum(mask, axis=1), 1.0)  # [batch]
+        return tf.reduce_sum(outputs * step_mask, axis=1) / steps[:, None]
+
+    def _last(self, outputs: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        lengths = tf.cast(tf.reduce_sum(mask, axis=1), tf.int32)
+        last = tf.gather(outputs, tf.maximum(lengths - 1, 0), axis=1, batch_dims=1)
+        if self.bidirectional:
+            units = outputs.shape[-1] // 2
+            last = tf.concat([last[:, :units], outputs[:, 0, units:]], axis=-1)
+        return tf.where(lengths[:, None] > 0, last, 0.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "kind": self.kind, "bidirectional": self.bidirectional}

@@ -1,0 +1,209 @@
+"""Layers of recurrent cells, in one direction or both, over texts padded on the right.
+
+With x_t the input at step t, h_t the output and σ the logistic function, a cell computes
+
+    rnn   h_t = tanh(x_t W + h_{t-1} U + b)
+
+    lstm  i, f, g, o = x_t W + h_{t-1} U + b, in four parts
+          c_t = σ(f) c_{t-1} + σ(i) tanh(g)
+          h_t = σ(o) tanh(c_t)
+
+    gru   r, z from σ(x_t W + h_{t-1} U + b); n = tanh(x_t W_n + b_n + r (h_{t-1} U_n + b'_n))
+          h_t = z h_{t-1} + (1 - z) n
+
+(Elman 1990; Hochreiter & Schmidhuber 1997 with the forget gate of Gers 2000; Cho 2014.) The cells
+are Keras's own. Padding stands on the right, so a forward layer needs no mask: what it computes
+past a text's end is never read. The backward direction reverses each text by its own length.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_textrnn.layers.dropout import dropout
+
+DIRECTIONS = ("forward", "backward")
+
+
+@keras.saving.register_keras_serializable("tf_textrnn")
+class ForgetBias(keras.initializers.Initializer):
+    """Zeros, but for the forget gate's part of an LSTM's bias [i, f, g, o].
+
+    Args:
+      value: where the forget gate's bias starts.
+    """
+
+    def __init__(self, value: float):
+        self.value = value
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
+        gates = tf.reshape(tf.constant([0.0, self.value, 0.0, 0.0], dtype or "float32"), [4, 1])
+        return tf.reshape(tf.tile(gates, [1, shape[0] // 4]), shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"value": self.value}
+
+
+@keras.saving.register_keras_serializable("tf_textrnn")
+class TruncatedCell(keras.layers.Layer):
+    """A cell through whose state the gradient stops at every k-th step (truncated BPTT).
+
+    The state itself is carried on, so the outputs are those of the bare cell (Williams & Peng 1990).
+
+    Args:
+      cell: a Keras recurrent cell.
+      steps: k, the length of the chunks inside which the gradient flows.
+    """
+
+    def __init__(self, cell: keras.layers.Layer, steps: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.cell = cell
+        self.steps = steps
+        self.output_size = cell.output_size
+        cell_state = cell.state_size
+        cell_state = cell_state if isinstance(cell_state, (list, tuple)) else [cell_state]
+        self.state_size = [1, *cell_state]  # the step's number goes first
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.cell.build(input_shape)
+        self.built = True
+
+    def call(self, inputs: tf.Tensor, states: list[tf.Tensor], training: bool = False) -> Any:
+        step, *states = states
+        at_boundary = tf.equal(tf.math.floormod(step, float(self.steps)), 0.0)  # [batch, 1]
+        states = [tf.where(at_boundary, tf.stop_gradient(state), state) for state in states]
+        outputs, states = self.cell(inputs, states, training=training)
+        states = states if isinstance(states, (list, tuple)) else [states]
+        return outputs, [step + 1.0, *states]
+
+    def get_config(self) -> dict[str, Any]:
+        cell = keras.saving.serialize_keras_object(self.cell)
+        return {**super().get_config(), "cell": cell, "steps": self.steps}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "TruncatedCell":
+        cell = keras.saving.deserialize_keras_object(config.pop("cell"))
+        return cls(cell, **config)
+
+
+@keras.saving.register_keras_serializable("tf_textrnn")
+class RecurrentStack(keras.layers.Layer):
+    """Recurrent layers one above the other, with dropout on the output of each.
+
+    Args:
+      cell: "lstm", "gru" or "rnn".
+      hidden_size: units of each layer and direction.
+      num_layers: layers.
+      bidirectional: whether each layer reads the text from both ends and concatenates.
+      keep_prob: share of each layer's outputs kept in training. The state that recurs is never
+        dropped, and each step has a mask of its own, as in the source's DropoutWrapper
+        (Zaremba 2014).
+      init_scale: weights start uniform in ± this; 0 leaves Keras's initializers.
+      forget_bias: where the LSTM's forget-gate bias starts.
+      bptt_truncate: steps after which the gradient through time stops; 0 = never.
+    """
+
+    def __init__(
+        self,
+        cell: str = "lstm",
+        hidden_size: int = 128,
+        num_layers: int = 1,
+        bidirectional: bool = True,
+        keep_prob: float = 1.0,
+        init_scale: float = 0.0,
+        forget_bias: float = 1.0,
+        bptt_truncate: int = 0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.cell = cell
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bidirectional = bidirectional
+        self.keep_prob = keep_prob
+        self.init_scale = init_scale
+        self.forget_bias = forget_bias
+        self.bptt_truncate = bptt_truncate
+        self.seed_generator = keras.random.SeedGenerator()
+        directions = DIRECTIONS if bidirectional else DIRECTIONS[:1]
+        self.recurrent_layers = [
+            [self._recurrent_layer(f"{cell}_{index}_{direction}") for direction in directions]
+            for index in range(num_layers)
+        ]
+
+    def _recurrent_layer(self, name: str) -> keras.layers.Layer:
+        options: dict[str, Any] = {}
+        if self.init_scale:
+            for kernel in ("kernel_initializer", "recurrent_initializer"):
+                options[kernel] = keras.initializers.RandomUniform(
+                    -self.init_scale, self.init_scale
+                )
+        if self.cell == "lstm":
+            options.update(unit_forget_bias=False, bias_initializer=ForgetBias(self.forget_bias))
+        layer_class, cell_class = {
+            "lstm": (keras.layers.LSTM, keras.layers.LSTMCell),
+            "gru": (keras.layers.GRU, keras.layers.GRUCell),
+            "rnn": (keras.layers.SimpleRNN, keras.layers.SimpleRNNCell),
+        }[self.cell]
+        if not self.bptt_truncate:
+            return layer_class(self.hidden_size, return_sequences=True, name=name, **options)
+        cell = TruncatedCell(cell_class(self.hidden_size, **options), self.bptt_truncate)
+        return keras.layers.RNN(cell, return_sequences=True, name=name)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        for layers in self.recurrent_layers:
+            for layer in layers:
+                layer.build(input_shape)
+            input_shape = self.compute_output_shape(input_shape)
+        self.built = True
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], self.hidden_size * (2 if self.bidirectional else 1))
+
+    def named_weights(self) -> dict[str, keras.Variable]:
+        """The weights by readable names, such as `lstm_0/forward/kernel`."""
+        return {
+            f"{self.cell}_{index}/{direction}/{weight.name}": weight
+            for index, layers in enumerate(self.recurrent_layers)
+            for direction, layer in zip(DIRECTIONS, layers, strict=False)
+            for weight in layer.trainable_variables
+        }
+
+    def call(
+        self,
+        inputs: tf.Tensor,
+        lengths: tf.Tensor,
+        training: bool = False,
+        dropout_seed: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Runs the layers.
+
+        Args:
+          inputs: float32[batch, time, units], padded on the right.
+          lengths: int32[batch], steps of each text.
+          training: whether to drop outputs.
+          dropout_seed: int32[2], decides the masks; None draws one.
+
+        Returns:
+          float32[batch, time, hidden_size], or twice that where bidirectional (forward first).
+          What stands past a text's length has no meaning.
+        """
+        drops = training and self.keep_prob < 1
+        if drops and dropout_seed is None:
+            dropout_seed = tf.cast(self.seed_generator.next(), tf.int32)
+        outputs = inputs
+        for index, (forward, *backward) in enumerate(self.recurrent_layers):
+            directions = [forward(outputs)]
+            for layer in backward:
+                reversed_outputs = layer(tf.reverse_sequence(outputs, lengths, seq_axis=1))
+                directions.append(tf.reverse_sequence(reversed_outputs, lengths, seq_axis=1))
+            outputs = tf.concat(directions, axis=-1)  # [batch, time, units of both directions]
+            if drops:
+                outputs = dropout(outputs, self.keep_prob, dropout_seed, place=index + 1)
+        return outputs
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("cell", "hidden_size", "num_layers", "bidirectional", "keep_prob", "init_scale",
+                 "forget_bias", "bptt_truncate")  # fmt: skip
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

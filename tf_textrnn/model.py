@@ -1,0 +1,138 @@
+"""The classifier: embedding → recurrent layers → pooling → affine layer."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_textrnn.config import ModelConfig
+from tf_textrnn.layers.dropout import dropout
+from tf_textrnn.layers.pooling import MaskedPooling
+from tf_textrnn.layers.recurrent import RecurrentStack
+
+
+@keras.saving.register_keras_serializable("tf_textrnn")
+class TextRNN(keras.Model):
+    """A recurrent text classifier, an ordinary Keras model from token ids to scores.
+
+    With its defaults it is the article's Text-RNN (section 8); `configs/source.flags` makes it
+    the class of section 9.
+
+    Args:
+      config: sizes and kinds.
+      vocab_size: different token ids.
+      num_classes: classes.
+    """
+
+    def __init__(self, config: ModelConfig, vocab_size: int, num_classes: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.config = config
+        self.vocab_size = vocab_size
+        self.num_classes = num_classes
+        uniform = None
+        if config.init_scale:
+            uniform = keras.initializers.RandomUniform(-config.init_scale, config.init_scale)
+        self.embedding = keras.layers.Embedding(
+            vocab_size,
+            config.embedding_dim,
+            embeddings_initializer=uniform or "uniform",
+            name="embedding",
+        )
+        self.recurrent = RecurrentStack(
+            config.cell,
+            config.hidden_size,
+            config.num_layers,
+            config.bidirectional,
+            config.keep_prob,
+            config.init_scale,
+            config.forget_bias,
+            config.bptt_truncate,
+            name="recurrent",
+        )
+        self.pooling = MaskedPooling(config.pooling, config.bidirectional, name="pooling")
+        self.softmax = keras.layers.Dense(
+            num_classes,
+            kernel_initializer=uniform or "glorot_uniform",
+            bias_initializer=uniform or "zeros",
+            name="softmax",
+        )
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes the weights; their shapes do not depend on the input's."""
+        self.embedding.build(None)
+        embedded_shape = (None, None, self.config.embedding_dim)
+        self.recurrent.build(embedded_shape)
+        outputs_shape = self.recurrent.compute_output_shape(embedded_shape)
+        self.pooling.build(outputs_shape)
+        self.softmax.build((None, outputs_shape[-1]))
+        self.built = True
+
+    def call(
+        self,
+        inputs: tuple[tf.Tensor, tf.Tensor],
+        training: bool = False,
+        dropout_seed: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Scores texts.
+
+        Args:
+          inputs: token ids int32[batch, time], padded on the right, and lengths int32[batch].
+          training: whether to drop units.
+          dropout_seed: int32[2], decides the dropout masks; None draws one.
+
+        Returns:
+          float32[batch, num_classes], the logits.
+        """
+        token_ids, lengths = inputs
+        mask = tf.sequence_mask(lengths, tf.shape(token_ids)[1], tf.float32)
+        return self.score_embedded(self.embedding(token_ids), mask, training, dropout_seed)
+
+    def score_embedded(
+        self,
+        embedded: tf.Tensor,
+        mask: tf.Tensor,
+        training: bool = False,
+        dropout_seed: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Scores embedded texts, as the source's class does with its `embedded_chars`.
+
+        Args:
+          embedded: float32[batch, time, embedding_dim].
+          mask: float32[batch, time], 1 at real steps, 0 at the padding to their right.
+          training: whether to drop units.
+          dropout_seed: int32[2], decides the dropout masks; None draws one.
+
+        Returns:
+          float32[batch, num_classes], the logits.
+        """
+        if training and self.config.keep_prob < 1:
+            if dropout_seed is None:
+                dropout_seed = tf.cast(self.seed_generator.next(), tf.int32)
+            embedded = dropout(embedded, self.config.keep_prob, dropout_seed, place=0)
+        lengths = tf.cast(tf.reduce_sum(mask, axis=1), tf.int32)
+        outputs = self.recurrent(embedded, lengths, training=training, dropout_seed=dropout_seed)
+        return self.softmax(self.pooling(outputs, mask))
+
+    def named_weights(self) -> dict[str, keras.Variable]:
+        """The trainable weights by readable names; `softmax_w` and `softmax_b` are the source's."""
+        return {
+            "embedding": self.embedding.embeddings,
+            **self.recurrent.named_weights(),
+            **{weight.name: weight for weight in self.pooling.trainable_variables},
+            "softmax_w": self.softmax.kernel,
+            "softmax_b": self.softmax.bias,
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "config": dataclasses.asdict(self.config),
+            "vocab_size": self.vocab_size,
+            "num_classes": self.num_classes,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "TextRNN":
+        return cls(ModelConfig(**config.pop("config")), **config)

@@ -1,0 +1,137 @@
+"""A run's folder: its files, and the model that they hold."""
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+import time
+from typing import Any
+
+from tf_textrnn.config import Config
+from tf_textrnn.errors import UserError
+from tf_textrnn.files import read_lines
+from tf_textrnn.model import TextRNN
+from tf_textrnn.training import checkpoints
+
+
+class RunFolder:
+    """The paths of a run; `docs/formats.md` describes the files."""
+
+    def __init__(self, path: str):
+        self.path = pathlib.Path(path)
+        self.config = self.path / "config.json"
+        self.vocabulary = self.path / "vocabulary.txt"
+        self.labels = self.path / "labels.txt"
+        self.checkpoints = self.path / "checkpoints"
+        self.best = self.path / "best" / "model.npz"
+        self.metrics = self.path / "metrics.jsonl"
+        self.report_json = self.path / "report.json"
+        self.report_text = self.path / "report.txt"
+        self.confusion_matrix = self.path / "confusion_matrix.png"
+        self.mistakes = self.path / "mistakes.tsv"
+
+    def check_new(self) -> None:
+        """Checks that a new run can be made here, and leaves nothing behind.
+
+        Raises:
+          UserError: the folder cannot be written, or already holds a run.
+        """
+        if self.config.exists():
+            raise UserError(
+                f"--run_dir={self.path} already holds a run; expected a new folder, or --resume"
+            )
+        existing = next(
+            path for path in [self.path, *self.path.absolute().parents] if path.exists()
+        )
+        try:
+            with tempfile.TemporaryFile(dir=existing):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"--run_dir={self.path}: {existing} cannot be written ({error.strerror})"
+            ) from error
+
+    def make(self) -> None:
+        """Makes the folders of a new run."""
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self.best.parent.mkdir(exist_ok=True)
+
+    def read_config(self) -> Config:
+        """The run's config.
+
+        Raises:
+          UserError: there is no run here, or its config is damaged.
+        """
+        try:
+            text = self.config.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise UserError(f"--run_dir={self.path}: holds no run (no config.json)") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{self.config}: cannot be read ({error})") from error
+        return Config.from_json(text, str(self.config))
+
+
+def new_run_dir() -> str:
+    """A folder name under `runs/` that is not taken."""
+    name = os.path.join("runs", time.strftime("%Y%m%d-%H%M%S"))
+    taken = 1
+    candidate = name
+    while os.path.exists(candidate):
+        taken += 1
+        candidate = f"{name}-{taken}"
+    return candidate
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedRun:
+    """A run's best model and all that it needs.
+
+    Attributes:
+      config: of the run.
+      labels: the label of each class.
+      vocabulary: the token of each id.
+      model: with the best weights.
+      best: the metrics of the best epoch.
+    """
+
+    config: Config
+    labels: list[str]
+    vocabulary: list[bytes]
+    model: TextRNN
+    best: dict[str, Any]
+
+
+def load_run(folder: RunFolder) -> LoadedRun:
+    """The best model of a run.
+
+    Raises:
+      UserError: the folder holds no run, or a file of it is missing or damaged.
+    """
+    config = folder.read_config()
+    vocabulary = read_lines(folder.vocabulary)
+    labels = [line.decode() for line in read_lines(folder.labels)]
+    model = TextRNN(config.model, len(vocabulary), len(labels))
+    model.build()
+    return LoadedRun(config, labels, vocabulary, model, load_best(model, folder))
+
+
+def load_best(model: TextRNN, folder: RunFolder) -> dict[str, Any]:
+    """Gives a model the best weights of its run.
+
+    Args:
+      model: built with the run's config.
+      folder: the run.
+
+    Returns:
+      The metrics of the best epoch.
+
+    Raises:
+      UserError: the weights are missing or damaged, or those of another model.
+    """
+    try:
+        arrays, metrics = checkpoints.read(folder.best)
+    except checkpoints.DamagedError as error:
+        raise UserError(f"{folder.best}: cannot be read ({error})") from error
+    weights = {name: weight.value for name, weight in model.named_weights().items()}
+    checkpoints.assign(folder.best, arrays, weights)
+    return metrics

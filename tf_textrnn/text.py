@@ -1,0 +1,95 @@
+"""From texts to token ids: one set of TensorFlow ops, in training and in the served model.
+
+A vocabulary file holds one token a line, in UTF-8; a token's id is its line number from 0. Lines 0
+and 1 stand for padding and for tokens that the vocabulary lacks.
+"""
+
+import heapq
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+PADDING_ID, UNKNOWN_ID = 0, 1
+SPECIAL_TOKENS = (b"[PAD]", b"[UNK]")  # neither tokenizer makes a token like these
+MAX_TEXT_BYTES = 1 << 20  # the rest of a longer text is not read
+
+_SPACES = r"[\p{Cc}\p{Z}]+"
+_STANDS_ALONE = r"[\p{P}\p{S}\p{Han}\p{Hiragana}\p{Katakana}]"
+
+
+def tokenize(texts: tf.Tensor, tokenizer: str, max_tokens: int) -> tf.RaggedTensor:
+    """Splits texts into tokens.
+
+    Invalid UTF-8 becomes U+FFFD, runs of control characters and spaces one space.
+
+    Args:
+      texts: string[n], meant to be UTF-8.
+      tokenizer: "word" lower-cases, sets punctuation, symbols and each Chinese or Japanese
+        character apart and splits at spaces; "char" makes each character a token, spaces between
+        words included.
+      max_tokens: what follows in a text is cut.
+
+    Returns:
+      string[n, (tokens)].
+    """
+    texts = tf.strings.substr(texts, 0, MAX_TEXT_BYTES)
+    texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
+    texts = tf.strings.regex_replace(texts, _SPACES, " ")
+    if tokenizer == "char":
+        tokens = tf.strings.unicode_split(tf.strings.strip(texts), "UTF-8")
+    else:
+        texts = tf.strings.lower(texts, encoding="utf-8")
+        tokens = tf.strings.split(tf.strings.regex_replace(texts, _STANDS_ALONE, r" \0 "))
+    return tokens[:, :max_tokens]
+
+
+def build_vocabulary(tokens: Sequence[bytes], counts: np.ndarray, size: int) -> list[bytes]:
+    """The special tokens, then the most frequent ones; ties by code point.
+
+    Args:
+      tokens: different tokens.
+      counts: int[len(tokens)], how often each occurs; one that never does is left out.
+      size: most entries, the special ones among them.
+    """
+    seen = np.flatnonzero(counts)
+    best = heapq.nsmallest(size - len(SPECIAL_TOKENS), ((-int(counts[i]), tokens[i]) for i in seen))
+    return [*SPECIAL_TOKENS, *(token for _, token in best)]
+
+
+class TextEncoder(tf.Module):
+    """Texts to token ids, in the graph.
+
+    Args:
+      vocabulary_file: written from `build_vocabulary`.
+      tokenizer: "word" or "char", as in `tokenize`.
+      max_len: tokens of a text that are read.
+    """
+
+    def __init__(self, vocabulary_file: str, tokenizer: str, max_len: int):
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.max_len = max_len
+        self._ids = tf.lookup.StaticHashTable(
+            tf.lookup.TextFileInitializer(
+                vocabulary_file,
+                tf.string,
+                tf.lookup.TextFileIndex.WHOLE_LINE,
+                tf.int64,
+                tf.lookup.TextFileIndex.LINE_NUMBER,
+            ),
+            default_value=UNKNOWN_ID,
+        )
+
+    def __call__(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encodes texts.
+
+        Args:
+          texts: string[n].
+
+        Returns:
+          Token ids int32[n, time], padded on the right with 0, and lengths int32[n].
+        """
+        tokens = tokenize(texts, self.tokenizer, self.max_len)
+        token_ids = tf.cast(self._ids.lookup(tokens), tf.int32)
+        return token_ids.to_tensor(PADDING_ID), tf.cast(token_ids.row_lengths(), tf.int32)

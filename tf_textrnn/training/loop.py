@@ -1,0 +1,300 @@
+"""A run from its flags to its report."""
+
+import contextlib
+import dataclasses
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_textrnn.config import Config, TrainingConfig
+from tf_textrnn.data import splits
+from tf_textrnn.data.batches import BATCH_SPEC, Batch, training_batches
+from tf_textrnn.data.splits import Data
+from tf_textrnn.errors import UserError
+from tf_textrnn.evaluation import Measures, make_scorer, measure, score_split
+from tf_textrnn.files import write_lines, written_whole
+from tf_textrnn.model import TextRNN
+from tf_textrnn.optimizers import WeightAverage, make_optimizer
+from tf_textrnn.runs import RunFolder, load_best, new_run_dir
+from tf_textrnn.training import checkpoints
+from tf_textrnn.training.progress import EpochBar, print_epoch
+from tf_textrnn.training.report import write_report
+from tf_textrnn.training.step import StepResult, train_step
+
+TABLES = ("embedding",)  # weights whose gradients come as rows
+
+
+class DivergedError(Exception):
+    """The loss is no longer a finite number."""
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands; all of it is in every checkpoint.
+
+    Attributes:
+      epoch: the epoch under way, from 0.
+      batch: batches of it that are done.
+      loss_sum: the sum of their examples' losses.
+      correct: how many of those examples were right.
+      seconds: the time that the epoch's steps took.
+      best: the metrics of the best epoch so far.
+      history: the metrics of every finished epoch.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seconds: float = 0.0
+    best: dict[str, Any] = dataclasses.field(default_factory=dict)
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+
+def learning_rate(config: TrainingConfig, epoch: int) -> float:
+    """The source's schedule: constant up to `max_decay_epoch`, then a factor an epoch."""
+    return config.learning_rate * config.lr_decay ** max(epoch - config.max_decay_epoch, 0)
+
+
+def run(given: dict[str, Any]) -> RunFolder:
+    """Trains, evaluates and reports.
+
+    Args:
+      given: the options of the command line, by name.
+
+    Returns:
+      The finished run's folder.
+
+    Raises:
+      UserError: a mistake in flags or files.
+      DivergedError: training lost its way.
+    """
+    folder, config = _open_run(given)
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(config.training.seed)
+    data = splits.load(config)
+    if not config.run.resume:
+        folder.make()
+        write_lines(folder.vocabulary, data.vocabulary)
+        write_lines(folder.labels, [label.encode() for label in data.labels])
+        with written_whole(folder.config) as file:
+            file.write(config.to_json().encode())
+    print(
+        f"{data.train.corpus.source.name}: {len(data.train):,} training texts, "
+        f"{len(data.valid):,} to validate on"
+        + (f", {len(data.test):,} to test on" if data.test else "")
+        + f"; {len(data.labels)} labels, {len(data.vocabulary):,} token ids\nrun: {folder.path}",
+        flush=True,
+    )
+    trainer = Trainer(config, data, folder)
+    trainer.restore()
+    trainer.train()
+    trainer.report()
+    return folder
+
+
+def _open_run(given: dict[str, Any]) -> tuple[RunFolder, Config]:
+    """The run's folder and its config; a resumed run keeps the options that it began with."""
+    if not given.get("resume"):
+        config = splits.resolve(Config().replace(**given))
+        config = config.replace(run_dir=config.run.run_dir or new_run_dir())
+        folder = RunFolder(config.run.run_dir)
+        folder.check_new()
+        return folder, config
+    if not given.get("run_dir"):
+        raise UserError("--resume: expected --run_dir, the folder of the run to go on with")
+    folder = RunFolder(given["run_dir"])
+    saved = folder.read_config()
+    saved.check_resume(given)
+    return folder, splits.resolve(saved.replace(**given))
+
+
+class Trainer:
+    """A model in training.
+
+    Args:
+      config: resolved.
+      data: what to train, validate and test on.
+      folder: where the run lives.
+    """
+
+    def __init__(self, config: Config, data: Data, folder: RunFolder):
+        self._config = config
+        self._data = data
+        self._folder = folder
+        self._progress = Progress()
+        self.model = TextRNN(config.model, len(data.vocabulary), len(data.labels))
+        self.model.build()
+        self._weights = self.model.named_weights()
+        self.optimizer = make_optimizer(config.training)
+        self.optimizer.build([weight.value for weight in self._weights.values()])
+        decay = config.training.average_decay
+        self._average = WeightAverage(self._weights, TABLES, decay) if decay else None
+        self._scorer = make_scorer(self.model)
+        self._step = tf.function(self._train_step, input_signature=BATCH_SPEC)
+
+    def _train_step(
+        self, token_ids: tf.Tensor, lengths: tf.Tensor, labels: tf.Tensor
+    ) -> StepResult:
+        step = tf.cast(self.optimizer.iterations.value, tf.int32)
+        return train_step(
+            self.model,
+            self.optimizer,
+            self._average,
+            Batch(token_ids, lengths, labels),
+            self._config.training.max_grad_norm,
+            dropout_seed=tf.stack([self._config.training.seed, step]),
+        )
+
+    @property
+    def _variables(self) -> dict[str, tf.Variable]:
+        """Every variable of the run, by name."""
+        variables = {f"model/{name}": weight.value for name, weight in self._weights.items()}
+        for variable in self.optimizer.variables:
+            variables[f"optimizer/{variable.path}"] = variable.value
+        if self._average:
+            variables |= {f"average/{k}": v for k, v in self._average.state.items()}
+        return variables
+
+    def restore(self) -> None:
+        """Goes on from the newest checkpoint, where there is one."""
+        state = checkpoints.restore_newest(self._folder.checkpoints, self._variables)
+        if state is None:
+            return
+        if state["data"] != self._data.fingerprint:
+            raise UserError(
+                f"--run_dir={self._folder.path}: the texts are not those that this run began "
+                f"with; expected the same files, or a new run"
+            )
+        self._progress = Progress(**state["progress"])
+
+    def save(self) -> None:
+        """Writes a checkpoint."""
+        state = {"progress": dataclasses.asdict(self._progress), "data": self._data.fingerprint}
+        step = int(self.optimizer.iterations.numpy())
+        checkpoints.save_step(self._folder.checkpoints, step, self._variables, state)
+
+    def train(self) -> None:
+        """Trains until the last epoch, or until `patience` is at its end."""
+        config, progress = self._config.training, self._progress
+        while progress.epoch < config.num_epochs and not self._is_out_of_patience():
+            self.optimizer.learning_rate = learning_rate(config, progress.epoch)
+            self._train_epoch()
+            self._finish_epoch()
+            self.save()
+
+    def _is_out_of_patience(self) -> bool:
+        patience, progress = self._config.training.patience, self._progress
+        return bool(patience and progress.best) and (
+            progress.epoch - 1 - progress.best["epoch"] >= patience
+        )
+
+    def _train_epoch(self) -> None:
+        config, progress = self._config.training, self._progress
+        batches = training_batches(
+            self._data.train, config.batch_size, config.seed, progress.epoch, progress.batch
+        )
+        examples = min(progress.batch * config.batch_size, len(self._data.train))
+        bar = EpochBar(progress.epoch, config.num_epochs, len(self._data.train), examples)
+        minutes = self._config.run.checkpoint_minutes
+        saved = started = time.monotonic()
+        for batch in batches:
+            result = self._step(*batch)
+            loss, size = float(result.loss), len(batch[2])
+            if not np.isfinite(loss):
+                raise DivergedError(
+                    f"the loss is {loss} at step {int(self.optimizer.iterations.numpy())} "
+                    f"(learning rate {float(self.optimizer.learning_rate.numpy()):g}, gradient "
+                    f"norm {float(result.grad_norm):g}); the last checkpoint is whole; try a "
+                    f"smaller --learning_rate or --max_grad_norm"
+                )
+            progress.batch += 1
+            progress.loss_sum += loss * size
+            progress.correct += int(result.correct)
+            examples += size
+            bar.update(size, progress.loss_sum / examples, progress.correct / examples)
+            if minutes and time.monotonic() - saved > 60 * minutes:
+                progress.seconds += time.monotonic() - started
+                self.save()
+                saved = started = time.monotonic()
+        progress.seconds += time.monotonic() - started
+        bar.close()
+
+    def _finish_epoch(self) -> None:
+        """Validates, keeps the best weights, and moves on to the next epoch."""
+        progress, examples = self._progress, len(self._data.train)
+        with self._averaged_weights():
+            valid = self._measure_valid()
+            metrics = {
+                "epoch": progress.epoch,
+                "step": int(self.optimizer.iterations.numpy()),
+                "train_loss": progress.loss_sum / examples,
+                "train_accuracy": progress.correct / examples,
+                "valid_loss": valid.loss,
+                "valid_accuracy": valid.accuracy,
+                "learning_rate": float(self.optimizer.learning_rate.numpy()),
+                "examples_per_second": examples / progress.seconds,
+            }
+            is_best = not progress.best or _rank(metrics) > _rank(progress.best)
+            if is_best:
+                progress.best = metrics
+                weights = {name: weight.numpy() for name, weight in self._weights.items()}
+                checkpoints.write(self._folder.best, weights, metrics)
+        progress.history.append(metrics)
+        with written_whole(self._folder.metrics) as file:
+            file.writelines(json.dumps(epoch).encode() + b"\n" for epoch in progress.history)
+        print_epoch(metrics, self._config.training.num_epochs, is_best)
+        progress.epoch += 1
+        progress.batch = progress.correct = 0
+        progress.loss_sum = progress.seconds = 0.0
+
+    def _measure_valid(self) -> Measures:
+        valid = self._data.valid
+        scores = score_split(self._scorer, valid, len(self._data.labels))
+        return measure(scores, valid.classes)
+
+    @contextlib.contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """Puts the averages in the weights' place, and the weights back afterwards."""
+        if not self._average:
+            yield
+            return
+        last = {name: weight.numpy() for name, weight in self._weights.items()}
+        for name, value in self._average.values().items():
+            self._weights[name].assign(value)
+        try:
+            yield
+        finally:
+            for name, value in last.items():
+                self._weights[name].assign(value)
+
+    def report(self) -> None:
+        """Evaluates the best weights and writes the report's files."""
+        load_best(self.model, self._folder)
+        history = self._progress.history
+        rates = [epoch["examples_per_second"] for epoch in history[1:] or history]
+        data = self._data
+        scores = score_split(self._scorer, data.test or data.valid, len(data.labels))
+        write_report(
+            self._folder,
+            self._config,
+            data,
+            scores,
+            {
+                "valid_accuracy": self._progress.best["valid_accuracy"],
+                "best_epoch": self._progress.best["epoch"] + 1,
+                "epochs": len(history),
+                "train_examples_per_second": statistics.median(rates),
+                "parameters": self.model.count_params(),
+            },
+        )
+
+
+def _rank(metrics: dict[str, Any]) -> tuple[float, float]:
+    return metrics["valid_accuracy"], -metrics["valid_loss"]

@@ -1,0 +1,67 @@
+"""The files of a finished run's report."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from tf_textrnn.config import Config
+from tf_textrnn.data.splits import Data
+from tf_textrnn.evaluation import (
+    confusion_figure,
+    measure,
+    per_class_report,
+    report_text,
+    worst_mistakes,
+)
+from tf_textrnn.files import written_whole
+from tf_textrnn.runs import RunFolder
+
+MISTAKES_SHOWN = 5
+
+
+def write_report(
+    folder: RunFolder, config: Config, data: Data, scores: np.ndarray, history: dict[str, Any]
+) -> None:
+    """Writes and prints the report.
+
+    Args:
+      folder: where to.
+      config: of the run.
+      data: its `test` split, or where there is none `valid`, is what was scored.
+      scores: float32[examples, classes] of that split.
+      history: what training itself tells, taken into `report.json`.
+    """
+    split = data.test or data.valid
+    predictions = scores.argmax(axis=1)
+    per_class = per_class_report(split.classes, predictions, data.labels)
+    measures = measure(scores, split.classes)
+    report = {
+        "evaluated_on": "test" if data.test else "valid (there is no test file)",
+        "test_accuracy": measures.accuracy,
+        "test_loss": measures.loss,
+        "test_macro_f1": float(np.mean([row["f1"] for row in per_class.values()])),
+        **history,
+        "per_class": per_class,
+        "config": config.options(),
+    }
+    mistakes = worst_mistakes(split, scores, data.labels)
+    text = report_text(report)
+    if mistakes:
+        text += "\nmost confident mistakes (all in mistakes.tsv):\n" + "".join(
+            f"  {m.label} taken for {m.prediction} ({m.probability:.2f}): {m.text[:100]}\n"
+            for m in mistakes[:MISTAKES_SHOWN]
+        )
+    with written_whole(folder.report_json) as file:
+        file.write(json.dumps(report, indent=2, ensure_ascii=False).encode() + b"\n")
+    with written_whole(folder.report_text) as file:
+        file.write(text.encode())
+    with written_whole(folder.mistakes) as file:
+        file.write(b"label\tprediction\tprobability\ttext\n")
+        for m in mistakes:
+            file.write(f"{m.label}\t{m.prediction}\t{m.probability:.4f}\t{m.text}\n".encode())
+    with written_whole(folder.confusion_matrix) as file:
+        confusion_figure(split.classes, predictions, data.labels).savefig(
+            file, format="png", dpi=120
+        )
+    print("\n" + text, flush=True)

@@ -1,0 +1,66 @@
+"""The train step."""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tf_textrnn.data.batches import Batch
+from tf_textrnn.model import TextRNN
+from tf_textrnn.optimizers import Gradient, WeightAverage, sum_rows
+
+
+class StepResult(NamedTuple):
+    """What one step tells.
+
+    Attributes:
+      loss: float32[], mean over the batch.
+      correct: int32[], examples whose highest score is their label's.
+      grad_norm: float32[], the gradient's global norm before clipping.
+      gradients: those applied, in the order of `model.named_weights()`.
+    """
+
+    loss: tf.Tensor
+    correct: tf.Tensor
+    grad_norm: tf.Tensor
+    gradients: list[Gradient]
+
+
+def train_step(
+    model: TextRNN,
+    optimizer: keras.optimizers.Optimizer,
+    average: WeightAverage | None,
+    batch: Batch,
+    max_grad_norm: float,
+    dropout_seed: tf.Tensor,
+) -> StepResult:
+    """One gradient step on one batch.
+
+    Args:
+      model: a built `TextRNN`.
+      optimizer: built on `model.named_weights().values()`; its learning rate is a variable.
+      average: takes the changed weights in; None = no average is kept.
+      batch: `Batch(token_ids int32[batch, time], lengths int32[batch], labels int32[batch])`.
+      max_grad_norm: clip the gradient's global norm at this value (Pascanu 2013); 0 leaves it.
+      dropout_seed: int32[2], decides the dropout masks.
+    """
+    weights = [weight.value for weight in model.named_weights().values()]
+    with tf.GradientTape() as tape:
+        scores = model((batch.token_ids, batch.lengths), training=True, dropout_seed=dropout_seed)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, scores)
+        loss = tf.reduce_mean(losses)
+    gradients = [sum_rows(gradient) for gradient in tape.gradient(loss, weights)]
+    grad_norm = tf.linalg.global_norm(gradients)
+    if max_grad_norm:
+        gradients, _ = tf.clip_by_global_norm(gradients, max_grad_norm, use_norm=grad_norm)
+
+    step = tf.identity(optimizer.iterations.value)
+    if average:
+        average.before_update(gradients)
+    optimizer.apply(gradients, weights)
+    if average:
+        average.after_update(gradients, step)
+
+    predictions = tf.argmax(scores, axis=1, output_type=tf.int32)
+    correct = tf.math.count_nonzero(predictions == batch.labels, dtype=tf.int32)
+    return StepResult(loss, correct, grad_norm, gradients)
