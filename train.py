@@ -1,13 +1,12 @@
-"""Trains a text classifier: flags → a run folder with model, report and TensorBoard files."""
-
-import os
+"""Trains a text classifier: flags → a run folder with the model, a report and its history."""
 
 from tf_textrnn import flags
+from tf_textrnn.startup import load_tensorflow
 
 
 def main(given: dict) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from tf_textrnn.training import loop  # TensorFlow loads only after the flags are read
+    load_tensorflow()  # only now: --help and mistakes in flags answer at once
+    from tf_textrnn.training import loop
 
     folder = loop.run(given)
     print(f"report: {folder.report_text}   confusion matrix: {folder.confusion_matrix}")

@@ -76,9 +76,9 @@ def run(given: dict[str, Any]) -> RunFolder:
       DivergedError: training lost its way.
     """
     folder, config = _open_run(given)
-    tf.config.experimental.enable_op_determinism()
-    keras.utils.set_random_seed(config.training.seed)
     data = splits.load(config)
+    tf.config.experimental.enable_op_determinism()  # not before: it would tokenize on one core
+    keras.utils.set_random_seed(config.training.seed)
     if not config.run.resume:
         folder.make()
         write_lines(folder.vocabulary, data.vocabulary)

@@ -1,0 +1,29 @@
+"""Loading TensorFlow without its chatter."""
+
+import os
+import sys
+import tempfile
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow and starts its devices; what it logs meanwhile shows only if that fails.
+
+    TensorFlow writes to stderr before it has read `TF_CPP_MIN_LOG_LEVEL`
+    (github.com/tensorflow/tensorflow/issues/100442), so the descriptor is turned aside.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.constant(0)
+        except BaseException:
+            log.seek(0)
+            os.write(stderr, log.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
