@@ -20,7 +20,7 @@ class _OptionParser(flags.ArgumentParser):
 
     def parse(self, argument: Any) -> Any:
         try:
-            return self._field.type(argument)  # type: ignore[operator]
+            return self._field.type(argument)
         except ValueError:
             raise ValueError(f"expected {allowed_values(self._field)}") from None
 

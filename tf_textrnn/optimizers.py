@@ -1,6 +1,7 @@
 """Updates whose cost follows the words of a batch, not the size of the vocabulary."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -8,7 +9,7 @@ import tensorflow as tf
 
 from tf_textrnn.config import TrainingConfig
 
-Gradient = tf.Tensor | tf.IndexedSlices
+Gradient: TypeAlias = "tf.Tensor | tf.IndexedSlices"
 
 
 def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:

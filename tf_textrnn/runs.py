@@ -1,7 +1,7 @@
 """A run's folder: its files, and the model that they hold."""
 
 import dataclasses
-import os
+import itertools
 import pathlib
 import tempfile
 import time
@@ -73,13 +73,9 @@ class RunFolder:
 
 def new_run_dir() -> str:
     """A folder name under `runs/` that is not taken."""
-    name = os.path.join("runs", time.strftime("%Y%m%d-%H%M%S"))
-    taken = 1
-    candidate = name
-    while os.path.exists(candidate):
-        taken += 1
-        candidate = f"{name}-{taken}"
-    return candidate
+    name = pathlib.Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    candidates = (name.with_name(f"{name.name}-{i}") for i in itertools.count(2))
+    return str(next(path for path in itertools.chain([name], candidates) if not path.exists()))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,7 +53,9 @@ def build_vocabulary(tokens: Sequence[bytes], counts: np.ndarray, size: int) -> 
       size: most entries, the special ones among them.
     """
     seen = np.flatnonzero(counts)
-    best = heapq.nsmallest(size - len(SPECIAL_TOKENS), ((-int(counts[i]), tokens[i]) for i in seen))
+    best = heapq.nsmallest(
+        size - len(SPECIAL_TOKENS), ((-int(counts[i]), tokens[i]) for i in seen.tolist())
+    )
     return [*SPECIAL_TOKENS, *(token for _, token in best)]
 
 

@@ -95,7 +95,7 @@ def _make(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
         if folder.exists():
             shutil.rmtree(folder)
         with contextlib.suppress(FileExistsError):  # another process made the same one meanwhile
-            os.rename(scratch, folder)
+            scratch.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -12,10 +12,11 @@ import babel
 
 from tf_textrnn.data.sources import Example, Source
 
-LOCALES = (
-    "en de nl sv da nb fi et lv lt pl cs sk sl hr hu ro it es pt fr ca gl eu tr id ms vi ru uk bg "
-    "el he ar fa hi bn ja ko zh"
-).split()
+_CODES = (
+    "en de nl sv da nb fi et lv lt pl cs sk sl hr hu ro it es pt fr ca gl eu tr id ms vi ru uk "
+    "bg el he ar fa hi bn ja ko zh"
+)
+LOCALES = tuple(_CODES.split())
 _TRAIN_SHARE, _VALID_SHARE = 80, 10  # percent; the rest is the test split
 
 

@@ -9,7 +9,7 @@ import json
 import pathlib
 import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from tf_textrnn.config import DataConfig
 from tf_textrnn.errors import UserError
@@ -100,7 +100,7 @@ def _lines(path: str, newline: str) -> Iterator[tuple[int, str]]:
     number = 0
     try:
         with open(path, "rb") as file:
-            raw: BinaryIO = gzip.open(file) if path.lower().endswith(".gz") else file  # type: ignore[assignment]
+            raw: Any = gzip.GzipFile(fileobj=file) if path.lower().endswith(".gz") else file
             text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline=newline)
             while line := text.readline(MAX_LINE + 1):
                 number += 1

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import pathlib
 
 import numpy as np
 
@@ -54,9 +55,8 @@ def resolve(config: Config) -> Config:
     tokenizer = config.text.tokenizer
     if tokenizer == "auto":
         tokenizer = "char" if dataset == "languages" else "word"
-    cache_dir = config.run.cache_dir or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tf_textrnn"
-    )
+    caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path("~/.cache").expanduser()
+    cache_dir = config.run.cache_dir or str(pathlib.Path(caches) / "tf_textrnn")
     return config.replace(dataset=dataset, tokenizer=tokenizer, cache_dir=cache_dir)
 
 

@@ -49,7 +49,8 @@ class ForgetBias(keras.initializers.Initializer):
 class TruncatedCell(keras.layers.Layer):
     """A cell through whose state the gradient stops at every k-th step (truncated BPTT).
 
-    The state itself is carried on, so the outputs are those of the bare cell (Williams & Peng 1990).
+    The state itself is carried on, so the outputs are those of the bare cell (Williams & Peng
+    1990).
 
     Args:
       cell: a Keras recurrent cell.
