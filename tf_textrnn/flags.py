@@ -20,7 +20,7 @@ class _OptionParser(flags.ArgumentParser):
 
     def parse(self, argument: Any) -> Any:
         try:
-            return self._field.type(argument)
+            return self._field.type(argument)  # type: ignore[operator]
         except ValueError:
             raise ValueError(f"expected {allowed_values(self._field)}") from None
 
@@ -59,7 +59,7 @@ def parse(argv: Sequence[str], description: str) -> dict[str, Any]:
 def _help() -> str:
     lines = ["--flagfile=FILE", "    read flags from a file, one a line"]
     for section in dataclasses.fields(Config):
-        lines.append(f"\n{section.default_factory.__doc__}")  # type: ignore[union-attr]
+        lines.append(f"\n{section.default_factory.__doc__}")
         for field in dataclasses.fields(section.default_factory):  # type: ignore[arg-type]
             shown = str(field.default).lower() if field.type is bool else field.default
             lines.append(f"  --{field.name}={shown}")

@@ -52,9 +52,9 @@ def build_vocabulary(tokens: Sequence[bytes], counts: np.ndarray, size: int) -> 
       counts: int[len(tokens)], how often each occurs; one that never does is left out.
       size: most entries, the special ones among them.
     """
-    seen = np.flatnonzero(counts)
+    counted = zip(counts.tolist(), tokens, strict=True)
     best = heapq.nsmallest(
-        size - len(SPECIAL_TOKENS), ((-int(counts[i]), tokens[i]) for i in seen.tolist())
+        size - len(SPECIAL_TOKENS), ((-count, token) for count, token in counted if count)
     )
     return [*SPECIAL_TOKENS, *(token for _, token in best)]
 
