@@ -1,6 +1,7 @@
 """absl flags made from the config's fields. No other module knows absl."""
 
 import dataclasses
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,19 +11,8 @@ from absl import flags
 from tf_textrnn.config import Config, allowed_values, option_fields
 from tf_textrnn.errors import UserError
 
-
-class _OptionParser(flags.ArgumentParser):
-    """Reads one option's value; what does not parse is told what is allowed."""
-
-    def __init__(self, field: dataclasses.Field):
-        super().__init__()
-        self._field = field
-
-    def parse(self, argument: Any) -> Any:
-        try:
-            return self._field.type(argument)  # type: ignore[operator]
-        except ValueError:
-            raise ValueError(f"expected {allowed_values(self._field)}") from None
+_DEFINE = {bool: flags.DEFINE_boolean, str: flags.DEFINE_string, int: flags.DEFINE_integer,
+           float: flags.DEFINE_float}  # fmt: skip
 
 
 def parse(argv: Sequence[str], description: str) -> dict[str, Any]:
@@ -40,13 +30,12 @@ def parse(argv: Sequence[str], description: str) -> dict[str, Any]:
     values = flags.FlagValues()
     flags.DEFINE_boolean("help", False, "show this", short_name="h", flag_values=values)
     for name, field in option_fields().items():
-        if field.type is bool:
-            flags.DEFINE_boolean(name, field.default, "", flag_values=values)
-        else:
-            flags.DEFINE(_OptionParser(field), name, field.default, "", flag_values=values)
+        _DEFINE[field.type](name, field.default, "", flag_values=values)  # type: ignore[index]
     try:
         rest = values(list(argv))[1:]
-    except flags.Error as error:
+    except flags.IllegalFlagValueError as error:
+        raise UserError(_illegal_value(str(error))) from error
+    except (flags.Error, ValueError) as error:
         raise UserError(" ".join(str(error).split())) from error
     if values["help"].value:
         print(f"{description}\n\n{_help()}")
@@ -54,6 +43,14 @@ def parse(argv: Sequence[str], description: str) -> dict[str, Any]:
     if rest:
         raise UserError(f"{rest[0]!r} is not a flag; flags look like --name=value")
     return {name: values[name].value for name in option_fields() if values[name].present}
+
+
+def _illegal_value(message: str) -> str:
+    """absl's message, `flag --name=value: reason`, with what is allowed as the reason."""
+    match = re.match(r"flag --(\w+)=(.*?): ", message, re.DOTALL)
+    if not match or match[1] not in option_fields():
+        return " ".join(message.split())
+    return f"flag --{match[1]}={match[2]}: expected {allowed_values(option_fields()[match[1]])}"
 
 
 def _help() -> str:

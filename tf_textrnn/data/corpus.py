@@ -6,6 +6,8 @@ afterwards, by `TokenIds`, so that one cached corpus serves every vocabulary siz
 seed and split.
 """
 
+import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
@@ -129,23 +131,25 @@ def _tokenized(
     examples: Iterable[Example], tokenizer: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray, list[str]]]:
     """(tokens bytes[...], tokens a text int64[n], labels) a chunk, tokenized on all cores."""
-    labels_of_chunks: list[list[str]] = []
 
-    def texts() -> Iterator[list[str]]:
-        for chunk in _chunks(examples):
-            labels_of_chunks.append([example.label for example in chunk])
-            yield [example.text for example in chunk]
-
-    def split(chunk: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        tokens = tokenize(chunk, tokenizer, MAX_TEXT_TOKENS)
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def split(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        tokens = tokenize(texts, tokenizer, MAX_TEXT_TOKENS)
         return tokens.flat_values, tokens.row_lengths()
 
-    dataset = tf.data.Dataset.from_generator(
-        texts, output_signature=tf.TensorSpec([None], tf.string)
-    )
-    dataset = dataset.map(split, num_parallel_calls=os.cpu_count(), deterministic=True).prefetch(1)
-    for tokens, token_counts in dataset.as_numpy_iterator():
-        yield tokens, token_counts, labels_of_chunks.pop(0)
+    def job(chunk: list[Example]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        tokens, token_counts = split(tf.constant([example.text for example in chunk]))
+        return tokens.numpy(), token_counts.numpy(), [example.label for example in chunk]
+
+    workers = os.cpu_count() or 1
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        under_way: collections.deque[concurrent.futures.Future] = collections.deque()
+        for chunk in _chunks(examples):
+            under_way.append(pool.submit(job, chunk))
+            if len(under_way) > workers:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
 
 def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:

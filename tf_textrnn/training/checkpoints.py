@@ -3,10 +3,10 @@
 import hashlib
 import json
 import pathlib
-import warnings
+import sys
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -38,8 +38,8 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
       DamagedError: the file is not a whole checkpoint.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            entries = dict(file)
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            entries = dict(archive)
         checksum = entries.pop(_CHECKSUM).tobytes()
         if _digest(entries) != checksum:
             raise DamagedError("its checksum does not fit")
@@ -68,27 +68,31 @@ def save_step(
         old.unlink()
 
 
-def restore_newest(
-    folder: pathlib.Path, variables: Mapping[str, tf.Variable]
-) -> dict[str, Any] | None:
-    """Assigns the newest whole checkpoint to `variables` and returns its state.
+class Checkpoint(NamedTuple):
+    """What a file holds."""
 
-    A damaged one is passed over with a warning. None where the folder holds no checkpoint.
+    path: pathlib.Path
+    arrays: dict[str, np.ndarray]
+    state: dict[str, Any]
+
+
+def newest(folder: pathlib.Path) -> Checkpoint | None:
+    """The newest whole checkpoint; a damaged one is passed over with a warning.
+
+    None where the folder holds no checkpoint.
 
     Raises:
-      UserError: checkpoints are there, but all are damaged, or they hold other variables.
+      UserError: checkpoints are there, but all are damaged.
     """
     paths = sorted(folder.glob("*.npz"), reverse=True)
     for path in paths:
         try:
-            arrays, state = read(path)
+            return Checkpoint(path, *read(path))
         except DamagedError as error:
-            warnings.warn(
-                f"{path} is damaged ({error}); going back to the one before", stacklevel=2
+            print(
+                f"warning: {path} is damaged ({error}); going back to the one before",
+                file=sys.stderr,
             )
-            continue
-        assign(path, arrays, variables)
-        return state
     if paths:
         raise UserError(f"{folder}: every checkpoint is damaged; start the run anew")
     return None

@@ -129,11 +129,11 @@ class Trainer:
         self._data = data
         self._folder = folder
         self._progress = Progress()
-        self.model = TextRNN(config.model, len(data.vocabulary), len(data.labels))
+        self.model = TextRNN(config.model, len(data.vocabulary), len(data.labels), name="text_rnn")
         self.model.build()
         self._weights = self.model.named_weights()
         self.optimizer = make_optimizer(config.training)
-        self.optimizer.build([weight.value for weight in self._weights.values()])
+        self.optimizer.build(list(self._weights.values()))
         decay = config.training.average_decay
         self._average = WeightAverage(self._weights, TABLES, decay) if decay else None
         self._scorer = make_scorer(self.model)
@@ -157,22 +157,24 @@ class Trainer:
         """Every variable of the run, by name."""
         variables = {f"model/{name}": weight.value for name, weight in self._weights.items()}
         for variable in self.optimizer.variables:
-            variables[f"optimizer/{variable.path}"] = variable.value
+            slot = variable.path.partition("/")[2]  # without the optimizer's own name
+            variables[f"optimizer/{slot}"] = variable.value
         if self._average:
             variables |= {f"average/{k}": v for k, v in self._average.state.items()}
         return variables
 
     def restore(self) -> None:
         """Goes on from the newest checkpoint, where there is one."""
-        state = checkpoints.restore_newest(self._folder.checkpoints, self._variables)
-        if state is None:
+        checkpoint = checkpoints.newest(self._folder.checkpoints)
+        if checkpoint is None:
             return
-        if state["data"] != self._data.fingerprint:
+        if checkpoint.state["data"] != self._data.fingerprint:
             raise UserError(
                 f"--run_dir={self._folder.path}: the texts are not those that this run began "
                 f"with; expected the same files, or a new run"
             )
-        self._progress = Progress(**state["progress"])
+        checkpoints.assign(checkpoint.path, checkpoint.arrays, self._variables)
+        self._progress = Progress(**checkpoint.state["progress"])
 
     def save(self) -> None:
         """Writes a checkpoint."""

@@ -1,0 +1,68 @@
+"""Small labelled files and runs that the tests share."""
+
+import pathlib
+import random
+
+import pytest
+
+from tf_textrnn.startup import load_tensorflow
+
+load_tensorflow()
+
+TOPICS = {
+    "animals": ["cat", "dog", "horse", "cow", "sheep", "goat", "mouse", "bird", "fish", "wolf"],
+    "colours": [
+        "red",
+        "green",
+        "blue",
+        "white",
+        "black",
+        "yellow",
+        "purple",
+        "orange",
+        "brown",
+        "grey",
+    ],
+    "numbers": ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
+}
+FILLERS = ["the", "a", "of", "and", "with", "under", "over", "near"]
+
+
+def topic_lines(count: int, seed: int) -> list[str]:
+    """`label<TAB>text` lines whose label some of the words give away."""
+    chooser = random.Random(seed)
+    lines = []
+    for _ in range(count):
+        label = chooser.choice(sorted(TOPICS))
+        words = chooser.choices(FILLERS, k=chooser.randint(0, 8))
+        words += chooser.choices(TOPICS[label], k=chooser.randint(1, 3))
+        chooser.shuffle(words)
+        lines.append(f"{label}\t{' '.join(words)}")
+    return lines
+
+
+@pytest.fixture(scope="session")
+def topics(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder with train.tsv, valid.tsv and test.tsv: three easy classes."""
+    folder = tmp_path_factory.mktemp("topics")
+    for name, count, seed in (("train", 300, 1), ("valid", 60, 2), ("test", 60, 3)):
+        (folder / f"{name}.tsv").write_text("\n".join(topic_lines(count, seed)) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_options(
+    topics: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, object]:
+    """Options of a run over `topics` that takes a second."""
+    return {
+        "train_file": str(topics / "train.tsv"),
+        "valid_file": str(topics / "valid.tsv"),
+        "test_file": str(topics / "test.tsv"),
+        "cache_dir": str(tmp_path_factory.mktemp("cache")),
+        "hidden_size": 8,
+        "embedding_dim": 8,
+        "batch_size": 32,
+        "num_epochs": 3,
+        "learning_rate": 0.02,
+    }

@@ -1,0 +1,95 @@
+"""Batches: a pure function of (seed, epoch), every example once, little padding."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tf_textrnn.data.batches import (
+    EVALUATION_TOKENS,
+    Split,
+    epoch_batches,
+    evaluation_batches,
+    ids_of_types,
+    training_batches,
+)
+from tf_textrnn.data.corpus import open_corpus
+from tf_textrnn.data.datasets import examples_source
+from tf_textrnn.data.sources import Example
+
+lengths = st.lists(st.integers(0, 400), min_size=1, max_size=300).map(np.array)
+
+
+@given(lengths, st.integers(1, 70), st.integers(0, 2**31 - 1), st.integers(0, 1000))
+def test_every_example_once_an_epoch_and_one_short_batch_at_most(lengths, size, seed, epoch):
+    batches = epoch_batches(lengths, size, seed, epoch)
+    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(len(lengths)))
+    sizes = sorted(map(len, batches), reverse=True)
+    assert sizes[:-1] == [size] * (len(sizes) - 1)
+    assert sizes[-1] == (len(lengths) % size or size)
+    again = epoch_batches(lengths, size, seed, epoch)
+    assert all(map(np.array_equal, batches, again))
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    lengths = np.full(1_000, 7)
+    orders = [
+        np.concatenate(epoch_batches(lengths, 10, seed, epoch)).tolist()
+        for seed, epoch in itertools.product(range(3), range(3))
+    ]
+    assert len(set(map(tuple, orders))) == 9
+
+
+def test_texts_of_like_length_meet_and_batches_come_in_no_order_of_length():
+    lengths = np.random.default_rng(0).integers(1, 100, 6_400)
+    batches = epoch_batches(lengths, 64, seed=1, epoch=0)
+    padded = sum(len(batch) * lengths[batch].max() for batch in batches)
+    assert padded / lengths.sum() < 1.05
+    longest = [lengths[batch].max() for batch in batches]
+    assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.3
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory):
+    random = np.random.default_rng(0)
+    examples = [
+        Example(str(i % 3), " ".join(f"w{j}" for j in random.integers(0, 50, i % 20)))
+        for i in range(500)
+    ]
+    corpus = open_corpus(
+        examples_source("x", examples), "word", str(tmp_path_factory.mktemp("cache"))
+    )
+    vocabulary = [b"[PAD]", b"[UNK]", *(f"w{i}".encode() for i in range(40))]
+    class_of_label = np.array([2, 0, 1], np.int32)
+    return Split(corpus, np.arange(7, 500), ids_of_types(corpus, vocabulary), class_of_label, 12)
+
+
+def test_a_batch_holds_its_examples_cut_and_padded(split):
+    batch = split.batch(np.array([0, 5, 13]))  # rows 7, 12 and 20: 7, 12 and 0 words
+    assert batch.lengths.tolist() == [7, 12, 0]
+    assert batch.labels.tolist() == [int(split.class_of_label[i % 3]) for i in (7, 12, 20)]
+    for row, ids in zip((7, 12, 20), batch.token_ids, strict=True):
+        start, end = split.corpus.offsets[row : row + 2]
+        words = [split.corpus.types[i].decode() for i in split.corpus.type_ids[start:end]]
+        expected = [int(w[1:]) + 2 if int(w[1:]) < 40 else 1 for w in words][:12]
+        assert ids.tolist() == expected + [0] * (12 - len(expected))
+
+
+def test_an_epoch_can_be_entered_in_the_middle(split):
+    whole = list(training_batches(split, 32, seed=3, epoch=2, first_batch=0))
+    rest = list(training_batches(split, 32, seed=3, epoch=2, first_batch=5))
+    assert len(rest) == len(whole) - 5
+    for expected, found in zip(whole[5:], rest, strict=True):
+        for a, b in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_evaluation_reads_every_example_once_in_bounded_batches(split):
+    seen = []
+    for examples, batch in evaluation_batches(split):
+        np.testing.assert_array_equal(batch.lengths, split.lengths[examples])
+        assert np.size(batch.token_ids) <= EVALUATION_TOKENS
+        seen.extend(examples)
+    assert sorted(seen) == list(range(len(split)))

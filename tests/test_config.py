@@ -1,0 +1,89 @@
+"""Options: bounds, JSON both ways, and what a resumed run may change."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tf_textrnn.config import Config, option_fields
+from tf_textrnn.errors import UserError
+
+
+def valid_value(field: dataclasses.Field) -> st.SearchStrategy:
+    bounds = field.metadata
+    if bounds["choices"]:
+        return st.sampled_from(bounds["choices"])
+    if field.type is bool:
+        return st.booleans()
+    if field.type is str:
+        return st.text(st.characters(exclude_categories=["Cs"]))
+    if field.type is int:
+        return st.integers(bounds["minimum"], bounds["maximum"])
+    low = bounds["above"] if bounds["above"] is not None else bounds["minimum"]
+    return st.floats(
+        low,
+        bounds["maximum"],
+        exclude_min=bounds["above"] is not None,
+        allow_nan=False,
+        allow_infinity=False,
+    )
+
+
+any_options = st.fixed_dictionaries(
+    {}, optional={name: valid_value(field) for name, field in option_fields().items()}
+)
+
+
+@given(any_options)
+def test_json_gives_back_every_option(options):
+    config = Config().replace(**options)
+    assert Config.from_json(config.to_json(), "config.json") == config
+    assert config.options().items() >= options.items()
+
+
+@given(st.text() | st.recursive(st.none() | st.booleans() | st.floats() | st.text(),
+                                lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+       .map(json.dumps))  # fmt: skip
+def test_foreign_json_is_refused_or_a_config(text):
+    try:
+        assert isinstance(Config.from_json(text, "config.json"), Config)
+    except UserError as error:
+        assert str(error).startswith("config.json: ")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [
+        ("hidden_size", 0, "a whole number, at least 1"),
+        ("hidden_size", 1.5, "a whole number"),
+        ("hidden_size", True, "a whole number"),
+        ("cell", "elman", "one of lstm, gru, rnn"),
+        ("keep_prob", 0.0, "a number, above 0, at most 1"),
+        ("learning_rate", float("nan"), "a number, above 0"),
+        ("bidirectional", "yes", "true or false"),
+        ("train_file", 3, "a text"),
+    ],
+)
+def test_bad_value_names_flag_value_and_what_is_allowed(option, value, allowed):
+    with pytest.raises(UserError) as error:
+        Config().replace(**{option: value})
+    assert str(error.value).startswith(f"flag --{option}={value}: expected {allowed}")
+
+
+def test_unknown_option_is_refused_with_a_near_one():
+    with pytest.raises(UserError, match="--hiden_size is not an option; did you mean --hidden_siz"):
+        Config().replace(hiden_size=3)
+
+
+def test_option_names_are_unique_across_sections():
+    sections = [dataclasses.fields(field.default_factory) for field in dataclasses.fields(Config)]
+    assert len(option_fields()) == sum(map(len, sections))
+
+
+def test_resume_refuses_another_model_and_lets_a_run_go_on_longer():
+    saved = Config()
+    saved.check_resume({"num_epochs": 99, "hidden_size": saved.model.hidden_size})
+    with pytest.raises(UserError, match="flag --hidden_size=64: the run to resume has 128"):
+        saved.check_resume({"hidden_size": 64})

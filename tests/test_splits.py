@@ -1,0 +1,97 @@
+"""From flags to splits: stratification, the vocabulary's texts, and contradictions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tf_textrnn.config import Config
+from tf_textrnn.data import splits
+from tf_textrnn.errors import UserError
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=200).map(np.array),
+    st.floats(0.01, 0.5),
+    st.integers(0, 2**31 - 1),
+)
+def test_a_share_of_each_label_is_set_apart(labels, fraction, seed):
+    stay, apart = splits.stratified_split(labels, fraction, seed)
+    assert sorted([*stay, *apart]) == list(range(len(labels)))
+    for label in set(labels.tolist()):
+        count, taken = np.sum(labels == label), np.sum(labels[apart] == label)
+        assert taken == min(int(count * fraction + 0.5), count - 1)
+
+
+def test_the_seed_decides_which_are_set_apart():
+    labels = np.arange(1_000) % 4
+    first, again, other = (splits.stratified_split(labels, 0.1, seed)[1] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert first.tolist() != other.tolist()
+
+
+def load(tmp_path, train, valid=None, **options):
+    (tmp_path / "train.tsv").write_text(train)
+    options["train_file"] = str(tmp_path / "train.tsv")
+    if valid is not None:
+        (tmp_path / "valid.tsv").write_text(valid)
+        options["valid_file"] = str(tmp_path / "valid.tsv")
+    return splits.load(
+        splits.resolve(Config().replace(cache_dir=str(tmp_path / "cache"), **options))
+    )
+
+
+def test_the_vocabulary_is_that_of_the_training_texts_as_far_as_they_are_read(tmp_path):
+    data = load(tmp_path, "a\tone two\nb\ttwo three four\n", "a\tfive\n", max_len=2)
+    assert data.vocabulary == [b"[PAD]", b"[UNK]", b"two", b"one", b"three"]
+    assert data.labels == ["a", "b"]
+    assert data.valid.batch(np.array([0])).token_ids.tolist() == [[1]]
+
+
+def test_a_validation_split_is_no_part_of_the_vocabulary(tmp_path):
+    lines = "".join(f"{'ab'[i % 2]}\tword{i}\n" for i in range(40))
+    data = load(tmp_path, lines, valid_fraction=0.25)
+    assert (len(data.train), len(data.valid), data.test) == (30, 10, None)
+    held_out = {data.valid.corpus.types[i] for i in data.valid.corpus.type_ids[data.valid.rows]}
+    assert len(held_out) == 10
+    assert not held_out & set(data.vocabulary)
+
+
+def test_a_class_is_the_labels_place_in_labels_txt_in_every_split(tmp_path):
+    data = load(tmp_path, "zebra\tx\nant\ty\nant\tz\n", "ant\tx\nzebra\ty\n")
+    assert [data.labels[i] for i in data.train.classes] == ["zebra", "ant", "ant"]
+    assert [data.labels[i] for i in data.valid.classes] == ["ant", "zebra"]
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "message"),
+    [
+        ("a\tx\na\ty\n", None, "train.tsv: expected at least two labels, found only 'a'"),
+        ("a\tx\nb\ty\n", "a\tx\nc\ty\n", "valid.tsv:2: the label 'c' is not in "),
+        ("a\tx\nb\ty\n", None, "--valid_fraction=0.1 of "),
+        ("a\tx\nb\ty\n", "", "valid.tsv: no labelled texts; the file is empty"),
+    ],
+)
+def test_files_that_cannot_be_learnt_from(tmp_path, train, valid, message):
+    with pytest.raises(UserError) as error:
+        load(tmp_path, train, valid)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dataset": "imdb", "train_file": "x.tsv"}, "--dataset=imdb and --train_file=x.tsv"),
+        ({"test_file": "x.tsv"}, "--test_file=x.tsv: expected --train_file beside it"),
+        ({"valid_file": "x.tsv"}, "--valid_file=x.tsv: expected --train_file beside it"),
+    ],
+)
+def test_flags_that_contradict(options, message):
+    with pytest.raises(UserError, match=message):
+        splits.resolve(Config().replace(**options))
+
+
+def test_the_built_in_set_is_read_as_characters_and_files_as_words():
+    assert splits.resolve(Config()).text.tokenizer == "char"
+    assert splits.resolve(Config().replace(train_file="x.tsv")).text.tokenizer == "word"
+    assert splits.resolve(Config().replace(tokenizer="word")).text.tokenizer == "word"

@@ -1,0 +1,237 @@
+"""A run from end to end: files, figures, the same bits twice, resuming, and bad input."""
+
+import gzip
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tf_textrnn.errors import UserError
+from tf_textrnn.runs import RunFolder, load_run
+from tf_textrnn.training import checkpoints, loop
+
+ROOT = pathlib.Path(__file__).parents[1]
+TIMINGS = {"examples_per_second", "train_examples_per_second"}
+
+
+def without_timings(record):
+    return {key: value for key, value in record.items() if key not in TIMINGS}
+
+
+def results(folder: RunFolder):
+    """Everything that a run ends with, but for how long it took and where it lives."""
+    weights, _ = checkpoints.read(folder.best)
+    newest, _ = checkpoints.read(max(folder.checkpoints.glob("*.npz")))
+    metrics = [without_timings(json.loads(x)) for x in folder.metrics.read_text().splitlines()]
+    report = without_timings(json.loads(folder.report_json.read_text()))
+    report["config"] = {k: v for k, v in report["config"].items() if k not in ("run_dir", "resume")}
+    arrays = {name: array.tobytes() for name, array in [*weights.items(), *newest.items()]}
+    return arrays, metrics, report, folder.mistakes.read_text()
+
+
+@pytest.fixture(scope="module")
+def finished(small_options, tmp_path_factory):
+    return loop.run({**small_options, "run_dir": str(tmp_path_factory.mktemp("runs") / "first")})
+
+
+def test_learns_and_leaves_the_files_of_a_run(finished, topics):
+    assert {path.name for path in finished.path.iterdir()} == {
+        "config.json",
+        "vocabulary.txt",
+        "labels.txt",
+        "checkpoints",
+        "best",
+        "metrics.jsonl",
+        "report.json",
+        "report.txt",
+        "confusion_matrix.png",
+        "mistakes.tsv",
+    }
+    report = json.loads(finished.report_json.read_text())
+    assert report["test_accuracy"] > 0.9
+    assert report["evaluated_on"] == "test"
+    assert report["config"]["train_file"] == str(topics / "train.tsv")
+    assert finished.labels.read_text() == "animals\ncolours\nnumbers\n"
+    metrics = [json.loads(line) for line in finished.metrics.read_text().splitlines()]
+    assert [epoch["step"] for epoch in metrics] == [10, 20, 30]
+    best = max(metrics, key=lambda m: (m["valid_accuracy"], -m["valid_loss"]))
+    assert report["best_epoch"] == best["epoch"] + 1
+    assert report["valid_accuracy"] == best["valid_accuracy"]
+
+
+def test_the_best_model_can_be_loaded(finished):
+    run = load_run(finished)
+    assert run.labels == ["animals", "colours", "numbers"]
+    ids = [run.vocabulary.index(word) for word in (b"horse", b"dog")]
+    scores = run.model((np.array([ids]), np.array([2])))
+    assert run.labels[int(np.argmax(scores))] == "animals"
+
+
+def test_the_same_seed_gives_the_same_bits(finished, small_options, tmp_path):
+    again = loop.run({**small_options, "run_dir": str(tmp_path / "again")})
+    assert results(again) == results(finished)
+    other = loop.run({**small_options, "run_dir": str(tmp_path / "other"), "seed": 2})
+    assert results(other)[0] != results(finished)[0]
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("steps", [3, 10, 17])
+def test_a_run_that_was_cut_short_ends_with_the_same_bits(
+    finished, small_options, tmp_path, monkeypatch, steps
+):
+    original = loop.Trainer._train_step
+    run_dir = str(tmp_path / "cut")
+
+    def build(self, *args):
+        build.trainer = self
+        return original(self, *args)
+
+    def update(self, *args):
+        if int(build.trainer.optimizer.iterations.numpy()) == steps:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "_train_step", build)
+        patch.setattr(loop.EpochBar, "update", update)
+        # As often as can be, so that the middle of an epoch is resumed too.
+        patch.setattr(loop.time, "monotonic", iter(range(0, 10**9, 1_000)).__next__)
+        with pytest.raises(Killed):
+            loop.run({**small_options, "run_dir": run_dir})
+    resumed = loop.run({"run_dir": run_dir, "resume": True})
+    assert results(resumed) == results(finished)
+
+
+def test_a_finished_run_can_go_on_for_more_epochs(small_options, tmp_path):
+    long = loop.run({**small_options, "num_epochs": 3, "run_dir": str(tmp_path / "long")})
+    run_dir = str(tmp_path / "short")
+    loop.run({**small_options, "num_epochs": 2, "run_dir": run_dir})
+    resumed = loop.run({"run_dir": run_dir, "resume": True, "num_epochs": 3})
+    assert results(resumed) == results(long)
+
+
+def test_patience_stops_a_run_that_no_longer_improves(small_options, tmp_path):
+    options = {"learning_rate": 1e-9, "average_decay": 0.0, "patience": 2, "num_epochs": 9}
+    folder = loop.run({**small_options, **options, "run_dir": str(tmp_path / "run")})
+    metrics = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    best = json.loads(folder.report_json.read_text())["best_epoch"]
+    assert len(metrics) == min(best + 2, 9)
+
+
+def test_the_learning_rate_follows_the_sources_schedule(small_options, tmp_path):
+    options = {"learning_rate": 0.5, "lr_decay": 0.5, "max_decay_epoch": 1, "num_epochs": 4}
+    options |= {"optimizer": "sgd", "patience": 0}
+    folder = loop.run({**small_options, **options, "run_dir": str(tmp_path / "run")})
+    rates = [json.loads(line)["learning_rate"] for line in folder.metrics.read_text().splitlines()]
+    assert rates == [0.5, 0.5, 0.25, 0.125]
+
+
+def test_without_a_test_file_the_report_is_on_valid_and_says_so(small_options, tmp_path):
+    options = {**small_options, "valid_file": "", "test_file": "", "num_epochs": 1}
+    folder = loop.run({**options, "run_dir": str(tmp_path / "run")})
+    report = json.loads(folder.report_json.read_text())
+    assert report["evaluated_on"].startswith("valid")
+    assert report["test_accuracy"] == report["valid_accuracy"]
+    assert folder.report_text.read_text().startswith("valid (there is no test file): accuracy")
+
+
+def test_dirty_texts_are_trained_on(small_options, tmp_path):
+    dirty = [
+        b"a\t",
+        b"b\t   ",
+        b"a\t\xff\xfe\xfd",
+        b"b\tnul \0 byte",
+        b"a\t" + b"word " * 1_000_000,
+        b"b\t\xe2\x80\x8b\xe2\x80\x8f",
+        b"a\tnever seen again",
+    ]
+    train = b"\xef\xbb\xbf" + b"\r\n".join(dirty * 3) + b"\r\n"
+    (tmp_path / "train.tsv").write_bytes(train)
+    (tmp_path / "test.tsv").write_bytes(b"a\t\nb\tunknown words only\n")
+    options = {**small_options, "train_file": str(tmp_path / "train.tsv"), "valid_file": ""}
+    options |= {"valid_fraction": 0.3, "test_file": str(tmp_path / "test.tsv")}
+    folder = loop.run({**options, "run_dir": str(tmp_path / "run")})
+    for line in folder.metrics.read_text().splitlines():
+        assert all(np.isfinite(value) for value in json.loads(line).values())
+    assert np.isfinite(json.loads(folder.report_json.read_text())["test_loss"])
+
+
+GOOD = b"a\tone\nb\ttwo\n" * 10
+
+
+@pytest.mark.parametrize(
+    ("options", "content", "message"),
+    [
+        ({"train_file": "nowhere.tsv"}, None, "--train_file=nowhere.tsv: No such file"),
+        ({}, b"", "no labelled texts; the file is empty"),
+        ({}, b"a\tone\ntwo\n", ":2: expected label<TAB>text"),
+        ({}, b"a\tone\n\ttwo\n", ":2: the label is empty"),
+        ({}, b"a\tone\na\ttwo\n", "expected at least two labels, found only 'a'"),
+        ({"format": "csv"}, b"kind,text\na,one\n", "no column 'label' (--label_column)"),
+        ({"format": "csv"}, b'label,text\na,"one\n', ":2: broken csv"),
+        ({"format": "jsonl"}, b'{"label": "a"', ":1: broken JSON"),
+        ({"valid_content": b"c\tone\n"}, GOOD, ":1: the label 'c' is not in"),
+        ({"test_content": b"a\tone\nc\tone\n"}, GOOD, ":2: the label 'c' is not in"),
+        ({"run_dir": "/proc/run"}, GOOD, "--run_dir=/proc/run: /proc cannot be written"),
+        ({"run_dir": "."}, GOOD, "already holds a run; expected a new folder, or --resume"),
+    ],
+)
+def test_bad_input_is_named_and_leaves_nothing_behind(
+    tmp_path, monkeypatch, options, content, message
+):
+    monkeypatch.chdir(tmp_path)
+    options = {"run_dir": "run", "cache_dir": "cache", "train_file": "train.tsv", **options}
+    for split in ("valid", "test"):
+        if f"{split}_content" in options:
+            pathlib.Path(f"{split}.tsv").write_bytes(options.pop(f"{split}_content"))
+            options[f"{split}_file"] = f"{split}.tsv"
+    if content is not None:
+        pathlib.Path("train.tsv").write_bytes(content)
+    if options["run_dir"] == ".":
+        pathlib.Path("config.json").write_text("{}")
+    before = {path.name for path in tmp_path.iterdir()} | {"cache"}
+    with pytest.raises(UserError) as error:
+        loop.run(options)
+    assert message in str(error.value)
+    assert {path.name for path in tmp_path.iterdir()} <= before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hidden_size": 16}, "flag --hidden_size=16: the run to resume has 8"),
+        ({"max_len": 7}, "flag --max_len=7: the run to resume has 400"),
+        ({"run_dir": ""}, "--resume: expected --run_dir"),
+        ({"run_dir": "nowhere"}, "--run_dir=nowhere: holds no run"),
+    ],
+)
+def test_a_resume_that_is_none(finished, options, message):
+    with pytest.raises(UserError, match=message):
+        loop.run({"run_dir": str(finished.path), "resume": True, **options})
+
+
+def test_a_changed_training_file_is_not_resumed(small_options, tmp_path, topics):
+    train = tmp_path / "train.tsv.gz"
+    train.write_bytes(gzip.compress((topics / "train.tsv").read_bytes()))
+    options = {**small_options, "train_file": str(train), "num_epochs": 1}
+    loop.run({**options, "run_dir": str(tmp_path / "run")})
+    train.write_bytes(gzip.compress((topics / "train.tsv").read_bytes() + b"animals\tfox\n"))
+    with pytest.raises(UserError, match="the texts are not those that this run began with"):
+        loop.run({"run_dir": str(tmp_path / "run"), "resume": True})
+
+
+def test_the_command_exits_with_2_and_one_line(tmp_path):
+    (tmp_path / "train.tsv").write_text("a\tone\nno tab\n")
+    arguments = [f"--train_file={tmp_path / 'train.tsv'}", f"--cache_dir={tmp_path / 'cache'}"]
+    command = [sys.executable, "train.py", *arguments, f"--run_dir={tmp_path / 'run'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {tmp_path / 'train.tsv'}:2: expected label<TAB>text, found no tab\n"
+    )
+    assert not (tmp_path / "run").exists()
