@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import pathlib
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -9,6 +12,8 @@ from hypothesis import strategies as st
 
 from tf_textrnn.config import Config, option_fields
 from tf_textrnn.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[1]
 
 
 def valid_value(field: dataclasses.Field) -> st.SearchStrategy:
@@ -87,3 +92,9 @@ def test_resume_refuses_another_model_and_lets_a_run_go_on_longer():
     saved.check_resume({"num_epochs": 99, "hidden_size": saved.model.hidden_size})
     with pytest.raises(UserError, match="flag --hidden_size=64: the run to resume has 128"):
         saved.check_resume({"hidden_size": 64})
+
+
+def test_the_documented_table_is_that_of_the_fields():
+    command = [sys.executable, "scripts/options.py"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "docs" / "options.md").read_text() == printed
