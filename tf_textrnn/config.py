@@ -152,6 +152,15 @@ class ModelConfig(_Checked):
         0.0, "weights start uniform in ± this; 0 = Keras's initializers", minimum=0
     )
     forget_bias: float = option(1.0, "start of the LSTM's forget-gate bias")
+    word_dropout: float = option(
+        0.2, "share of tokens read as unknown ones in training; 0 = none", minimum=0, maximum=0.9
+    )
+    ngrams: int = option(
+        2,
+        "longest n-grams of a linear classifier beside the network; 0 = none",
+        minimum=0,
+        maximum=4,
+    )
     bptt_truncate: int = option(
         0, "steps after which the gradient through time stops; 0 = never", minimum=0
     )
@@ -164,16 +173,16 @@ class TrainingConfig(_Checked):
     batch_size: int = option(64, "examples in a step, over all workers", minimum=1)
     num_epochs: int = option(12, "most passes over the training texts", minimum=1, on_resume=True)
     optimizer: str = option("adam", "update rule", choices=("adam", "sgd"))
-    learning_rate: float = option(1e-3, "step size before any decay", above=0, on_resume=True)
+    learning_rate: float = option(2e-3, "step size before any decay", above=0, on_resume=True)
     lr_decay: float = option(
-        1.0,
+        0.75,
         "factor of the learning rate each epoch past --max_decay_epoch; 1 = constant",
         above=0,
         maximum=1,
         on_resume=True,
     )
     max_decay_epoch: int = option(
-        0, "last epoch, from 0, at the full learning rate", minimum=0, on_resume=True
+        4, "last epoch, from 0, at the full learning rate", minimum=0, on_resume=True
     )
     max_grad_norm: float = option(
         5.0, "clip gradients at this global norm; 0 = off", minimum=0, on_resume=True

@@ -7,7 +7,8 @@ import keras
 import tensorflow as tf
 
 from tf_textrnn.config import ModelConfig
-from tf_textrnn.layers.dropout import dropout
+from tf_textrnn.layers.dropout import dropout, word_dropout
+from tf_textrnn.layers.ngrams import NgramScores
 from tf_textrnn.layers.pooling import MaskedPooling
 from tf_textrnn.layers.recurrent import RecurrentStack
 
@@ -23,13 +24,22 @@ class TextRNN(keras.Model):
       config: sizes and kinds.
       vocab_size: different token ids.
       num_classes: classes.
+      num_ngrams: n-grams that the linear classifier beside the network knows; 0 = there is none.
     """
 
-    def __init__(self, config: ModelConfig, vocab_size: int, num_classes: int, **kwargs: Any):
+    def __init__(
+        self,
+        config: ModelConfig,
+        vocab_size: int,
+        num_classes: int,
+        num_ngrams: int = 0,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.config = config
         self.vocab_size = vocab_size
         self.num_classes = num_classes
+        self.num_ngrams = num_ngrams
         uniform = None
         if config.init_scale:
             uniform = keras.initializers.RandomUniform(-config.init_scale, config.init_scale)
@@ -57,6 +67,11 @@ class TextRNN(keras.Model):
             bias_initializer=uniform or "zeros",
             name="softmax",
         )
+        self.ngrams = None
+        if num_ngrams:
+            self.ngrams = NgramScores(
+                config.ngrams, num_ngrams, vocab_size, num_classes, name="ngrams"
+            )
         self.seed_generator = keras.random.SeedGenerator()
 
     def build(self, input_shape: Any = None) -> None:
@@ -67,6 +82,8 @@ class TextRNN(keras.Model):
         outputs_shape = self.recurrent.compute_output_shape(embedded_shape)
         self.pooling.build(outputs_shape)
         self.softmax.build((None, outputs_shape[-1]))
+        if self.ngrams:
+            self.ngrams.build()
         self.built = True
 
     def call(
@@ -85,9 +102,27 @@ class TextRNN(keras.Model):
         Returns:
           float32[batch, num_classes], the logits.
         """
+        return tf.add_n(self.branch_scores(inputs, training, dropout_seed))
+
+    def branch_scores(
+        self,
+        inputs: tuple[tf.Tensor, tf.Tensor],
+        training: bool = False,
+        dropout_seed: tf.Tensor | None = None,
+    ) -> list[tf.Tensor]:
+        """The network's scores, and those of the linear classifier where there is one.
+
+        Arguments as `call`'s; float32[batch, num_classes] each. Their sum is what `call` returns.
+        """
         token_ids, lengths = inputs
+        branches = [] if self.ngrams is None else [self.ngrams(token_ids)]
         mask = tf.sequence_mask(lengths, tf.shape(token_ids)[1], tf.float32)
-        return self.score_embedded(self.embedding(token_ids), mask, training, dropout_seed)
+        if training and dropout_seed is None:
+            dropout_seed = tf.cast(self.seed_generator.next(), tf.int32)
+        if training and self.config.word_dropout:
+            token_ids = word_dropout(token_ids, self.config.word_dropout, dropout_seed)
+        network = self.score_embedded(self.embedding(token_ids), mask, training, dropout_seed)
+        return [network, *branches]
 
     def score_embedded(
         self,
@@ -123,7 +158,16 @@ class TextRNN(keras.Model):
             **{weight.name: weight for weight in self.pooling.trainable_variables},
             "softmax_w": self.softmax.kernel,
             "softmax_b": self.softmax.bias,
+            **(
+                {"ngrams/kernel": self.ngrams.kernel, "ngrams/bias": self.ngrams.bias}
+                if self.ngrams
+                else {}
+            ),
         }
+
+    def saved_weights(self) -> dict[str, keras.Variable]:
+        """All that tells this model from another of its kind: `named_weights` and the n-grams."""
+        return self.named_weights() | ({"ngrams/keys": self.ngrams.keys} if self.ngrams else {})
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -131,6 +175,7 @@ class TextRNN(keras.Model):
             "config": dataclasses.asdict(self.config),
             "vocab_size": self.vocab_size,
             "num_classes": self.num_classes,
+            "num_ngrams": self.num_ngrams,
         }
 
     @classmethod

@@ -7,6 +7,8 @@ import tempfile
 import time
 from typing import Any
 
+import numpy as np
+
 from tf_textrnn.config import Config
 from tf_textrnn.errors import UserError
 from tf_textrnn.files import read_lines
@@ -106,28 +108,22 @@ def load_run(folder: RunFolder) -> LoadedRun:
     config = folder.read_config()
     vocabulary = read_lines(folder.vocabulary)
     labels = [line.decode() for line in read_lines(folder.labels)]
-    model = TextRNN(config.model, len(vocabulary), len(labels))
+    arrays, best = read_best(folder)
+    num_ngrams = len(arrays.get("ngrams/keys", ()))
+    model = TextRNN(config.model, len(vocabulary), len(labels), num_ngrams)
     model.build()
-    return LoadedRun(config, labels, vocabulary, model, load_best(model, folder))
+    weights = {name: weight.value for name, weight in model.saved_weights().items()}
+    checkpoints.assign(folder.best, arrays, weights)
+    return LoadedRun(config, labels, vocabulary, model, best)
 
 
-def load_best(model: TextRNN, folder: RunFolder) -> dict[str, Any]:
-    """Gives a model the best weights of its run.
-
-    Args:
-      model: built with the run's config.
-      folder: the run.
-
-    Returns:
-      The metrics of the best epoch.
+def read_best(folder: RunFolder) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The weights of a run's best epoch, by name, and its metrics.
 
     Raises:
-      UserError: the weights are missing or damaged, or those of another model.
+      UserError: the file is missing or damaged.
     """
     try:
-        arrays, metrics = checkpoints.read(folder.best)
+        return checkpoints.read(folder.best)
     except checkpoints.DamagedError as error:
         raise UserError(f"{folder.best}: cannot be read ({error})") from error
-    weights = {name: weight.value for name, weight in model.named_weights().items()}
-    checkpoints.assign(folder.best, arrays, weights)
-    return metrics

@@ -15,19 +15,21 @@ import tensorflow as tf
 from tf_textrnn.config import Config, TrainingConfig
 from tf_textrnn.data import splits
 from tf_textrnn.data.batches import BATCH_SPEC, Batch, training_batches
+from tf_textrnn.data.ngrams import choose_ngrams
 from tf_textrnn.data.splits import Data
 from tf_textrnn.errors import UserError
 from tf_textrnn.evaluation import Measures, make_scorer, measure, score_split
 from tf_textrnn.files import write_lines, written_whole
+from tf_textrnn.layers.ngrams import SCALE
 from tf_textrnn.model import TextRNN
 from tf_textrnn.optimizers import WeightAverage, make_optimizer
-from tf_textrnn.runs import RunFolder, load_best, new_run_dir
+from tf_textrnn.runs import RunFolder, new_run_dir, read_best
 from tf_textrnn.training import checkpoints
 from tf_textrnn.training.progress import EpochBar, print_epoch
 from tf_textrnn.training.report import write_report
 from tf_textrnn.training.step import StepResult, train_step
 
-TABLES = ("embedding",)  # weights whose gradients come as rows
+TABLES = ("embedding", "ngrams/kernel")  # weights whose gradients come as rows
 
 
 class DivergedError(Exception):
@@ -115,6 +117,18 @@ def _open_run(given: dict[str, Any]) -> tuple[RunFolder, Config]:
     return folder, splits.resolve(saved.replace(**given))
 
 
+def _new_model(config: Config, data: Data) -> TextRNN:
+    """A model at its start; the linear part knows the training texts' n-grams."""
+    vocab_size, num_classes = len(data.vocabulary), len(data.labels)
+    ngrams = choose_ngrams(data.train, config.model.ngrams, vocab_size, num_classes)
+    model = TextRNN(config.model, vocab_size, num_classes, len(ngrams.keys), name="text_rnn")
+    model.build()
+    if model.ngrams:
+        model.ngrams.keys.assign(ngrams.keys)
+        model.ngrams.kernel.assign(ngrams.log_count_ratios / SCALE)
+    return model
+
+
 class Trainer:
     """A model in training.
 
@@ -129,13 +143,13 @@ class Trainer:
         self._data = data
         self._folder = folder
         self._progress = Progress()
-        self.model = TextRNN(config.model, len(data.vocabulary), len(data.labels), name="text_rnn")
-        self.model.build()
+        self.model = _new_model(config, data)
         self._weights = self.model.named_weights()
         self.optimizer = make_optimizer(config.training)
         self.optimizer.build(list(self._weights.values()))
         decay = config.training.average_decay
-        self._average = WeightAverage(self._weights, TABLES, decay) if decay else None
+        tables = [name for name in TABLES if name in self._weights]
+        self._average = WeightAverage(self._weights, tables, decay) if decay else None
         self._scorer = make_scorer(self.model)
         self._step = tf.function(self._train_step, input_signature=BATCH_SPEC)
 
@@ -155,7 +169,8 @@ class Trainer:
     @property
     def _variables(self) -> dict[str, tf.Variable]:
         """Every variable of the run, by name."""
-        variables = {f"model/{name}": weight.value for name, weight in self._weights.items()}
+        weights = self.model.saved_weights()
+        variables = {f"model/{name}": weight.value for name, weight in weights.items()}
         for variable in self.optimizer.variables:
             slot = variable.path.partition("/")[2]  # without the optimizer's own name
             variables[f"optimizer/{slot}"] = variable.value
@@ -246,7 +261,9 @@ class Trainer:
             is_best = not progress.best or _rank(metrics) > _rank(progress.best)
             if is_best:
                 progress.best = metrics
-                weights = {name: weight.numpy() for name, weight in self._weights.items()}
+                weights = {
+                    name: weight.numpy() for name, weight in self.model.saved_weights().items()
+                }
                 checkpoints.write(self._folder.best, weights, metrics)
         progress.history.append(metrics)
         with written_whole(self._folder.metrics) as file:
@@ -278,7 +295,8 @@ class Trainer:
 
     def report(self) -> None:
         """Evaluates the best weights and writes the report's files."""
-        load_best(self.model, self._folder)
+        for name, value in read_best(self._folder)[0].items():
+            self.model.saved_weights()[name].assign(value)
         history = self._progress.history
         rates = [epoch["examples_per_second"] for epoch in history[1:] or history]
         data = self._data

@@ -14,7 +14,7 @@ class StepResult(NamedTuple):
     """What one step tells.
 
     Attributes:
-      loss: float32[], mean over the batch.
+      loss: float32[], mean softmax cross-entropy of the scores.
       correct: int32[], examples whose highest score is their label's.
       grad_norm: float32[], the gradient's global norm before clipping.
       gradients: those applied, in the order of `model.named_weights()`.
@@ -46,10 +46,11 @@ def train_step(
     """
     weights = [weight.value for weight in model.named_weights().values()]
     with tf.GradientTape() as tape:
-        scores = model((batch.token_ids, batch.lengths), training=True, dropout_seed=dropout_seed)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, scores)
-        loss = tf.reduce_mean(losses)
-    gradients = [sum_rows(gradient) for gradient in tape.gradient(loss, weights)]
+        inputs = (batch.token_ids, batch.lengths)
+        branches = model.branch_scores(inputs, training=True, dropout_seed=dropout_seed)
+        # Each branch learns by itself; what is served is their sum.
+        objective = tf.add_n([mean_loss(scores, batch.labels) for scores in branches])
+    gradients = [sum_rows(gradient) for gradient in tape.gradient(objective, weights)]
     grad_norm = tf.linalg.global_norm(gradients)
     if max_grad_norm:
         gradients, _ = tf.clip_by_global_norm(gradients, max_grad_norm, use_norm=grad_norm)
@@ -61,6 +62,12 @@ def train_step(
     if average:
         average.after_update(gradients, step)
 
+    scores = tf.add_n(branches)
     predictions = tf.argmax(scores, axis=1, output_type=tf.int32)
     correct = tf.math.count_nonzero(predictions == batch.labels, dtype=tf.int32)
-    return StepResult(loss, correct, grad_norm, gradients)
+    return StepResult(mean_loss(scores, batch.labels), correct, grad_norm, gradients)
+
+
+def mean_loss(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """float32[]: mean softmax cross-entropy of scores float32[n, classes], labels int32[n]."""
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores))

@@ -1,0 +1,109 @@
+"""The linear part: n-gram keys, log-count ratios and scores, against plain Python."""
+
+import collections
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tf_textrnn.data.batches import Split, ids_of_types
+from tf_textrnn.data.corpus import open_corpus
+from tf_textrnn.data.datasets import examples_source
+from tf_textrnn.data.ngrams import choose_ngrams
+from tf_textrnn.data.sources import Example
+from tf_textrnn.errors import UserError
+from tf_textrnn.layers.ngrams import SCALE, NgramScores
+from tf_textrnn.text import ngram_keys
+
+VOCAB_SIZE = 9
+token_lists = st.lists(st.lists(st.integers(1, VOCAB_SIZE - 1), max_size=12), min_size=1)
+
+
+def ngrams_of(tokens, order):
+    return {
+        tuple(tokens[i : i + n])
+        for n in range(1, order + 1)
+        for i in range(len(tokens) - n + 1)
+    }  # fmt: skip
+
+
+def key_of(ngram):
+    key = 0
+    for token in ngram:
+        key = key * VOCAB_SIZE + token
+    return key
+
+
+def padded(texts):
+    return tf.ragged.constant(texts, tf.int32).to_tensor()
+
+
+@settings(deadline=None)
+@given(token_lists, st.integers(1, 4))
+def test_a_text_has_the_keys_of_its_ngrams(texts, order):
+    keys = ngram_keys(padded(texts), order, VOCAB_SIZE).numpy()
+    for text, row in zip(texts, keys, strict=True):
+        assert set(row[row >= 0]) == {key_of(ngram) for ngram in ngrams_of(text, order)}
+    every = [key_of(ngram) for ngram in {g for text in texts for g in ngrams_of(text, order)}]
+    assert len(set(every)) == len(every)
+
+
+@settings(deadline=None)
+@given(token_lists, st.integers(1, 3))
+def test_scores_are_the_mean_by_root_of_the_known_ngrams_weights(texts, order):
+    known = sorted({key_of(g) for text in texts[::2] for g in ngrams_of(text, order)}) or [1]
+    layer = NgramScores(order, len(known), VOCAB_SIZE, 2)
+    layer.build()
+    weights = np.random.default_rng(0).normal(size=(len(known), 2)).astype(np.float32)
+    layer.keys.assign(known)
+    layer.kernel.assign(weights)
+    layer.bias.assign([1.0, -1.0])
+    weight_of = dict(zip(known, weights, strict=True))
+    scores = layer(padded(texts)).numpy()
+    for text, found in zip(texts, scores, strict=True):
+        rows = [weight_of[k] for k in map(key_of, ngrams_of(text, order)) if k in weight_of]
+        expected = np.array([1.0, -1.0])
+        if rows:
+            expected += np.sum(rows, axis=0) * SCALE / math.sqrt(len(rows))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def split(tmp_path):
+    examples = [
+        Example("a", "x y x y"),
+        Example("b", "x z"),
+        Example("a", "y x"),
+        Example("b", "w"),
+    ]
+    corpus = open_corpus(examples_source("x", examples), "word", str(tmp_path))
+    ids = ids_of_types(corpus, [b"[PAD]", b"[UNK]", b"w", b"x", b"y", b"z"])
+    return Split(corpus, np.arange(4), ids, np.array([0, 1], np.int32), 9)
+
+
+def test_ngrams_of_two_texts_are_known_and_start_at_half_their_log_count_ratios(split):
+    counts = collections.Counter({(3,): (2, 1), (4,): (2, 0), (4, 3): (2, 0)})
+    chosen = choose_ngrams(split, 2, 6, 2)
+    found = {int(key): row for key, row in zip(chosen.keys, chosen.log_count_ratios, strict=True)}
+    expected = {
+        sum(token * 6 ** (len(ngram) - 1 - i) for i, token in enumerate(ngram)): [
+            0.5 * math.log((a + 1) / (b + 1)),
+            0.5 * math.log((b + 1) / (a + 1)),
+        ]
+        for ngram, (a, b) in counts.items()
+    }
+    assert found.keys() == expected.keys()
+    for key, row in expected.items():
+        np.testing.assert_allclose(found[key], row, rtol=1e-6)
+
+
+def test_order_0_chooses_none(split):
+    assert len(choose_ngrams(split, 0, 6, 2).keys) == 0
+
+
+def test_keys_that_would_not_fit_are_refused(split):
+    with pytest.raises(UserError, match="flag --ngrams=4: "):
+        choose_ngrams(split, 4, 60_000, 2)

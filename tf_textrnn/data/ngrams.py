@@ -1,0 +1,75 @@
+"""Which n-grams the linear part of a model knows, and where their weights start."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tf_textrnn.data.batches import Split
+from tf_textrnn.errors import UserError
+from tf_textrnn.text import ngram_keys
+
+MIN_TEXTS = 2  # an n-gram of fewer texts says nothing about others
+MAX_NGRAMS = 500_000
+MAX_COUNTED = 20_000_000  # n-grams that are looked at; of a larger split, evenly spaced texts
+PRIOR_WEIGHT = 0.5  # of the log-count ratios at the start
+_TEXTS = 1_024
+
+
+class Ngrams(NamedTuple):
+    """N-grams and their weights.
+
+    Attributes:
+      keys: int64[n-grams], ascending.
+      log_count_ratios: float32[n-grams, classes], the weights' start.
+    """
+
+    keys: np.ndarray
+    log_count_ratios: np.ndarray
+
+
+def choose_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) -> Ngrams:
+    """The n-grams of at least two texts, the most frequent ones where there are too many.
+
+    With n_fc the texts of class c that hold n-gram f, and n_f those of all classes, the weight of f
+    for c starts at half of log((n_fc + 1) / (n_f - n_fc + 1)) (Wang & Manning 2012).
+
+    Args:
+      split: the training texts.
+      order: tokens of the longest n-gram; 0 chooses none.
+      vocab_size: different token ids.
+      num_classes: classes.
+
+    Raises:
+      UserError: the n-grams are too many for 64-bit keys.
+    """
+    if vocab_size**order >= 2**63:
+        raise UserError(
+            f"flag --ngrams={order}: expected less with {vocab_size:,} token ids, or a smaller "
+            f"--vocab_size"
+        )
+    if not order:
+        return Ngrams(np.zeros(0, np.int64), np.zeros((0, num_classes), np.float32))
+    stride = max(1, -(-int(split.lengths.sum()) * order // MAX_COUNTED))
+    examples = np.arange(0, len(split), stride)
+    found, classes = [], []
+    for start in range(0, len(examples), _TEXTS):
+        batch = split.batch(examples[start : start + _TEXTS])
+        for keys, label in zip(
+            ngram_keys(batch.token_ids, order, vocab_size).numpy(), batch.labels, strict=True
+        ):
+            keys = np.unique(keys[keys > 0])
+            found.append(keys)
+            classes.append(np.full(len(keys), label))
+    keys, texts = np.unique(np.concatenate(found), return_counts=True)
+    frequent = np.flatnonzero(texts >= MIN_TEXTS)
+    frequent = np.sort(frequent[np.argsort(-texts[frequent], kind="stable")][:MAX_NGRAMS])
+    keys, texts = keys[frequent], texts[frequent]
+
+    place = np.searchsorted(keys, np.concatenate(found))
+    place = np.minimum(place, max(len(keys) - 1, 0))
+    counts = np.zeros((len(keys), num_classes), np.float32)
+    if len(keys):
+        is_known = keys[place] == np.concatenate(found)
+        np.add.at(counts, (place[is_known], np.concatenate(classes)[is_known]), 1)
+    ratios = np.log((counts + 1) / (texts[:, None] - counts + 1))
+    return Ngrams(keys, (PRIOR_WEIGHT * ratios).astype(np.float32))
