@@ -1,0 +1,1 @@
+"""Measurements of speed and quality, beside what a user would pick instead."""

@@ -1,0 +1,46 @@
+"""Contestant: the usual Keras recipe: masked embedding, (bidirectional) LSTM, mean pooling, fit."""
+
+import numpy as np
+
+from benchmarks import contest
+from tf_textrnn.startup import load_tensorflow
+
+load_tensorflow()
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+
+def main() -> None:
+    args = contest.arguments(__doc__)
+    data = contest.read(args.input)
+    rows = np.arange(len(data.classes))
+    width = min(int(data.lengths.max()), args.max_len)
+    token_ids = data.padded(rows, width)
+    lengths = np.clip(data.lengths, 1, width)
+
+    def texts() -> tf.data.Dataset:
+        ragged = tf.RaggedTensor.from_tensor(token_ids, lengths=lengths)
+        examples = tf.data.Dataset.from_tensor_slices((ragged, data.classes))
+        batches = examples.shuffle(len(rows), seed=0).ragged_batch(contest.BATCH_SIZE)
+        return batches.map(lambda ids, label: (ids.to_tensor(), label)).prefetch(tf.data.AUTOTUNE)
+
+    inputs = keras.Input((None,), dtype="int32")
+    embedding = keras.layers.Embedding(data.vocab_size, contest.EMBEDDING_DIM, mask_zero=True)
+    hidden = keras.layers.Dropout(1 - contest.KEEP_PROB)(embedding(inputs))
+    lstm = keras.layers.LSTM(contest.HIDDEN_SIZE, return_sequences=True)
+    hidden = (lstm if args.unidirectional else keras.layers.Bidirectional(lstm))(hidden)
+    pooled = keras.layers.GlobalAveragePooling1D()(hidden)
+    pooled = keras.layers.Dropout(1 - contest.KEEP_PROB)(pooled)
+    model = keras.Model(inputs, keras.layers.Dense(data.num_classes)(pooled))
+    optimizer = keras.optimizers.SGD if args.sgd else keras.optimizers.Adam
+    model.compile(
+        optimizer(0.1 if args.sgd else 1e-3, global_clipnorm=contest.MAX_GRAD_NORM),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    batches = texts()
+    contest.compete(lambda: model.fit(batches, verbose=0), args.epochs, len(rows))
+
+
+if __name__ == "__main__":
+    main()
