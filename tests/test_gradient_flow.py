@@ -145,5 +145,5 @@ def test_a_run_is_measured_on_its_own_texts(small_options, tmp_path: pathlib.Pat
 
 def test_a_plot_that_cannot_be_written_is_named(tmp_path: pathlib.Path, monkeypatch) -> None:
     monkeypatch.setattr(gradient_flow, "initial_flows", list)
-    with pytest.raises(UserError, match="--output=.*cannot be written"):
+    with pytest.raises(UserError, match="cannot be written"):
         gradient_flow.main({"run_dir": "", "output": str(tmp_path / "no folder" / "plot.png")})

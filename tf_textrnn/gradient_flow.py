@@ -140,7 +140,7 @@ def _perturbed_states(layer: Any, inputs: "tf.Tensor", change: "tf.Tensor") -> "
 
 
 def _by_distance(norms: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """From float[batch, time] to the mean at each distance from the last step, float64[distance]."""
+    """The mean of norms float[batch, time] at each distance from the last step."""
     longest = int(lengths.max())
     distances = np.arange(longest)
     steps = lengths[:, None] - 1 - distances  # [batch, distance]
@@ -213,7 +213,7 @@ def figure(flows: Sequence[Flow]) -> "Figure":
 
 
 def table(flows: Sequence[Flow]) -> str:
-    """The norms at some distances, what is left at the farthest, and the gradient's norm, as Markdown."""
+    """Norms at some distances, what is left at the last of them, and `grad_norm`, in Markdown."""
     distances = [d for d in TABLE_DISTANCES if any(d < len(flow.norms) for flow in flows)]
     header = ["layer", *(f"distance {d}" for d in distances), f"{distances[-1]} / 0", "gradient"]
     rows = [header, ["---", *["---:"] * (len(header) - 1)]]
