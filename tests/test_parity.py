@@ -103,8 +103,8 @@ BOUNDS = {"scores": 1e-5, "loss": 1e-5, "accuracy": 1e-6, "norm": 1e-5, "gradien
           "weights": 1e-4}  # fmt: skip
 
 
-def check(largest: dict[str, float]) -> None:
-    print(" ".join(f"{quantity} {value:.1e}" for quantity, value in largest.items()))
+def check(name: str, largest: dict[str, float]) -> None:
+    print(f"\n{name}:", *(f"{quantity} {value:.1e}" for quantity, value in largest.items()))
     assert all(largest[quantity] <= bound for quantity, bound in BOUNDS.items()), largest
 
 
@@ -115,11 +115,11 @@ def test_twenty_updates_equal_the_graph(
 ) -> None:
     case = oracle[f"trained_{layers}_{clip}"]
     assert np.all(case["grad_norm"] > max_grad_norm) == (clip == "bites")
-    check(differences(case, max_grad_norm))
+    check(f"{layers} layers, clipping {clip}", differences(case, max_grad_norm))
 
 
 def test_twenty_updates_with_an_embedding_equal_the_graph(oracle: Oracle) -> None:
-    check(differences(oracle["trained_embedding"], 0.05))
+    check("2 layers, embedding", differences(oracle["trained_embedding"], 0.05))
 
 
 def spread(scores: np.ndarray) -> np.ndarray:
