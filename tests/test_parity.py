@@ -39,6 +39,7 @@ def make_model(weights: dict[str, np.ndarray], keep_prob: float = 1.0) -> TextRN
         embedding_dim=EMBEDDING,
         keep_prob=keep_prob,
         forget_bias=0.0,
+        word_dropout=0.0,
     )
     kind = TextRNN if "embedding" in weights else EmbeddedTextRNN
     model = kind(config, VOCABULARY, CLASSES)
@@ -53,10 +54,10 @@ def make_model(weights: dict[str, np.ndarray], keep_prob: float = 1.0) -> TextRN
 class EmbeddedTextRNN(TextRNN):
     """Takes the TF1 class's own input, embedded texts, so that nothing trains the embedding."""
 
-    def call(self, inputs, training=False, dropout_seed=None):
+    def branch_scores(self, inputs, training=False, dropout_seed=None):
         embedded, lengths = inputs
         mask = tf.sequence_mask(lengths, tf.shape(embedded)[1], tf.float32)
-        return self.score_embedded(embedded, mask, training, dropout_seed)
+        return [self.score_embedded(embedded, mask, training, dropout_seed)]
 
     def named_weights(self):
         weights = super().named_weights()

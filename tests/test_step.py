@@ -21,7 +21,7 @@ BATCH = Batch(
 
 
 def make(**options):
-    sizes = {"embedding_dim": 3, "hidden_size": 4, "init_scale": 0.8}
+    sizes = {"embedding_dim": 3, "hidden_size": 4, "init_scale": 0.8, "word_dropout": 0.0}
     model = TextRNN(ModelConfig(**{**sizes, **options}), 6, 3)
     model.build()
     optimizer = make_optimizer(TrainingConfig(optimizer="sgd", learning_rate=RATE))
