@@ -156,12 +156,12 @@ def _check_shapes(prefix: str, found: dict[str, tuple[str, np.ndarray]], layers:
     expected: dict[str, tuple[int | None, ...]] = {
         "softmax_w": (hidden or None, classes or None),
         "softmax_b": (classes,),
-        "embedding": (None, embedding_dim),
     }
     for n in range(layers):
         inputs = hidden if n else max(embedding_dim, 1)
         expected[f"kernel_{n}"] = (inputs + hidden, 4 * hidden)
         expected[f"bias_{n}"] = (4 * hidden,)
+    expected["embedding"] = (None, embedding_dim)
     for role, shape in expected.items():
         if role not in found:
             continue
