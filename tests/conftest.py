@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from tests.oracle import Oracle, run_oracle
 from tf_textrnn.startup import load_tensorflow
 
 load_tensorflow()
@@ -66,3 +67,9 @@ def small_options(
         "num_epochs": 3,
         "learning_rate": 0.02,
     }
+
+
+@pytest.fixture(scope="session")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
+    """What the TF1 graph computes."""
+    return run_oracle(tmp_path_factory.mktemp("oracle"))

@@ -8,7 +8,7 @@ import pytest
 
 from tf_textrnn.config import Config, option_fields
 from tf_textrnn.errors import UserError
-from tf_textrnn.flags import parse
+from tf_textrnn.flags import parse, parse_tool
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -77,3 +77,21 @@ def test_mistakes_in_flags_exit_with_2_before_tensorflow_loads():
         assert shown.returncode == 2
         assert "tensorflow" not in shown.stderr
         assert shown.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_a_tool_has_flags_of_its_own(capsys):
+    options = {"input": ("", "what to read"), "count": (3, "how many"), "run_dir": ("r", "where")}
+    given = ["tool", "--input=a=b", "--count=5"]
+    assert parse_tool(given, "", options) == {"input": "a=b", "count": 5, "run_dir": "r"}
+    for mistake, message in (
+        ("--inptu=x", "inptu"),
+        ("--count=many", "--count=many"),
+        ("stray", "'stray' is not a flag"),
+    ):
+        with pytest.raises(UserError, match=message) as error:
+            parse_tool(["tool", mistake], "", options)
+        assert "\n" not in str(error.value)
+    with pytest.raises(SystemExit) as done:
+        parse_tool(["tool", "--help"], "A tool.", options)
+    assert not done.value.code
+    assert "A tool.\n  --input=\n      what to read\n  --count=3" in capsys.readouterr().out

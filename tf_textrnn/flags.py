@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -27,10 +27,35 @@ def parse(argv: Sequence[str], description: str) -> dict[str, Any]:
     Raises:
       UserError: an unknown flag, a value of the wrong type, or an argument that is no flag.
     """
+    defaults = {name: field.default for name, field in option_fields().items()}
+    values = _values(argv, defaults, f"{description}\n\n{_help()}")
+    return {name: values[name].value for name in defaults if values[name].present}
+
+
+def parse_tool(
+    argv: Sequence[str], description: str, options: Mapping[str, tuple[Any, str]]
+) -> dict[str, Any]:
+    """The value of every option of a tool that has flags of its own.
+
+    Args:
+      argv: the command line, program name first.
+      description: what `--help` says above the flags.
+      options: by name, the default, whose type is the option's, and the meaning.
+
+    Raises:
+      UserError: as `parse`.
+    """
+    lines = [f"  --{name}={default}\n      {text}" for name, (default, text) in options.items()]
+    defaults = {name: default for name, (default, _) in options.items()}
+    values = _values(argv, defaults, "\n".join([description, *lines]))
+    return {name: values[name].value for name in options}
+
+
+def _values(argv: Sequence[str], defaults: Mapping[str, Any], help_text: str) -> flags.FlagValues:
     values = flags.FlagValues()
     flags.DEFINE_boolean("help", False, "show this", short_name="h", flag_values=values)
-    for name, field in option_fields().items():
-        _DEFINE[field.type](name, field.default, "", flag_values=values)  # type: ignore[index]
+    for name, default in defaults.items():
+        _DEFINE[type(default)](name, default, "", flag_values=values)
     try:
         rest = values(list(argv))[1:]
     except flags.IllegalFlagValueError as error:
@@ -38,11 +63,11 @@ def parse(argv: Sequence[str], description: str) -> dict[str, Any]:
     except (flags.Error, ValueError) as error:
         raise UserError(" ".join(str(error).split())) from error
     if values["help"].value:
-        print(f"{description}\n\n{_help()}")
+        print(help_text)
         sys.exit(0)
     if rest:
         raise UserError(f"{rest[0]!r} is not a flag; flags look like --name=value")
-    return {name: values[name].value for name in option_fields() if values[name].present}
+    return values
 
 
 def _illegal_value(message: str) -> str:
@@ -65,13 +90,25 @@ def _help() -> str:
     return "\n".join(lines)
 
 
-def run(main: Callable[[dict[str, Any]], None], description: str) -> None:
+def run(
+    main: Callable[[dict[str, Any]], None],
+    description: str,
+    tool_options: Mapping[str, tuple[Any, str]] | None = None,
+) -> None:
     """Parses the command line and calls `main` with the options that it gives.
+
+    Args:
+      main: the work.
+      description: what `--help` says above the flags.
+      tool_options: those of `parse_tool`; None = the options of a run, by `parse`.
 
     Exit status: 0 done; 2, with one line on stderr, for what the user can mend.
     """
     try:
-        main(parse(sys.argv, description))
+        if tool_options is None:
+            main(parse(sys.argv, description))
+        else:
+            main(parse_tool(sys.argv, description, tool_options))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -40,13 +40,16 @@ class TextRNN(keras.Model):
         self.vocab_size = vocab_size
         self.num_classes = num_classes
         self.num_ngrams = num_ngrams
-        uniform = None
-        if config.init_scale:
-            uniform = keras.initializers.RandomUniform(-config.init_scale, config.init_scale)
+
+        def initializer(default: str) -> keras.initializers.Initializer | str:
+            # One for each weight: an initializer draws the same numbers whenever it is called.
+            scale = config.init_scale
+            return keras.initializers.RandomUniform(-scale, scale) if scale else default
+
         self.embedding = keras.layers.Embedding(
             vocab_size,
             config.embedding_dim,
-            embeddings_initializer=uniform or "uniform",
+            embeddings_initializer=initializer("uniform"),
             name="embedding",
         )
         self.recurrent = RecurrentStack(
@@ -63,8 +66,8 @@ class TextRNN(keras.Model):
         self.pooling = MaskedPooling(config.pooling, config.bidirectional, name="pooling")
         self.softmax = keras.layers.Dense(
             num_classes,
-            kernel_initializer=uniform or "glorot_uniform",
-            bias_initializer=uniform or "zeros",
+            kernel_initializer=initializer("glorot_uniform"),
+            bias_initializer=initializer("zeros"),
             name="softmax",
         )
         self.ngrams = None
@@ -115,6 +118,9 @@ class TextRNN(keras.Model):
         Arguments as `call`'s; float32[batch, num_classes] each. Their sum is what `call` returns.
         """
         token_ids, lengths = inputs
+        # Keras's layers need a step, even where no text of the batch has one.
+        missing_steps = tf.cast(tf.equal(tf.shape(token_ids)[1], 0), tf.int32)
+        token_ids = tf.pad(token_ids, [[0, 0], [0, missing_steps]])
         branches = [] if self.ngrams is None else [self.ngrams(token_ids)]
         mask = tf.sequence_mask(lengths, tf.shape(token_ids)[1], tf.float32)
         if training and dropout_seed is None:

@@ -12,7 +12,8 @@ class MaskedPooling(keras.layers.Layer):
 
     Args:
       kind: "mean", "max", "last" (the final output of each direction) or "attention" (the mean
-        weighted by softmax(outputs · query), with one learned query).
+        weighted by softmax(outputs · query), with one learned query that starts at zero, as the
+        plain mean; Yang 2016 without the layer before the query).
       bidirectional: whether the second half of the units reads backwards, so that its final
         output stands at the first step.
     """

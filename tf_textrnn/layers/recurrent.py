@@ -194,15 +194,20 @@ class RecurrentStack(keras.layers.Layer):
         if drops and dropout_seed is None:
             dropout_seed = tf.cast(self.seed_generator.next(), tf.int32)
         outputs = inputs
-        for index, (forward, *backward) in enumerate(self.recurrent_layers):
-            directions = [forward(outputs)]
-            for layer in backward:
-                reversed_outputs = layer(tf.reverse_sequence(outputs, lengths, seq_axis=1))
-                directions.append(tf.reverse_sequence(reversed_outputs, lengths, seq_axis=1))
-            outputs = tf.concat(directions, axis=-1)  # [batch, time, units of both directions]
+        for index in range(self.num_layers):
+            outputs = self.run_layer(index, outputs, lengths)
             if drops:
                 outputs = dropout(outputs, self.keep_prob, dropout_seed, place=index + 1)
         return outputs
+
+    def run_layer(self, index: int, inputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        """One of the layers, in its directions; shapes as in `call`."""
+        forward, *backward = self.recurrent_layers[index]
+        directions = [forward(inputs)]
+        for layer in backward:
+            outputs = layer(tf.reverse_sequence(inputs, lengths, seq_axis=1))
+            directions.append(tf.reverse_sequence(outputs, lengths, seq_axis=1))
+        return tf.concat(directions, axis=-1)  # [batch, time, units of both directions]
 
     def get_config(self) -> dict[str, Any]:
         names = ("cell", "hidden_size", "num_layers", "bidirectional", "keep_prob", "init_scale",

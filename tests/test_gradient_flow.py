@@ -1,0 +1,149 @@
+"""The measured gradient flow against NumPy's way back, and the article's claims."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_textrnn import gradient_flow
+from tf_textrnn.config import ModelConfig
+from tf_textrnn.data.batches import Batch
+from tf_textrnn.errors import UserError
+from tf_textrnn.model import TextRNN
+from tf_textrnn.reference import LSTMWeights, lstm_backward, lstm_forward, softmax
+from tf_textrnn.runs import RunFolder
+from tf_textrnn.training import loop
+
+HIDDEN, CLASSES = 4, 3
+BATCH = Batch(
+    np.random.default_rng(1).integers(0, 9, [4, 7]).astype(np.int32),
+    np.array([7, 3, 0, 5], np.int32),
+    np.array([0, 1, 2, 0], np.int32),
+)
+
+
+def make_model(**options) -> TextRNN:
+    model = TextRNN(ModelConfig(embedding_dim=3, hidden_size=HIDDEN, **options), 9, CLASSES)
+    model.build()
+    random = np.random.default_rng(2)
+    for weight in model.named_weights().values():
+        weight.assign(random.uniform(-0.9, 0.9, weight.shape))
+    return model
+
+
+def layer_weights(weights: dict[str, np.ndarray], layer: int, direction: str) -> LSTMWeights:
+    names = ("kernel", "recurrent_kernel", "bias")
+    return LSTMWeights(*(weights[f"lstm_{layer}/{direction}/{name}"] for name in names))
+
+
+def expected_norms(model: TextRNN, bptt_truncate: int) -> dict[str, list[list[float]]]:
+    """Of each direction and text, ‖∂loss/∂h_t‖ from the last step read to the first."""
+    weights = {k: v.numpy().astype(np.float64) for k, v in model.named_weights().items()}
+    directions = ("forward", "backward") if model.config.bidirectional else ("forward",)
+    found: dict[str, list[list[float]]] = {direction: [] for direction in directions}
+    for token_ids, length, label in zip(*BATCH, strict=True):
+        if not length:
+            continue
+        outputs = weights["embedding"][token_ids[:length]][None]
+        for layer in range(model.config.num_layers):
+            read = {"forward": outputs, "backward": outputs[:, ::-1]}
+            runs = {
+                d: (*lstm_forward(read[d], layer_weights(weights, layer, d)), d) for d in directions
+            }
+            outputs = np.concatenate(
+                [runs[d][0][:, :: 1 if d == "forward" else -1] for d in directions], axis=-1
+            )
+        if model.config.pooling == "mean":
+            pooled, share = outputs[0].mean(axis=0), 1 / length
+        else:
+            ends = [runs[d][0][0, -1] for d in directions]
+            pooled, share = np.concatenate(ends), 1.0
+        d_scores = softmax(pooled @ weights["softmax_w"] + weights["softmax_b"])
+        d_scores[label] -= 1
+        d_pooled = np.split(weights["softmax_w"] @ d_scores * share, len(directions))
+        for direction, d_last in zip(directions, d_pooled, strict=True):
+            _, steps, _ = runs[direction]
+            d_outputs = np.zeros([1, length, HIDDEN])
+            d_outputs[0, -1] = d_last
+            top = layer_weights(weights, model.config.num_layers - 1, direction)
+            _, _, d_states = lstm_backward(d_outputs, steps, top, bptt_truncate)
+            found[direction].append(list(np.linalg.norm(d_states[0, ::-1], axis=-1)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("bidirectional", "pooling", "layers", "bptt_truncate"),
+    [(False, "last", 1, 0), (True, "mean", 1, 0), (True, "last", 2, 0), (False, "mean", 2, 2)],
+)
+def test_flow_is_the_total_derivative(bidirectional, pooling, layers, bptt_truncate) -> None:
+    model = make_model(
+        bidirectional=bidirectional,
+        pooling=pooling,
+        num_layers=layers,
+        bptt_truncate=bptt_truncate,
+    )
+    expected = expected_norms(model, bptt_truncate)
+    flows = gradient_flow.measure(model, BATCH)
+    assert [flow.name for flow in flows] == [f"lstm {direction}" for direction in expected]
+    for flow, norms in zip(flows, expected.values(), strict=True):
+        wanted = [
+            np.mean([text[distance] for text in norms if len(text) > distance])
+            for distance in range(7)
+        ]
+        np.testing.assert_allclose(flow.norms, wanted, rtol=1e-4, atol=1e-9)
+        assert (min(wanted) == 0) == bool(bptt_truncate)
+
+
+def test_gradient_norm_is_that_of_the_layer() -> None:
+    """With the loss read off the last step it is the plain gradient."""
+    model = make_model(cell="gru", bidirectional=False, pooling="last")
+    (flow,) = gradient_flow.measure(model, BATCH)
+    token_ids, lengths, labels = map(tf.constant, BATCH)
+    weights = [weight.value for weight in model.recurrent.trainable_variables]
+    with tf.GradientTape() as tape:
+        scores = model((token_ids, lengths))
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores))
+    expected = float(tf.linalg.global_norm(tape.gradient(loss, weights)))
+    assert flow.grad_norm == pytest.approx(expected, rel=1e-5)
+    half = flow.clipped(expected / 2)
+    np.testing.assert_allclose(half.norms, flow.norms / 2, rtol=1e-5)
+    np.testing.assert_array_equal(flow.clipped(expected * 2).norms, flow.norms)
+
+
+def test_the_claims_of_the_article(tmp_path: pathlib.Path, capsys) -> None:
+    output = tmp_path / "plot.png"
+    gradient_flow.main({"run_dir": "", "output": str(output)})
+    assert output.read_bytes().startswith(b"\x89PNG")
+    lines = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
+    column = lines[0].index("50 / 0")
+    ratio = {line[0]: float(line[column]) for line in lines[2:] if len(line) > column}
+    assert ratio["rnn"] < 1e-6, "vanishes"
+    assert ratio["rnn, large weights"] > 10, "explodes"
+    assert ratio["lstm, forget bias 0"] < ratio["lstm, forget bias 1"] < 1
+    assert ratio["lstm, forget bias 5"] > 0.1, "survives"
+    norm = {line[0]: float(line[column + 1]) for line in lines[2:] if len(line) > column}
+    assert norm["rnn, large weights"] > 100 * norm["rnn, large weights, clipped"]
+    assert norm["rnn, large weights, clipped"] == gradient_flow.MAX_GRAD_NORM
+
+
+def test_a_run_is_measured_on_its_own_texts(small_options, tmp_path: pathlib.Path, capsys) -> None:
+    run_dir = str(tmp_path / "run")
+    folder = loop.run({**small_options, "run_dir": run_dir, "num_epochs": 1})
+    capsys.readouterr()
+    gradient_flow.main({"run_dir": run_dir, "output": str(tmp_path / "plot.png")})
+    assert "| lstm backward | " in capsys.readouterr().out
+
+    vocabulary = RunFolder(run_dir).vocabulary
+    vocabulary.write_text(vocabulary.read_text().replace("cat\n", "unicorn\n"))
+    with pytest.raises(UserError, match="not those of its training texts"):
+        gradient_flow.main({"run_dir": run_dir, "output": str(tmp_path / "plot.png")})
+    folder.config.unlink()
+    with pytest.raises(UserError, match="holds no run"):
+        gradient_flow.main({"run_dir": run_dir, "output": str(tmp_path / "plot.png")})
+
+
+def test_a_plot_that_cannot_be_written_is_named(tmp_path: pathlib.Path, monkeypatch) -> None:
+    monkeypatch.setattr(gradient_flow, "initial_flows", list)
+    with pytest.raises(UserError, match="cannot be written"):
+        gradient_flow.main({"run_dir": "", "output": str(tmp_path / "no folder" / "plot.png")})

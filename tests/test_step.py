@@ -1,0 +1,106 @@
+"""The train step's arithmetic, in full."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_textrnn.config import ModelConfig, TrainingConfig
+from tf_textrnn.data.batches import Batch
+from tf_textrnn.model import TextRNN
+from tf_textrnn.optimizers import make_optimizer
+from tf_textrnn.training.step import train_step
+
+RATE = 0.5
+BATCH = Batch(
+    # The words of a batch recur, within a text and between texts.
+    tf.constant([[2, 3, 2, 2], [3, 4, 0, 0], [0, 0, 0, 0]]),
+    tf.constant([4, 2, 0]),
+    tf.constant([1, 0, 2]),
+)
+
+
+def make(**options):
+    sizes = {"embedding_dim": 3, "hidden_size": 4, "init_scale": 0.8, "word_dropout": 0.0}
+    model = TextRNN(ModelConfig(**{**sizes, **options}), 6, 3)
+    model.build()
+    optimizer = make_optimizer(TrainingConfig(optimizer="sgd", learning_rate=RATE))
+    optimizer.build([weight.value for weight in model.named_weights().values()])
+    return model, optimizer
+
+
+def dense_gradients(model: TextRNN) -> tuple[float, list[np.ndarray]]:
+    """Loss and gradients with the embedding as a plain matrix product."""
+    weights = [weight.value for weight in model.named_weights().values()]
+    mask = tf.sequence_mask(BATCH.lengths, BATCH.token_ids.shape[1], tf.float32)
+    with tf.GradientTape() as tape:
+        embedded = tf.one_hot(BATCH.token_ids, 6) @ weights[0]
+        scores = model.score_embedded(embedded, mask)
+        log_probability = tf.nn.log_softmax(scores)
+        loss = -tf.reduce_mean(tf.gather(log_probability, BATCH.labels, batch_dims=1))
+    return float(loss), [gradient.numpy() for gradient in tape.gradient(loss, weights)]
+
+
+@pytest.mark.parametrize("max_grad_norm", [0.0, 0.05, 50.0])
+def test_a_step_is_plain_gradient_descent_clipped(max_grad_norm: float) -> None:
+    model, optimizer = make(keep_prob=1.0)
+    loss, gradients = dense_gradients(model)
+    norm = np.sqrt(sum((gradient**2).sum() for gradient in gradients))
+    factor = min(1.0, max_grad_norm / norm) if max_grad_norm else 1.0
+    assert (factor < 1) == (max_grad_norm == 0.05)
+    start = [weight.numpy() for weight in model.named_weights().values()]
+    scores = model((BATCH.token_ids, BATCH.lengths)).numpy()
+    correct = np.count_nonzero(scores.argmax(axis=1) == BATCH.labels.numpy())
+    result = train_step(model, optimizer, None, BATCH, max_grad_norm, tf.constant([0, 0]))
+    assert float(result.loss) == pytest.approx(loss, rel=1e-5)
+    assert float(result.grad_norm) == pytest.approx(norm, rel=1e-5)
+    assert int(result.correct) == correct
+    for weight, before, gradient, applied in zip(
+        model.named_weights().values(), start, gradients, result.gradients, strict=True
+    ):
+        np.testing.assert_allclose(tf.convert_to_tensor(applied), gradient * factor, atol=1e-6)
+        np.testing.assert_allclose(weight, before - RATE * factor * gradient, atol=1e-6)
+
+
+def test_clipping_holds_an_explosion() -> None:
+    """A vanilla RNN with large recurrent weights: one unclipped step throws the weights far off."""
+    random = np.random.default_rng(2)
+    texts = Batch(
+        tf.constant(random.integers(0, 6, [4, 60]), tf.int32),
+        tf.fill([4], 60),
+        tf.constant([0, 1, 2, 0]),
+    )
+    moved, norm = {}, {}
+    for max_grad_norm in (0.0, 5.0):
+        keras.utils.set_random_seed(1)
+        model, optimizer = make(
+            cell="rnn",
+            bidirectional=False,
+            pooling="last",
+            keep_prob=1.0,
+            init_scale=0.3,
+            embedding_dim=128,
+            hidden_size=128,
+        )
+        weights = model.named_weights().values()
+        start = [weight.numpy() for weight in weights]
+        result = train_step(model, optimizer, None, texts, max_grad_norm, tf.constant([0, 0]))
+        norm[max_grad_norm] = float(result.grad_norm)
+        moved[max_grad_norm] = np.sqrt(
+            sum(((w.numpy() - before) ** 2).sum() for w, before in zip(weights, start, strict=True))
+        )
+    assert norm[0.0] == norm[5.0] > 100  # before clipping
+    assert moved[0.0] == pytest.approx(RATE * norm[0.0], rel=1e-3)
+    assert moved[5.0] == pytest.approx(RATE * 5.0, rel=1e-3)
+
+
+def test_dropout_is_a_pure_function_of_its_seed() -> None:
+    found = []
+    for seed in ([1, 1], [1, 1], [1, 2]):
+        keras.utils.set_random_seed(1)
+        model, optimizer = make(keep_prob=0.5)
+        train_step(model, optimizer, None, BATCH, 5.0, tf.constant(seed))
+        found.append([weight.numpy() for weight in model.named_weights().values()])
+    for first, again in zip(*found[:2], strict=True):
+        np.testing.assert_array_equal(first, again)
+    assert any(np.any(first != other) for first, other in zip(found[0], found[2], strict=True))

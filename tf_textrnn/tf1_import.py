@@ -1,0 +1,297 @@
+"""A checkpoint of the TF1 model becomes a run folder: it evaluates, predicts and exports.
+
+    python -m tf_textrnn.tf1_import --checkpoint=model.ckpt-6000 --run_dir=runs/old
+
+Of the checkpoint's variables, under any scope, it takes
+
+    LSTM_layer/multi_rnn_cell/cell_N/basic_lstm_cell/kernel  [input + hidden, 4 * hidden]
+    LSTM_layer/multi_rnn_cell/cell_N/basic_lstm_cell/bias    [4 * hidden]
+    softmax_w                                                [hidden, classes]
+    softmax_b                                                [classes]
+    embedding, where there is one                            [rows, input]
+
+and leaves optimizer slots, step and learning rate alone. `docs/porting.md` says what becomes of
+the vocabulary.
+"""
+
+import dataclasses
+import pathlib
+import re
+from typing import Any
+
+import numpy as np
+
+from tf_textrnn import flags
+from tf_textrnn.config import Config
+from tf_textrnn.errors import UserError
+from tf_textrnn.files import read_lines, write_lines, written_whole
+from tf_textrnn.startup import load_tensorflow
+
+# TF 1.0 said weights and biases; one layer without MultiRNNCell has no cell_N.
+_LSTM_NAME = re.compile(r"(?:^|/)(?:cell_(\d+)/)?basic_lstm_cell/(?:(kernel|weights)|bias(?:es)?)$")
+_OTHER_NAME = re.compile(r"(?:^|/)(embedding|softmax_w|softmax_b)$")
+
+OPTIONS: dict[str, tuple[Any, str]] = {
+    "checkpoint": ("", "prefix of the TF1 checkpoint, without .index, or the folder that holds it"),
+    "run_dir": ("", "the new run's folder"),
+    "vocabulary": ("", "the word of each row of `embedding`, one a line; empty = only embedded in"),
+    "unknown_token": ("", "line of --vocabulary that stands for other words; empty = mean row"),
+    "labels": ("", "the label of each class, one a line; empty = 0, 1, …"),
+    "tokenizer": ("word", "how texts are split: word or char"),
+    "max_len": (40, "tokens of a text that are read: the graph's num_step"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceWeights:
+    """The variables of the TF1 model.
+
+    Attributes:
+      kernels: of each layer, float32[input + hidden, 4 * hidden], gates i, j, f, o.
+      biases: of each layer, float32[4 * hidden].
+      softmax_w: float32[hidden, classes].
+      softmax_b: float32[classes].
+      embedding: float32[rows, input]; None where words were embedded outside of the graph.
+    """
+
+    kernels: list[np.ndarray]
+    biases: list[np.ndarray]
+    softmax_w: np.ndarray
+    softmax_b: np.ndarray
+    embedding: np.ndarray | None = None
+
+    @property
+    def hidden_size(self) -> int:
+        return len(self.softmax_w)
+
+    @property
+    def embedding_dim(self) -> int:
+        return len(self.kernels[0]) - self.hidden_size
+
+    def named_weights(self) -> dict[str, np.ndarray]:
+        """What `TextRNN.named_weights` calls these, but for the embedding."""
+        weights = {"softmax_w": self.softmax_w, "softmax_b": self.softmax_b}
+        for index, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
+            layer = f"lstm_{index}/forward"
+            kernel = reorder_gates(kernel)
+            weights[f"{layer}/kernel"] = kernel[: -self.hidden_size]
+            weights[f"{layer}/recurrent_kernel"] = kernel[-self.hidden_size :]
+            weights[f"{layer}/bias"] = reorder_gates(bias)
+        return weights
+
+
+def reorder_gates(array: np.ndarray) -> np.ndarray:
+    """From BasicLSTMCell's gates i, j, f, o along the last axis to Keras's i, f, j, o."""
+    i, j, f, o = np.split(array, 4, axis=-1)
+    return np.concatenate([i, f, j, o], axis=-1)
+
+
+def read_checkpoint(prefix: str) -> SourceWeights:
+    """The TF1 model's variables in a checkpoint.
+
+    Args:
+      prefix: as `tf.compat.v1.train.Saver.save` returned it, or the folder.
+
+    Raises:
+      UserError: there is no checkpoint, or not of this model; the variable is named.
+    """
+    import tensorflow as tf
+
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        names = reader.get_variable_to_shape_map()
+        found = {
+            role: (name, np.asarray(reader.get_tensor(name), np.float32))
+            for role, name in _roles(prefix, names).items()
+        }
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"--checkpoint={prefix}: cannot be read; expected the prefix of a TF1 checkpoint, "
+            f"without .index ({reason})"
+        ) from error
+    layers = len([role for role in found if role.startswith("kernel")])
+    expected_roles = ["softmax_w", "softmax_b"]
+    expected_roles += [f"{kind}_{n}" for n in range(max(layers, 1)) for kind in ("kernel", "bias")]
+    for role in expected_roles:
+        if role not in found:
+            kind, _, layer = role.partition("_")
+            name = role if role.startswith("softmax") else f"cell_{layer}/basic_lstm_cell/{kind}"
+            raise UserError(
+                f"--checkpoint={prefix}: no variable …{name}; found {', '.join(sorted(names))}"
+            )
+    _check_shapes(prefix, found, layers)
+    arrays = {role: array for role, (_, array) in found.items()}
+    return SourceWeights(
+        [arrays[f"kernel_{n}"] for n in range(layers)],
+        [arrays[f"bias_{n}"] for n in range(layers)],
+        arrays["softmax_w"],
+        arrays["softmax_b"],
+        arrays.get("embedding"),
+    )
+
+
+def _roles(prefix: str, names: dict[str, Any]) -> dict[str, str]:
+    """Role, such as kernel_0, → the variable that plays it."""
+    roles: dict[str, str] = {}
+    for name in sorted(names):
+        if match := _LSTM_NAME.search(name):
+            role = f"{'kernel' if match[2] else 'bias'}_{int(match[1] or 0)}"
+        elif match := _OTHER_NAME.search(name):
+            role = match[1]
+        else:
+            continue
+        if role in roles:
+            raise UserError(
+                f"--checkpoint={prefix}: holds both {roles[role]} and {name}; expected one model"
+            )
+        roles[role] = name
+    return roles
+
+
+def _check_shapes(prefix: str, found: dict[str, tuple[str, np.ndarray]], layers: int) -> None:
+    softmax_w = found["softmax_w"][1]
+    hidden, classes = softmax_w.shape if softmax_w.ndim == 2 else (0, 0)
+    embedding_dim = len(np.atleast_1d(found["kernel_0"][1])) - hidden
+    expected: dict[str, tuple[int | None, ...]] = {
+        "softmax_w": (hidden or None, classes or None),
+        "softmax_b": (classes,),
+    }
+    for n in range(layers):
+        inputs = hidden if n else max(embedding_dim, 1)
+        expected[f"kernel_{n}"] = (inputs + hidden, 4 * hidden)
+        expected[f"bias_{n}"] = (4 * hidden,)
+    expected["embedding"] = (None, embedding_dim)
+    for role, shape in expected.items():
+        if role not in found:
+            continue
+        name, array = found[role]
+        fits = array.ndim == len(shape) and all(
+            size == wanted or (wanted is None and size > 0)
+            for size, wanted in zip(array.shape, shape, strict=True)
+        )
+        if not fits:
+            wanted = ", ".join("any" if size is None else str(size) for size in shape)
+            raise UserError(
+                f"--checkpoint={prefix}: {name} is {list(array.shape)}, expected [{wanted}] "
+                f"beside softmax_w {list(softmax_w.shape)}"
+            )
+
+
+def word_table(
+    source: SourceWeights, words: list[bytes] | None, unknown_token: str
+) -> tuple[list[bytes], np.ndarray]:
+    """The run's vocabulary and embedding.
+
+    Padding and unknown go first, as everywhere here, so a row's token id is its TF1 id + 2; a
+    vocabulary that begins with them already stays as it is. What cannot be known is NaN, so that
+    a score that rests on it shows.
+
+    Args:
+      source: the TF1 model.
+      words: the word of each row of its embedding; None = not known.
+      unknown_token: the one of them whose row stands for all other words; "" takes the mean row.
+        Not used where the words begin with padding and unknown.
+
+    Returns:
+      The token of each id, and float32[ids, embedding_dim].
+    """
+    from tf_textrnn.text import SPECIAL_TOKENS
+
+    embedding = source.embedding
+    if embedding is None:
+        embedding = np.zeros([0, source.embedding_dim], np.float32)
+    if words is None:
+        # The encoder makes no token like these, so every word of a text is unknown.
+        words = [f"[row {row}]".encode() for row in range(len(embedding))]
+        unknown_row = np.full(source.embedding_dim, np.nan, np.float32)
+    elif tuple(words[: len(SPECIAL_TOKENS)]) == SPECIAL_TOKENS:
+        return words, embedding
+    else:
+        unknown_row = embedding.mean(axis=0)
+    if unknown_token:
+        unknown_row = embedding[words.index(unknown_token.encode())]
+    padding_row = np.zeros_like(unknown_row)  # never read
+    return [*SPECIAL_TOKENS, *words], np.concatenate([[padding_row, unknown_row], embedding])
+
+
+def _read_names(flag: str, path: str, count: int, what: str) -> list[bytes] | None:
+    """The lines of a file that names `count` things; None without a file."""
+    if not path:
+        return None
+    lines = read_lines(pathlib.Path(path))
+    if len(lines) != count:
+        raise UserError(f"--{flag}={path}: {len(lines)} lines, expected {count}, one for {what}")
+    return lines
+
+
+def import_checkpoint(options: dict[str, Any]) -> None:
+    """Writes the run folder.
+
+    Args:
+      options: a value for each of `OPTIONS`.
+
+    Raises:
+      UserError: a mistake in the options, or a file that does not fit; nothing is written.
+    """
+    from tf_textrnn.runs import RunFolder
+    from tf_textrnn.training import checkpoints
+
+    for flag in ("checkpoint", "run_dir"):
+        if not options[flag]:
+            raise UserError(f"--{flag}: expected a value")
+    folder = RunFolder(options["run_dir"])
+    folder.check_new()
+    source = read_checkpoint(options["checkpoint"])
+    rows = 0 if source.embedding is None else len(source.embedding)
+    if options["vocabulary"] and not rows:
+        raise UserError(f"--vocabulary: {options['checkpoint']} has no `embedding` for its words")
+    words = _read_names("vocabulary", options["vocabulary"], rows, "each row of `embedding`")
+    if options["unknown_token"] and options["unknown_token"].encode() not in (words or []):
+        raise UserError(f"--unknown_token={options['unknown_token']}: not in --vocabulary")
+    classes = len(source.softmax_b)
+    labels = _read_names("labels", options["labels"], classes, "each column of softmax_w")
+    vocabulary, embedding = word_table(source, words, options["unknown_token"])
+    config = Config().replace(
+        tokenizer=options["tokenizer"],
+        vocab_size=max(len(vocabulary), 3),
+        max_len=options["max_len"],
+        hidden_size=source.hidden_size,
+        num_layers=len(source.kernels),
+        bidirectional=False,
+        embedding_dim=source.embedding_dim,
+        init_scale=0.1,
+        forget_bias=0.0,
+        word_dropout=0.0,
+        ngrams=0,
+        run_dir=options["run_dir"],
+    )
+    folder.make()
+    weights = {"embedding": embedding, **source.named_weights()}
+    checkpoints.write(folder.best, weights, {"imported_from": options["checkpoint"]})
+    write_lines(folder.vocabulary, vocabulary)
+    write_lines(folder.labels, labels or [str(n).encode() for n in range(classes)])
+    with written_whole(folder.config) as file:
+        file.write(config.to_json().encode())
+    print(
+        f"{options['checkpoint']}: LSTM layers {len(source.kernels)}, hidden size "
+        f"{source.hidden_size}, input size {source.embedding_dim}, classes {classes}\n"
+        f"run: {options['run_dir']}"
+    )
+    if words is None:
+        missing = "no --vocabulary" if rows else "no `embedding` in the checkpoint"
+        print(
+            f"{missing}: texts score NaN; the `embedded` signature"
+            f"{' and token ids (row + 2)' if rows else ''} can be used"
+        )
+    elif not options["unknown_token"] and vocabulary is not words:
+        print("no --unknown_token: a word outside of the vocabulary gets the mean of all rows")
+
+
+def main(options: dict[str, Any]) -> None:
+    load_tensorflow()
+    import_checkpoint(options)
+
+
+if __name__ == "__main__":
+    flags.run(main, __doc__ or "", OPTIONS)
