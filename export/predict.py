@@ -7,6 +7,7 @@ Needs TensorFlow and NumPy, nothing of tf_textrnn.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -131,7 +132,13 @@ class Evaluation:
         np.add.at(self.matrix, (np.array(classes), predictions), 1)
 
     def report(self) -> dict[str, Any]:
-        """Accuracy, macro F1, and precision, recall, F1 and texts of each label."""
+        """Accuracy, macro F1, and precision, recall, F1 and texts of each label.
+
+        Raises:
+          PredictError: there was no labelled text.
+        """
+        if not self.matrix.any():
+            raise PredictError(f"{self._name}: no labelled texts")
         right = np.diag(self.matrix).astype(float)
         support, predicted = self.matrix.sum(axis=1), self.matrix.sum(axis=0)
         precision = right / np.maximum(predicted, 1)
@@ -171,28 +178,29 @@ def format_report(report: dict[str, Any]) -> str:
 
 def run(options: argparse.Namespace) -> None:
     """Does what the command line asks for."""
-    try:
-        file = open(options.input, "rb") if options.input else sys.stdin.buffer  # noqa: SIM115
-    except OSError as error:
-        raise PredictError(f"--input={options.input}: {error.strerror}") from error
-    predictor = Predictor(options.model)
-    evaluation = Evaluation(predictor.labels, options.input or "standard input")
-    windows = iter([options.text]) if options.text else read_windows(file)
-    size = os.fstat(file.fileno()).st_size if options.input else 0
-    progress = Progress()
-    for lines in windows:
-        classes, texts = evaluation.parse(lines) if options.evaluate else ([], lines)
-        if texts:
-            predictions = predictor(texts)
-            if options.evaluate:
-                evaluation.add(classes, predictions.classes)
-            else:
-                _print(options, predictor.labels, texts, predictions)
-        progress.update(len(texts), file.tell() / size if size else None)
-    progress.close()
+    source: contextlib.AbstractContextManager[Any] = contextlib.nullcontext(sys.stdin.buffer)
+    if options.input:
+        try:
+            source = open(options.input, "rb")  # noqa: SIM115
+        except OSError as error:
+            raise PredictError(f"--input={options.input}: {error.strerror}") from error
+    with source as file:
+        predictor = Predictor(options.model)
+        windows = iter([options.text]) if options.text else read_windows(file)
+        size = os.fstat(file.fileno()).st_size if options.input else 0
+        evaluation = Evaluation(predictor.labels, options.input or "standard input")
+        progress = Progress()
+        for lines in windows:
+            classes, texts = evaluation.parse(lines) if options.evaluate else ([], lines)
+            if texts:
+                predictions = predictor(texts)
+                if options.evaluate:
+                    evaluation.add(classes, predictions.classes)
+                else:
+                    _print(options, predictor.labels, texts, predictions)
+            progress.update(len(texts), file.tell() / size if size else None)
+        progress.close()
     if options.evaluate:
-        if not evaluation.matrix.any():
-            raise PredictError(f"{options.input or 'standard input'}: no labelled texts")
         report = evaluation.report()
         print(json.dumps(report) if options.format == "jsonl" else format_report(report))
 

@@ -72,7 +72,7 @@ class Predictor:
         Args:
           texts: at least one.
         """
-        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
         if len(encoded) == 1:
             return self._run(encoded)
         lengths = np.array([len(text) for text in encoded])
@@ -93,7 +93,8 @@ def _newest_version(path: pathlib.Path) -> pathlib.Path:
     if (path / "saved_model.pb").is_file():
         return path
     if path.is_dir():
-        versions = [p for p in path.iterdir() if p.name.isdecimal() and _newest_version(p) == p]
+        found = path.glob("*/saved_model.pb")
+        versions = [file.parent for file in found if file.parent.name.isdecimal()]
         if versions:
             return max(versions, key=lambda version: int(version.name))
     raise PredictError(f"--model={path}: no saved_model.pb here; expected an exported model")

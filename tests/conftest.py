@@ -66,3 +66,14 @@ def small_options(
         "num_epochs": 3,
         "learning_rate": 0.02,
     }
+
+
+@pytest.fixture(scope="session")
+def exported(small_options: dict[str, object], tmp_path_factory: pytest.TempPathFactory):
+    """The folder of a finished run over `topics` with version 1 of its SavedModel."""
+    from export.saved_model import export_run
+    from tf_textrnn.training import loop
+
+    folder = loop.run({**small_options, "run_dir": str(tmp_path_factory.mktemp("exported") / "r")})
+    export_run(str(folder.path))
+    return folder
