@@ -72,7 +72,7 @@ class Predictor:
         Args:
           texts: at least one.
         """
-        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+        encoded = [text.encode("utf-8", "replace") for text in texts]
         if len(encoded) == 1:
             return self._run(encoded)
         lengths = np.array([len(text) for text in encoded])

@@ -97,7 +97,7 @@ class Patience:
 
 
 class Client(abc.ABC):
-    """A client of one model on one server. Not for several threads at once.
+    """A client of one model on one server; `with` closes it. Not for several threads at once.
 
     Args:
       target: which model.
@@ -109,6 +109,16 @@ class Client(abc.ABC):
         self.target = target
         self.patience = patience or Patience()
         self.batch_size = batch_size
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Ends the connection."""
 
     def predict(self, texts: Iterable[str]) -> Iterator[Prediction]:
         """The prediction for each text, in their order, a batch at a time."""
@@ -190,17 +200,17 @@ def main(client_class: Callable[..., Client], program: str, port: int) -> None:
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     answered = 0
     try:
-        client = client_class(target, patience, options.batch_size)
-        if options.command == "status":
-            for version in client.status():
-                print(*version, sep="\t")
-        elif options.command == "metadata":
-            print(json.dumps(client.metadata(), indent=2))
-        else:
-            texts, kept = itertools.tee(_texts(options))
-            for answer in getattr(client, options.command)(texts):
-                print(_line(answer, next(kept)), flush=True)
-                answered += 1
+        with client_class(target, patience, options.batch_size) as client:
+            if options.command == "status":
+                for version in client.status():
+                    print(*version, sep="\t")
+            elif options.command == "metadata":
+                print(json.dumps(client.metadata(), indent=2))
+            else:
+                texts, kept = itertools.tee(_texts(options))
+                for answer in getattr(client, options.command)(texts):
+                    print(_line(answer, next(kept)), flush=True)
+                    answered += 1
     except ClientError as error:
         where = f"text {answered + 1} and those after it have no answer: " if answered else ""
         print(f"error: {where}{error}", file=sys.stderr)

@@ -51,9 +51,12 @@ class GrpcClient(Client):
 
     def __init__(self, target: Target, patience: Patience | None = None, batch_size: int = 32):
         super().__init__(target, patience, batch_size)
-        channel = grpc.insecure_channel(target.server, CHANNEL_OPTIONS)
-        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        self._model = model_service_pb2_grpc.ModelServiceStub(channel)
+        self._channel = grpc.insecure_channel(target.server, CHANNEL_OPTIONS)
+        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._model = model_service_pb2_grpc.ModelServiceStub(self._channel)
+
+    def close(self) -> None:
+        self._channel.close()
 
     def _predict(self, texts: list[str]) -> list[Prediction]:
         request = predict_pb2.PredictRequest(output_filter=["label", "probability"])

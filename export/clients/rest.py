@@ -41,6 +41,9 @@ class RestClient(Client):
         elif target.version_label:
             self._path += f"/labels/{urllib.parse.quote(target.version_label, safe='')}"
 
+    def close(self) -> None:
+        self._connection.close()
+
     def _predict(self, texts: list[str]) -> list[Prediction]:
         body = {"signature_name": "serving_default", "instances": texts}
         answers = self._ask("POST", ":predict", body)["predictions"]
