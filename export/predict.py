@@ -231,7 +231,7 @@ def main() -> None:
         "--evaluate", action="store_true", help="lines are label<TAB>text; print a report instead"
     )
     parser.add_argument("text", nargs="*", help="texts to classify")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     if options.text and (options.input or options.evaluate):
         parser.error("texts on the command line, and --input or --evaluate; expected one of them")
     if options.top_k < 0 or (options.top_k and options.format == "tsv"):

@@ -188,6 +188,7 @@ def test_the_command_line_answers_in_order_and_says_where_it_stopped(
     assert list(json.loads(run("classify", "wolf")[1])["probabilities"]) == predictor.labels
     status, out, err = run("predict", "--model=other", "wolf")
     assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "not found" in err
     status, _, err = run("predict", "--batch_size=0", "wolf")
     assert (status, err.count("\n")) == (2, 1)
     # A server that is gone after the first batch.

@@ -190,7 +190,7 @@ def main(client_class: Callable[..., Client], program: str, port: int) -> None:
     parser.add_argument("--batch_size", type=int, default=32, help="texts in a request")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds for one try")
     parser.add_argument("--tries", type=int, default=8, help="of a request, while unavailable")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     if options.version is not None and options.version_label:
         parser.error("--version and --version_label: expected one of them")
     if options.batch_size < 1 or options.tries < 1 or options.timeout <= 0:
