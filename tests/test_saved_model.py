@@ -16,6 +16,7 @@ from tensorflow.python.framework import op_def_registry
 from tensorflow.python.tools import saved_model_cli
 from tensorflow_serving.apis import prediction_log_pb2
 
+import train
 from export import extras, guard
 from export.saved_model import export_run
 from export.signatures import ServedTextRNN
@@ -299,6 +300,18 @@ def test_versions_count_up_and_nothing_half_written_stays(exported, monkeypatch)
 def test_a_folder_without_a_run_is_one_line(tmp_path):
     with pytest.raises(UserError, match="holds no run"):
         export_run(str(tmp_path))
+
+
+def test_training_ends_with_an_export_unless_told_not_to(small_options, tmp_path, capsys):
+    for export, files in ((True, {"assets", "assets.extra", "fingerprint.pb"}), (False, set())):
+        run_dir = tmp_path / str(export)
+        train.main({**small_options, "num_epochs": 1, "run_dir": str(run_dir), "export": export})
+        out = capsys.readouterr().out
+        assert {path.name for path in run_dir.glob("export/1/*")} >= files
+        assert f"tensorboard --logdir {run_dir}" in out
+        command = f'python -m export.predict --model {run_dir}/export/1 "your text"'
+        assert (command in out) is export
+        assert (run_dir / "export").exists() is export
 
 
 def hostile_texts(count):
