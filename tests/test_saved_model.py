@@ -233,8 +233,9 @@ def test_saved_model_cli_shows_and_runs_each_signature(
     }
     for signature, given in inputs.items():
         out = tmp_path / signature
-        run("run", "--dir", str(path), "--tag_set", "serve", "--signature_def", signature, *given,
-            "--outdir", str(out))  # fmt: skip
+        empty = ("--inputs=", "--input_exprs=", "--input_examples=")  # the flags are global
+        run("run", "--dir", str(path), "--tag_set", "serve", "--signature_def", signature, *empty,
+            *given, "--outdir", str(out))  # fmt: skip
     found = np.load(tmp_path / "serving_default" / "scores.npy")
     np.testing.assert_allclose(found, trainer_scores[:1], atol=1e-5)
     found = np.load(tmp_path / "classify" / "scores.npy")
