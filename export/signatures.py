@@ -40,7 +40,7 @@ class ServedTextRNN:
             default_value="",
         )
         self.resources = tf.Module()
-        self.resources.weights = [weight.value for weight in model.named_weights().values()]
+        self.resources.weights = [weight.value for weight in model.saved_weights().values()]
         self.resources.encoder = self._encoder
         self.resources.labels = self._labels
 
@@ -92,6 +92,8 @@ class ServedTextRNN:
 
     def score_embedded(self, embedded_chars: tf.Tensor, mask_x: tf.Tensor) -> dict[str, tf.Tensor]:
         """Classifies embedded texts given as the source's class takes them.
+
+        By the network alone: n-grams have no place without words.
 
         Args:
           embedded_chars: float32[n, time, embedding_dim].

@@ -193,7 +193,7 @@ def test_every_kind_of_model_is_of_stock_ops(
         cell=cell, pooling=pooling, bptt_truncate=bptt_truncate, bidirectional=bidirectional,
         hidden_size=4, embedding_dim=4,
     )  # fmt: skip
-    network = TextRNN(config, 3, 2)
+    network = TextRNN(config, 3, 2, num_ngrams=5)
     network.build()
     nodes = list(traced_ops(ServedTextRNN(network, *files, tokenizer, 10)))
     for node in nodes:
@@ -338,8 +338,9 @@ def hostile_texts(count):
 def check_hostile(model, count):
     texts = hostile_texts(count)
     signature = model.signatures["serving_default"]
-    for start in range(0, len(texts), 100):
-        probability = signature(text=tf.constant(texts[start : start + 100]))["probability"].numpy()
+    for start in range(-1, len(texts), 100):
+        batch = texts[start : start + 100] if start >= 0 else [b""]
+        probability = signature(text=tf.constant(batch))["probability"].numpy()
         assert np.isfinite(probability).all()
         np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-5)
 
