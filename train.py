@@ -10,6 +10,12 @@ def main(given: dict) -> None:
 
     folder = loop.run(given)
     print(f"report: {folder.report_text}   confusion matrix: {folder.confusion_matrix}")
+    print(f"to see it learn:  tensorboard --logdir {folder.path}")
+    if folder.read_config().run.export:
+        from export.saved_model import export_run
+
+        model = export_run(str(folder.path))
+        print(f'to classify text: python -m export.predict --model {model} "your text"')
 
 
 if __name__ == "__main__":

@@ -73,3 +73,14 @@ def small_options(
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
     """What the TF1 graph computes."""
     return run_oracle(tmp_path_factory.mktemp("oracle"))
+
+
+@pytest.fixture(scope="session")
+def exported(small_options: dict[str, object], tmp_path_factory: pytest.TempPathFactory):
+    """The folder of a finished run over `topics` with version 1 of its SavedModel."""
+    from export.saved_model import export_run
+    from tf_textrnn.training import loop
+
+    folder = loop.run({**small_options, "run_dir": str(tmp_path_factory.mktemp("exported") / "r")})
+    export_run(str(folder.path))
+    return folder

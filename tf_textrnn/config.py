@@ -213,6 +213,9 @@ class RunConfig(_Checked):
         "where encoded files are kept; empty = tf_textrnn in the user's cache folder",
         on_resume=True,
     )
+    export: bool = option(
+        True, "write <run>/export/<version>, to serve, at the end", on_resume=True
+    )
     checkpoint_minutes: float = option(
         5.0,
         "minutes between checkpoints inside an epoch; 0 = only at its end",

@@ -31,6 +31,7 @@ class RunFolder:
         self.report_text = self.path / "report.txt"
         self.confusion_matrix = self.path / "confusion_matrix.png"
         self.mistakes = self.path / "mistakes.tsv"
+        self.export = self.path / "export"
 
     def check_new(self) -> None:
         """Checks that a new run can be made here, and leaves nothing behind.

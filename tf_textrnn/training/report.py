@@ -36,7 +36,9 @@ def write_report(
     predictions = scores.argmax(axis=1)
     per_class = per_class_report(split.classes, predictions, data.labels)
     measures = measure(scores, split.classes)
+    splits = {"train": data.train, "valid": data.valid, "test": data.test}
     report = {
+        "texts": {name: len(split) for name, split in splits.items() if split},
         "evaluated_on": "test" if data.test else "valid (there is no test file)",
         "test_accuracy": measures.accuracy,
         "test_loss": measures.loss,

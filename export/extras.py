@@ -1,0 +1,157 @@
+"""What lies beside a served model, in `assets.extra`: warm-up requests and the model card."""
+
+import datetime
+import json
+import pathlib
+import platform
+import shlex
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from export.signatures import TEXT_FEATURE
+from tf_textrnn.config import Config, option_fields
+from tf_textrnn.files import written_whole
+from tf_textrnn.runs import LoadedRun, RunFolder
+
+WARM_UP_WORDS = (1, 20, 200)  # a server answers a request with a text of each length as it loads
+NOT_OF_THE_MODEL = ("run_dir", "resume", "cache_dir", "checkpoint_minutes", "export")
+
+
+def write(folder: pathlib.Path, run_folder: RunFolder, run: LoadedRun) -> None:
+    """Writes the model card, and where tensorflow-serving-api is installed the warm-up requests.
+
+    Args:
+      folder: `assets.extra` of the SavedModel; made here.
+      run_folder: of the run.
+      run: what was exported.
+    """
+    folder.mkdir()
+    card = model_card(run_folder, run)
+    with written_whole(folder / "model_card.json") as file:
+        file.write(json.dumps(card, indent=2, ensure_ascii=False).encode() + b"\n")
+    with written_whole(folder / "model_card.md") as file:
+        file.write(card_text(card).encode())
+    try:
+        from tensorflow_serving.apis import prediction_log_pb2 as logs
+    except ImportError:
+        return
+    requests = warm_up_requests(logs, run.config.model.embedding_dim)
+    with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
+        for request in requests:
+            writer.write(request.SerializeToString())
+
+
+def warm_up_requests(logs: Any, embedding_dim: int) -> list[Any]:
+    """A request to each signature for each of `WARM_UP_WORDS`.
+
+    Args:
+      logs: `tensorflow_serving.apis.prediction_log_pb2`.
+      embedding_dim: of the model.
+
+    Returns:
+      Messages of the type `PredictionLog`.
+    """
+    requests = []
+    for words in WARM_UP_WORDS:
+        texts = [b"warm " * words]
+        predict = logs.PredictionLog()
+        predict.predict_log.request.model_spec.signature_name = "serving_default"
+        predict.predict_log.request.inputs["text"].CopyFrom(tf.make_tensor_proto(texts))
+
+        classify = logs.PredictionLog()
+        classify.classify_log.request.model_spec.signature_name = "classify"
+        example = classify.classify_log.request.input.example_list.examples.add()
+        example.features.feature[TEXT_FEATURE].bytes_list.value.extend(texts)
+
+        embedded = logs.PredictionLog()
+        embedded.predict_log.request.model_spec.signature_name = "embedded"
+        inputs = embedded.predict_log.request.inputs
+        zeros = np.zeros([1, words, embedding_dim], np.float32)
+        inputs["embedded_chars"].CopyFrom(tf.make_tensor_proto(zeros))
+        inputs["mask_x"].CopyFrom(tf.make_tensor_proto(np.ones([words, 1], np.float32)))
+        requests += [predict, classify, embedded]
+    return requests
+
+
+def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
+    """What is known of a model, as `model_card.json` holds it; `docs/formats.md` has the keys."""
+    report: dict[str, Any] = {}
+    if folder.report_json.exists():  # a run that is still training has none
+        report = json.loads(folder.report_json.read_text(encoding="utf-8"))
+    data = run.config.data
+    return {
+        "data": {
+            "dataset": data.dataset,
+            **{name: getattr(data, name) for name in ("train_file", "valid_file", "test_file")},
+            "texts": report.get("texts"),
+        },
+        "sizes": {
+            "parameters": run.model.count_params(),
+            "token_ids": len(run.vocabulary),
+            "labels": len(run.labels),
+            "max_len": run.config.text.max_len,
+        },
+        "metrics": {
+            name: report[name]
+            for name in (
+                "best_epoch",
+                "valid_accuracy",
+                "evaluated_on",
+                "test_accuracy",
+                "test_macro_f1",
+            )
+            if name in report
+        },
+        "per_class": report.get("per_class"),
+        "versions": {
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "exported": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "train_again": shlex.join(["python", "train.py", *training_flags(run.config)]),
+    }
+
+
+def training_flags(config: Config) -> list[str]:
+    """The flags that train this model again: every option of it that is not its default."""
+    flags = []
+    options = config.options()
+    for name, field in option_fields().items():
+        value = options[name]
+        if name in NOT_OF_THE_MODEL or value == field.default:
+            continue
+        if isinstance(value, bool):
+            flags.append(f"--{name}" if value else f"--no{name}")
+        else:
+            flags.append(f"--{name}={value}")
+    return flags
+
+
+def card_text(card: dict[str, Any]) -> str:
+    """The card for people, in Markdown."""
+    lines = ["# Model card", "", f"Exported {card['exported']}.", "", "| | |", "|---|---|"]
+    for section in ("data", "sizes", "metrics", "versions"):
+        for name, value in card[section].items():
+            if isinstance(value, dict):
+                value = ", ".join(f"{key} {count:,}" for key, count in value.items())
+            if value not in ("", None):
+                shown = f"{value:.4f}" if isinstance(value, float) else value
+                lines.append(f"| {name.replace('_', ' ')} | {_cell(shown)} |")
+    if card["per_class"]:
+        lines += ["", "| label | precision | recall | F1 | texts |", "|---|---|---|---|---|"]
+        for label, row in card["per_class"].items():
+            lines.append(
+                f"| {_cell(label)} | {row['precision']:.3f} | {row['recall']:.3f} "
+                f"| {row['f1']:.3f} | {row['support']} |"
+            )
+    lines += ["", "To train it again:", "", f"    {card['train_again']}", ""]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|")

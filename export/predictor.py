@@ -1,0 +1,132 @@
+"""An exported model in this process. Needs TensorFlow and NumPy, nothing of tf_textrnn."""
+
+import concurrent.futures
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from export import guard
+
+BATCH_TEXTS = 128
+BATCH_BYTES = 1 << 19  # of a batch, each text counted as long as the longest
+
+
+class PredictError(Exception):
+    """What the user can mend: one line that says what is wrong and where."""
+
+
+class Predictions(NamedTuple):
+    """What a model says of some texts.
+
+    Attributes:
+      classes: int64[texts], the most probable class of each.
+      probability: float32[texts, classes].
+    """
+
+    classes: np.ndarray
+    probability: np.ndarray
+
+
+class Predictor:
+    """An exported model in this process.
+
+    Args:
+      model: a SavedModel's folder, or a folder of numbered versions, whose newest is taken.
+
+    Attributes:
+      labels: the label of each class.
+
+    Raises:
+      PredictError: there is no model of this project here, or it does more than compute.
+    """
+
+    def __init__(self, model: str):
+        tf = load_tensorflow()
+        path = _newest_version(pathlib.Path(model))
+        try:
+            harmful = guard.find_harmful_op(path)
+            if harmful:
+                raise PredictError(f"{path}: not loaded, its op {harmful!r} does more than compute")
+            self.labels = (path / "assets" / "labels.txt").read_text("utf-8").splitlines()
+            self._model = tf.saved_model.load(str(path))
+            self._signature = self._model.signatures["serving_default"]
+            classes = self._signature.structured_outputs["probability"].shape[-1]
+        except PredictError:
+            raise
+        except Exception as error:  # a damaged model fails in many ways
+            reason = " ".join(str(error).split())[:200]
+            raise PredictError(f"{path}: not a model of this project ({reason})") from error
+        if len(self.labels) != classes:
+            raise PredictError(f"{path}: {len(self.labels)} labels, expected {classes}")
+        self._to_tensor = tf.constant
+        self._threads = concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+
+    def __call__(self, texts: Sequence[str]) -> Predictions:
+        """Classifies texts, in batches of like length, several at a time.
+
+        Args:
+          texts: at least one.
+        """
+        encoded = [text.encode("utf-8", "replace") for text in texts]
+        if len(encoded) == 1:
+            return self._run(encoded)
+        lengths = np.array([len(text) for text in encoded])
+        batches = list(_batches(lengths))
+        results = self._threads.map(lambda batch: self._run([encoded[i] for i in batch]), batches)
+        classes = np.empty(len(texts), np.int64)
+        probability = np.empty((len(texts), len(self.labels)), np.float32)
+        for batch, result in zip(batches, results, strict=True):
+            classes[batch], probability[batch] = result
+        return Predictions(classes, probability)
+
+    def _run(self, texts: list[bytes]) -> Predictions:
+        outputs = self._signature(text=self._to_tensor(texts))
+        return Predictions(outputs["prediction"].numpy(), outputs["probability"].numpy())
+
+
+def _newest_version(path: pathlib.Path) -> pathlib.Path:
+    if (path / "saved_model.pb").is_file():
+        return path
+    if path.is_dir():
+        found = path.glob("*/saved_model.pb")
+        versions = [file.parent for file in found if file.parent.name.isdecimal()]
+        if versions:
+            return max(versions, key=lambda version: int(version.name))
+    raise PredictError(f"--model={path}: no saved_model.pb here; expected an exported model")
+
+
+def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """The indices of each batch, longest texts first."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        longest = max(int(lengths[order[start]]), 1)
+        size = max(1, min(BATCH_TEXTS, BATCH_BYTES // longest))
+        yield order[start : start + size]
+        start += size
+
+
+def load_tensorflow() -> Any:
+    """TensorFlow; what it logs as it starts shows only if that fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.constant(0)
+        except BaseException:
+            log.seek(0)
+            os.write(stderr, log.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+    return tf

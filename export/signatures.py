@@ -1,0 +1,121 @@
+"""The served model: raw texts in, labels and probabilities out, in ops of stock TensorFlow."""
+
+import keras
+import tensorflow as tf
+
+from tf_textrnn.model import TextRNN
+from tf_textrnn.text import TextEncoder
+
+CLASSIFY_METHOD = "tensorflow/serving/classify"
+TEXT_FEATURE = "text"  # of the tf.Examples that `classify` reads
+
+
+class ServedTextRNN:
+    """A trained model with its vocabulary and labels, and the three signatures it is served by.
+
+    `resources` is what the signatures read: weights, and the two text files, which become the
+    SavedModel's assets. The Keras model itself stays out of it.
+
+    Args:
+      model: with the weights to serve.
+      vocabulary_file: the token of each id.
+      labels_file: the label of each class.
+      tokenizer: "word" or "char".
+      max_len: tokens of a text that are read.
+    """
+
+    def __init__(
+        self, model: TextRNN, vocabulary_file: str, labels_file: str, tokenizer: str, max_len: int
+    ):
+        self._model = _without_cudnn(model)
+        self._encoder = TextEncoder(vocabulary_file, tokenizer, max_len)
+        self._labels = tf.lookup.StaticHashTable(
+            tf.lookup.TextFileInitializer(
+                labels_file,
+                tf.int64,
+                tf.lookup.TextFileIndex.LINE_NUMBER,
+                tf.string,
+                tf.lookup.TextFileIndex.WHOLE_LINE,
+            ),
+            default_value="",
+        )
+        self.resources = tf.Module()
+        self.resources.weights = [weight.value for weight in model.saved_weights().values()]
+        self.resources.encoder = self._encoder
+        self.resources.labels = self._labels
+
+    @property
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """The signatures by name."""
+        embedding_dim = self._model.config.embedding_dim
+        return {
+            "serving_default": tf.function(self.predict).get_concrete_function(
+                tf.TensorSpec([None], tf.string, "text")
+            ),
+            "classify": tf.function(self.classify).get_concrete_function(
+                tf.TensorSpec([None], tf.string, "inputs")
+            ),
+            "embedded": tf.function(self.score_embedded).get_concrete_function(
+                tf.TensorSpec([None, None, embedding_dim], tf.float32, "embedded_chars"),
+                tf.TensorSpec([None, None], tf.float32, "mask_x"),
+            ),
+        }
+
+    def predict(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Classifies texts.
+
+        Args:
+          text: string[n].
+
+        Returns:
+          `label` string[n], `prediction` int64[n], `scores` float32[n, classes], and
+          `probability` float32[n, classes].
+        """
+        outputs = _outputs(self._model(self._encoder(text), training=False))
+        return {"label": self._labels.lookup(outputs["prediction"]), **outputs}
+
+    def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Classifies as TF Serving's Classify call wants it.
+
+        Args:
+          inputs: string[n], each a serialized tf.Example with the bytes feature `text`.
+
+        Returns:
+          `classes` string[n, classes], every label in the order of the labels file, and `scores`
+          float32[n, classes], their probabilities.
+        """
+        feature = tf.io.FixedLenFeature([], tf.string)
+        texts = tf.io.parse_example(inputs, {TEXT_FEATURE: feature})[TEXT_FEATURE]
+        probability = self.predict(texts)["probability"]
+        labels = self._labels.lookup(tf.range(self._model.num_classes, dtype=tf.int64))
+        return {"classes": tf.tile(labels[None], [tf.size(texts), 1]), "scores": probability}
+
+    def score_embedded(self, embedded_chars: tf.Tensor, mask_x: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Classifies embedded texts given as the source's class takes them.
+
+        By the network alone: n-grams have no place without words.
+
+        Args:
+          embedded_chars: float32[n, time, embedding_dim].
+          mask_x: float32[time, n], 1 at real steps, 0 at the padding that follows them.
+
+        Returns:
+          `prediction`, `scores` and `probability`, as in `predict`.
+        """
+        return _outputs(self._model.score_embedded(embedded_chars, tf.transpose(mask_x)))
+
+
+def _outputs(scores: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {
+        "prediction": tf.argmax(scores, axis=1),
+        "scores": scores,
+        "probability": tf.nn.softmax(scores),
+    }
+
+
+def _without_cudnn(model: TextRNN) -> TextRNN:
+    """Makes the model trace plain ops on a GPU host too, so that any server can run it."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, (keras.layers.LSTM, keras.layers.GRU)):
+            layer.use_cudnn = False
+    return model

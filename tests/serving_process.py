@@ -1,0 +1,199 @@
+"""TF Serving's two interfaces in Python, answering from a SavedModel: for tests on loopback.
+
+    python tests/serving_process.py MODEL GRPC_PORT REST_PORT
+
+It prints "serving" once it listens. The gRPC side stands on the real stubs; the REST side takes
+and gives the same JSON.
+"""
+
+import http.server
+import json
+import sys
+import threading
+from concurrent import futures
+
+from tf_textrnn.startup import load_tensorflow
+
+load_tensorflow()
+
+import grpc  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from google.protobuf import json_format  # noqa: E402
+from tensorflow.core.protobuf import saved_model_pb2  # noqa: E402
+from tensorflow_serving.apis import (  # noqa: E402
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+NAME, VERSIONS, LABELS = "textrnn", (1,), {"stable": 1}
+
+
+class NotFoundError(Exception):
+    """A model, version or label that is not served."""
+
+
+class Model:
+    """The answers, in the terms of both interfaces."""
+
+    def __init__(self, path):
+        self._model = tf.saved_model.load(path)
+        saved_model = saved_model_pb2.SavedModel()
+        with open(f"{path}/saved_model.pb", "rb") as file:
+            saved_model.ParseFromString(file.read())
+        self.signature_defs = saved_model.meta_graphs[0].signature_def
+
+    def find(self, name, version=None, label=""):
+        if name != NAME or (version or LABELS.get(label or "stable")) not in VERSIONS:
+            raise NotFoundError(f"Servable not found for request: {name} {version or label}")
+
+    def run(self, signature, **inputs):
+        return {k: v.numpy() for k, v in self._model.signatures[signature](**inputs).items()}
+
+    def classify(self, examples):
+        inputs = tf.constant([example.SerializeToString() for example in examples])
+        outputs = self.run("classify", inputs=inputs)
+        return [
+            [(label.decode(), float(score)) for label, score in zip(labels, scores, strict=True)]
+            for labels, scores in zip(outputs["classes"], outputs["scores"], strict=True)
+        ]
+
+    def status(self):
+        status = get_model_status_pb2.GetModelStatusResponse()
+        for version in VERSIONS:
+            status.model_version_status.add(version=version, state="AVAILABLE")
+        return status
+
+    def metadata(self):
+        answer = get_model_metadata_pb2.GetModelMetadataResponse()
+        answer.model_spec.name = NAME
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for name, signature in self.signature_defs.items():
+            signatures.signature_def[name].CopyFrom(signature)
+        answer.metadata["signature_def"].Pack(signatures)
+        return answer
+
+
+class GrpcServices(
+    prediction_service_pb2_grpc.PredictionServiceServicer,
+    model_service_pb2_grpc.ModelServiceServicer,
+):
+    """PredictionService and ModelService."""
+
+    def __init__(self, model):
+        self._model = model
+
+    def _find(self, spec, context):
+        try:
+            version = spec.version.value if spec.HasField("version") else None
+            self._model.find(spec.name, version, spec.version_label)
+        except NotFoundError as error:
+            context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+
+    def Predict(self, request, context):  # noqa: N802
+        self._find(request.model_spec, context)
+        inputs = {k: tf.constant(tf.make_ndarray(v)) for k, v in request.inputs.items()}
+        outputs = self._model.run(request.model_spec.signature_name, **inputs)
+        response = predict_pb2.PredictResponse()
+        for name in request.output_filter or outputs:
+            response.outputs[name].CopyFrom(tf.make_tensor_proto(outputs[name]))
+        return response
+
+    def Classify(self, request, context):  # noqa: N802
+        self._find(request.model_spec, context)
+        response = classification_pb2.ClassificationResponse()
+        for answer in self._model.classify(request.input.example_list.examples):
+            classes = response.result.classifications.add().classes
+            for label, score in answer:
+                classes.add(label=label, score=score)
+        return response
+
+    def GetModelMetadata(self, request, context):  # noqa: N802
+        self._find(request.model_spec, context)
+        return self._model.metadata()
+
+    def GetModelStatus(self, request, context):  # noqa: N802
+        self._find(request.model_spec, context)
+        return self._model.status()
+
+
+class RestHandler(http.server.BaseHTTPRequestHandler):
+    """/v1/models/NAME[/versions/N|/labels/L][:predict|:classify|/metadata]."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    model: Model
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self._answer(None)
+
+    def do_POST(self):
+        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def _answer(self, body):
+        try:
+            status, answer = 200, self._result(body)
+        except NotFoundError as error:
+            status, answer = 404, {"error": str(error)}
+        content = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _result(self, body):
+        path, _, verb = self.path.removeprefix("/v1/models/").partition(":")
+        name, *parts = path.split("/")
+        if wants_metadata := parts[-1:] == ["metadata"]:
+            parts.pop()
+        chosen = dict(zip(parts[::2], parts[1::2], strict=True))
+        version = int(chosen["versions"]) if "versions" in chosen else None
+        self.model.find(name, version, chosen.get("labels", ""))
+        if verb == "predict":
+            texts = tf.constant([text.encode() for text in body["instances"]])
+            outputs = self.model.run(body["signature_name"], text=texts)
+            outputs["label"] = outputs["label"].astype(str)
+            columns = {key: value.tolist() for key, value in outputs.items()}
+            rows = zip(*columns.values(), strict=True)
+            return {"predictions": [dict(zip(columns, row, strict=True)) for row in rows]}
+        if verb == "classify":
+            examples = []
+            for given in body["examples"]:
+                examples.append(tf.train.Example())
+                feature = examples[-1].features.feature["text"]
+                feature.bytes_list.value.append(given["text"].encode())
+            return {"results": self.model.classify(examples)}
+        message = self.model.metadata() if wants_metadata else self.model.status()
+        answer = json_format.MessageToDict(
+            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+        if not wants_metadata:
+            for status in answer["model_version_status"]:
+                status.setdefault("status", {"error_code": "OK", "error_message": ""})
+        return answer
+
+
+def main(path, grpc_port, rest_port):
+    model = Model(path)
+    grpc_server = grpc.server(futures.ThreadPoolExecutor(4))
+    services = GrpcServices(model)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(services, grpc_server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(services, grpc_server)
+    assert grpc_server.add_insecure_port(f"127.0.0.1:{grpc_port}") == int(grpc_port)
+    grpc_server.start()
+    RestHandler.model = model
+    rest_server = http.server.ThreadingHTTPServer(("127.0.0.1", int(rest_port)), RestHandler)
+    threading.Thread(target=rest_server.serve_forever, daemon=True).start()
+    print("serving", flush=True)
+    grpc_server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,182 @@
+"""Classifying texts with an exported model, from the command line and as a library."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export import predict
+from export.predictor import BATCH_TEXTS, PredictError, Predictor
+from tests.conftest import topic_lines
+from tests.test_saved_model import WritesAFile
+
+ROOT = pathlib.Path(__file__).parents[1]
+TEXTS = [line.partition("\t")[2] for line in topic_lines(300, seed=21)]
+
+
+@pytest.fixture(scope="module")
+def predictor(exported):
+    return Predictor(str(exported.export))
+
+
+@pytest.fixture
+def command(exported, monkeypatch, capsys):
+    """Runs the command line in this process; gives exit status, stdout and stderr."""
+
+    def run(*arguments, model=exported.export / "1"):
+        monkeypatch.setattr(sys, "argv", ["predict", f"--model={model}", *map(str, arguments)])
+        monkeypatch.setattr(sys.stdout, "reconfigure", lambda **_: None, raising=False)
+        status = 0
+        try:
+            predict.main()
+        except SystemExit as exit_:
+            status = exit_.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_batches_keep_the_order_and_the_answers_of_single_texts(predictor):
+    assert len(TEXTS) > 2 * BATCH_TEXTS
+    together = predictor(TEXTS)
+    for index in range(0, len(TEXTS), 23):
+        alone = predictor([TEXTS[index]])
+        np.testing.assert_allclose(together.probability[index], alone.probability[0], atol=1e-5)
+        assert together.classes[index] == alone.classes[0]
+
+
+def test_one_line_a_text_in_the_order_of_the_file(command, tmp_path, monkeypatch, predictor):
+    monkeypatch.setattr(predict, "WINDOW_TEXTS", 64)
+    lines = [*TEXTS, "", "with\ttab", "wolf \N{WOLF FACE} 狼"]
+    path = tmp_path / "texts.txt"
+    path.write_bytes("\ufeff".encode() + "\r\n".join(lines).encode() + b"\n\xff\xfe broken\n")
+    status, out, err = command("--input", path)
+    assert (status, err) == (0, "")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert [row[2] for row in rows] == [*TEXTS, "", "with tab", lines[-1], "\ufffd\ufffd broken"]
+    expected = predictor(TEXTS)
+    assert [row[0] for row in rows[: len(TEXTS)]] == [predictor.labels[c] for c in expected.classes]
+    assert [row[1] for row in rows[: len(TEXTS)]] == [
+        f"{p.max():.4f}" for p in expected.probability
+    ]
+
+
+def test_json_lines_hold_the_probabilities_surest_first(command, predictor):
+    status, out, _ = command("--format=jsonl", "wolf and dog", "seven")
+    assert status == 0
+    for line, probability in zip(
+        out.splitlines(), predictor(["wolf and dog", "seven"]).probability, strict=True
+    ):
+        record = json.loads(line)
+        found = record["probabilities"]
+        assert list(found.values()) == sorted(found.values(), reverse=True)
+        np.testing.assert_allclose([found[x] for x in predictor.labels], probability, atol=1e-5)
+        assert record["label"] == next(iter(found))
+    _, out, _ = command("--format=jsonl", "--top_k=2", "wolf")
+    assert len(json.loads(out)["probabilities"]) == 2
+
+
+def test_evaluates_to_the_trainers_report(command, exported, topics):
+    report = json.loads(exported.report_json.read_text())
+    status, out, _ = command("--evaluate", "--format=jsonl", "--input", topics / "test.tsv")
+    found = json.loads(out)
+    assert status == 0
+    assert found["accuracy"] == report["test_accuracy"]
+    assert found["texts"] == 60
+    np.testing.assert_allclose(found["macro_f1"], report["test_macro_f1"], atol=1e-12)
+    for label, row in report["per_class"].items():
+        assert found["per_class"][label] == pytest.approx(row)
+    _, out, _ = command("--evaluate", "--input", topics / "test.tsv")
+    assert f"accuracy {report['test_accuracy']:.4f}" in out
+
+
+def test_needs_nothing_of_the_package_and_answers_while_the_pipe_is_open(exported, tmp_path):
+    script = tmp_path / "alone.py"
+    script.write_text(
+        "import runpy, sys\n"
+        "for name in ('tf_textrnn', 'sklearn', 'tqdm', 'matplotlib', 'babel'):\n"
+        "    sys.modules[name] = None\n"
+        "sys.argv[0] = 'predict'\n"
+        "runpy.run_module('export.predict', run_name='__main__')\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, script, f"--model={exported.export / '1'}"],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    answers = []
+    for text in ("wolf and dog", "seven of nine"):
+        process.stdin.write(text + "\n")
+        process.stdin.flush()
+        answers.append(process.stdout.readline().split("\t"))
+    rest, err = process.communicate(timeout=60)
+    assert [(label, text) for label, _, text in answers] == [
+        ("animals", "wolf and dog\n"),
+        ("numbers", "seven of nine\n"),
+    ]
+    assert (process.returncode, rest, err) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("animals\twolf\nplants\toak\n", "f.tsv:2: the model has no label 'plants'"),
+        ("animals\twolf\n\nred\n", "f.tsv:3: expected label<TAB>text, found no tab"),
+        ("", "f.tsv: no labelled texts"),
+    ],
+)
+def test_a_mistake_in_a_labelled_file_names_the_line(command, tmp_path, content, message):
+    path = tmp_path / "f.tsv"
+    path.write_text(content)
+    status, out, err = command("--evaluate", "--input", path)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
+def test_mistakes_in_flags_are_one_line(command, tmp_path):
+    for arguments, message in (
+        (("--input=/no/such/file",), "--input=/no/such/file: No such file or directory"),
+        (("--format=jsonl", "--top_k=-1", "a"), "--top_k=-1: expected a number"),
+        (("--input=x", "a"), "expected one of them"),
+        (("--unknown",), "unrecognized arguments: --unknown"),
+    ):
+        status, out, err = command(*arguments)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert message in err
+    status, _, err = command("a", model=tmp_path)
+    assert status == 2
+    assert err == f"error: --model={tmp_path}: no saved_model.pb here; expected an exported model\n"
+
+
+def test_a_model_that_writes_files_is_not_loaded(command, tmp_path):
+    written, path = tmp_path / "written", tmp_path / "model"
+    module = WritesAFile(str(written))
+    tf.saved_model.save(module, str(path), signatures={"serving_default": module.predict})
+    (path / "assets" / "labels.txt").write_text("a\nb\n")
+    status, _, err = command("some text", model=path)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "'WriteFile' does more than compute" in err
+    assert not written.exists()
+
+
+def test_a_damaged_model_is_one_line(exported, tmp_path):
+    for name, content in (("saved_model.pb", b"\xff\xff"), ("saved_model.pb", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(PredictError, match="not a model of this project"):
+            Predictor(str(tmp_path))
+    (tmp_path / "saved_model.pb").write_bytes((exported.export / "1/saved_model.pb").read_bytes())
+    with pytest.raises(PredictError, match="not a model of this project") as error:
+        Predictor(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_the_newest_version_is_taken(exported, tmp_path):
+    for version in ("2", "10"):
+        (tmp_path / version).symlink_to(exported.export / "1")
+    (tmp_path / "11").mkdir()  # nothing in it
+    assert Predictor(str(tmp_path)).labels == ["animals", "colours", "numbers"]

@@ -1,0 +1,380 @@
+"""The exported model: same answers as the trainer's, by any loader, from any text."""
+
+import importlib
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework import op_def_registry
+from tensorflow.python.tools import saved_model_cli
+from tensorflow_serving.apis import prediction_log_pb2
+
+import train
+from export import extras, guard
+from export.saved_model import export_run
+from export.signatures import ServedTextRNN
+from tests.conftest import topic_lines
+from tf_textrnn.config import ModelConfig
+from tf_textrnn.errors import UserError
+from tf_textrnn.model import TextRNN
+from tf_textrnn.runs import load_run
+from tf_textrnn.text import TextEncoder
+
+ROOT = pathlib.Path(__file__).parents[1]
+LIBRARY = pathlib.Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2"
+TEXTS = [line.partition("\t")[2] for line in topic_lines(40, seed=9)] + [
+    "",
+    "unseen words",
+    "🐴 马 ",
+]
+SIGNATURES = ("serving_default", "classify", "embedded")
+
+
+@pytest.fixture(scope="module")
+def path(exported):
+    return exported.export / "1"
+
+
+@pytest.fixture(scope="module")
+def model(path):
+    return tf.saved_model.load(str(path))
+
+
+@pytest.fixture(scope="module")
+def trainer_scores(exported):
+    """float32[texts, classes]: what the run's own model says of `TEXTS`."""
+    run = load_run(exported)
+    encoder = TextEncoder(str(exported.vocabulary), run.config.text.tokenizer, 400)
+    return run.model(encoder(tf.constant(TEXTS))).numpy()
+
+
+def softmax(scores):
+    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def example(text):
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()]))
+    features = tf.train.Features(feature={"text": feature})
+    return tf.train.Example(features=features).SerializeToString()
+
+
+def test_serving_default_answers_as_the_trainer_does(exported, model, trainer_scores):
+    outputs = model.signatures["serving_default"](text=tf.constant(TEXTS))
+    np.testing.assert_allclose(outputs["scores"], trainer_scores, atol=1e-5)
+    np.testing.assert_allclose(outputs["probability"], softmax(trainer_scores), atol=1e-5)
+    np.testing.assert_array_equal(outputs["prediction"], trainer_scores.argmax(axis=1))
+    labels = exported.labels.read_text().split()
+    assert [x.decode() for x in outputs["label"].numpy()] == [
+        labels[i] for i in outputs["prediction"].numpy()
+    ]
+
+
+def test_classify_reads_examples_and_names_every_label(exported, model, trainer_scores):
+    inputs = tf.constant([example(text) for text in TEXTS])
+    outputs = model.signatures["classify"](inputs=inputs)
+    np.testing.assert_allclose(outputs["scores"], softmax(trainer_scores), atol=1e-5)
+    labels = exported.labels.read_bytes().split()
+    assert outputs["classes"].numpy().tolist() == [labels] * len(TEXTS)
+
+
+def tf1_scores(weights, embedded, mask):
+    """The source's graph, unrolled as the class unrolls it, on `BasicLSTMCell`'s own formula.
+
+    Args:
+      weights: of a one-way, one-layer LSTM in this project's names and order of gates.
+      embedded: float32[batch, time, embedding_dim].
+      mask: float32[time, batch].
+    """
+    kernel = np.concatenate(
+        [weights["lstm_0/forward/kernel"], weights["lstm_0/forward/recurrent_kernel"]]
+    )
+    units = kernel.shape[1] // 4
+    order = np.r_[0:units, 2 * units : 3 * units, units : 2 * units, 3 * units : 4 * units]
+    kernel, bias = kernel[:, order], weights["lstm_0/forward/bias"][order]  # i, j, f, o
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        embedded_x = tf.compat.v1.placeholder(tf.float32, [None, *embedded.shape[1:]])
+        mask_x = tf.compat.v1.placeholder(tf.float32, [len(mask), None])
+        c = h = tf.zeros([len(embedded), units])
+        outputs = []
+        for step in range(len(mask)):
+            gates = tf.matmul(tf.concat([embedded_x[:, step], h], 1), kernel) + bias
+            i, j, f, o = tf.split(gates, 4, 1)
+            c = c * tf.sigmoid(f + 0.0) + tf.sigmoid(i) * tf.tanh(j)
+            h = tf.tanh(c) * tf.sigmoid(o)
+            outputs.append(h)
+        masked = tf.stack(outputs) * mask_x[:, :, None]
+        pooled = tf.reduce_sum(masked, 0) / tf.reduce_sum(mask_x, 0)[:, None]
+        scores = tf.matmul(pooled, weights["softmax_w"]) + weights["softmax_b"]
+        return session.run(scores, {embedded_x: embedded, mask_x: mask})
+
+
+def test_embedded_equals_the_tf1_graph(tmp_path):
+    config = ModelConfig(bidirectional=False, hidden_size=6, embedding_dim=5, forget_bias=0.0)
+    network = TextRNN(config, 3, 4)
+    network.build()
+    draws = np.random.default_rng(3)
+    for weight in network.named_weights().values():
+        weight.assign(draws.uniform(-1, 1, weight.shape))
+    (tmp_path / "vocabulary.txt").write_text("[PAD]\n[UNK]\na\n")
+    (tmp_path / "labels.txt").write_text("w\nx\ny\nz\n")
+    files = str(tmp_path / "vocabulary.txt"), str(tmp_path / "labels.txt")
+    served = ServedTextRNN(network, *files, "word", 10)
+    tf.saved_model.save(served.resources, str(tmp_path / "1"), signatures=served.signatures)
+    embedded = draws.normal(size=[7, 9, 5]).astype(np.float32)
+    lengths = np.array([9, 1, 4, 5, 2, 9, 3])
+    mask = (np.arange(9)[:, None] < lengths).astype(np.float32)  # [time, batch]
+    outputs = tf.saved_model.load(str(tmp_path / "1")).signatures["embedded"](
+        embedded_chars=tf.constant(embedded), mask_x=tf.constant(mask)
+    )
+    weights = {name: weight.numpy() for name, weight in network.named_weights().items()}
+    expected = tf1_scores(weights, embedded, mask)
+    np.testing.assert_allclose(outputs["scores"], expected, atol=1e-5)
+    np.testing.assert_allclose(outputs["probability"], softmax(expected), atol=1e-5)
+    np.testing.assert_array_equal(outputs["prediction"], expected.argmax(axis=1))
+
+
+def test_answers_without_pythons_tensorflow(path, trainer_scores):
+    saved_model = saved_model_pb2.SavedModel()
+    saved_model.ParseFromString((path / "saved_model.pb").read_bytes())
+    signature = saved_model.meta_graphs[0].signature_def["serving_default"]
+    text_name = signature.inputs["text"].name.partition(":")[0]
+    scores_name, _, index = signature.outputs["scores"].name.partition(":")
+    done = subprocess.run(
+        [sys.executable, "tests/c_api_client.py", LIBRARY, path, text_name, scores_name, index],
+        input=json.dumps(TEXTS), capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout), trainer_scores, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A vocabulary and a labels file."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "vocabulary.txt").write_text("[PAD]\n[UNK]\na\n")
+    (folder / "labels.txt").write_text("x\ny\n")
+    return str(folder / "vocabulary.txt"), str(folder / "labels.txt")
+
+
+def traced_ops(served):
+    """Every op of every signature, with its attributes."""
+    for function in served.signatures.values():
+        graph = function.graph.as_graph_def()
+        for body in [graph.node, *(f.node_def for f in graph.library.function)]:
+            yield from body
+
+
+@pytest.mark.parametrize(
+    ("cell", "pooling", "bptt_truncate", "bidirectional", "tokenizer"),
+    [
+        ("lstm", "mean", 0, True, "word"),
+        ("lstm", "last", 3, False, "char"),
+        ("gru", "attention", 0, True, "char"),
+        ("gru", "max", 3, False, "word"),
+        ("rnn", "last", 0, True, "word"),
+        ("rnn", "attention", 3, False, "char"),
+    ],
+)
+def test_every_kind_of_model_is_of_stock_ops(
+    monkeypatch, files, cell, pooling, bptt_truncate, bidirectional, tokenizer
+):
+    # As on a host with a GPU, where Keras takes cuDNN's ops if it may.
+    keras_rnn = importlib.import_module("keras.src.backend.tensorflow.rnn")
+    monkeypatch.setattr(keras_rnn, "_is_gpu_available", lambda: True)
+    config = ModelConfig(
+        cell=cell, pooling=pooling, bptt_truncate=bptt_truncate, bidirectional=bidirectional,
+        hidden_size=4, embedding_dim=4,
+    )  # fmt: skip
+    network = TextRNN(config, 3, 2, num_ngrams=5)
+    network.build()
+    nodes = list(traced_ops(ServedTextRNN(network, *files, tokenizer, 10)))
+    for node in nodes:
+        assert op_def_registry.get(node.op) is not None
+        assert not node.attr["_XlaMustCompile"].b
+    ops = {node.op for node in nodes}
+    assert not {op for op in ops if "Xla" in op or "Cudnn" in op}
+    assert ops <= guard.COMPUTING_OPS | {"StatefulPartitionedCall"}
+
+
+def test_saved_model_cli_shows_and_runs_each_signature(
+    path, capsys, monkeypatch, tmp_path, trainer_scores
+):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["saved_model_cli", *arguments])
+        with pytest.raises(SystemExit) as done:
+            saved_model_cli.main()
+        assert not done.value.code
+        return capsys.readouterr().out
+
+    shown = run("show", "--dir", str(path), "--all")
+    classify = shown[
+        shown.index("signature_def['classify']") : shown.index("signature_def['embedded']")
+    ]
+    assert "Method name is: tensorflow/serving/classify" in classify
+    for signature in SIGNATURES:
+        assert f"signature_def['{signature}']" in shown
+    embedded = np.ones([2, 3, 8], np.float32)
+    np.savez(tmp_path / "inputs.npz", embedded_chars=embedded, mask_x=np.ones([3, 2], np.float32))
+    inputs = {
+        "serving_default": ("--input_exprs", f"text=[{TEXTS[0]!r}]"),
+        "classify": ("--input_examples", f'inputs=[{{"text":[{TEXTS[0].encode()!r}]}}]'),
+        "embedded": (
+            "--inputs",
+            f"embedded_chars={tmp_path}/inputs.npz[embedded_chars];mask_x={tmp_path}/inputs.npz[mask_x]",
+        ),
+    }
+    for signature, given in inputs.items():
+        out = tmp_path / signature
+        empty = ("--inputs=", "--input_exprs=", "--input_examples=")  # the flags are global
+        run("run", "--dir", str(path), "--tag_set", "serve", "--signature_def", signature, *empty,
+            *given, "--outdir", str(out))  # fmt: skip
+    found = np.load(tmp_path / "serving_default" / "scores.npy")
+    np.testing.assert_allclose(found, trainer_scores[:1], atol=1e-5)
+    found = np.load(tmp_path / "classify" / "scores.npy")
+    np.testing.assert_allclose(found, softmax(trainer_scores[:1]), atol=1e-5)
+    assert np.load(tmp_path / "embedded" / "scores.npy").shape == (2, 3)
+
+
+def test_warm_up_requests_are_answered(path, model):
+    records = tf.data.TFRecordDataset(str(path / "assets.extra" / "tf_serving_warmup_requests"))
+    names = []
+    for record in records.as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        if log.HasField("classify_log"):
+            request = log.classify_log.request
+            examples = [e.SerializeToString() for e in request.input.example_list.examples]
+            inputs = {"inputs": tf.constant(examples)}
+        else:
+            request = log.predict_log.request
+            inputs = {k: tf.constant(tf.make_ndarray(v)) for k, v in request.inputs.items()}
+        names.append(request.model_spec.signature_name)
+        assert np.isfinite(model.signatures[names[-1]](**inputs)["scores"]).all()
+    assert names == list(SIGNATURES) * len(extras.WARM_UP_WORDS)
+
+
+def test_model_card_tells_what_the_run_was(exported, path):
+    card = json.loads((path / "assets.extra" / "model_card.json").read_text())
+    report = json.loads(exported.report_json.read_text())
+    assert card["data"]["texts"] == {"train": 300, "valid": 60, "test": 60}
+    assert card["metrics"]["test_accuracy"] == report["test_accuracy"]
+    assert card["per_class"] == report["per_class"]
+    assert card["sizes"]["parameters"] == report["parameters"]
+    assert card["versions"]["tensorflow"] == tf.__version__
+    config = exported.read_config()
+    assert card["train_again"].split() == [
+        "python", "train.py", f"--train_file={config.data.train_file}",
+        f"--valid_file={config.data.valid_file}", f"--test_file={config.data.test_file}",
+        "--tokenizer=word", "--hidden_size=8", "--embedding_dim=8", "--batch_size=32",
+        "--num_epochs=3", "--learning_rate=0.02",
+    ]  # fmt: skip
+    text = (path / "assets.extra" / "model_card.md").read_text()
+    assert f"| test accuracy | {report['test_accuracy']:.4f} |" in text
+    assert card["train_again"] in text
+
+
+def test_versions_count_up_and_nothing_half_written_stays(exported, monkeypatch):
+    (exported.export / "7").mkdir()
+    assert export_run(str(exported.path)).name == "8"
+    seen = []
+
+    def fail(folder, *_):
+        seen.extend(path.name for path in exported.export.iterdir())
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(extras, "write", fail)
+    with pytest.raises(UserError, match="No space left"):
+        export_run(str(exported.path))
+    assert {path.name for path in exported.export.iterdir()} == {"1", "7", "8"}
+    # A server takes every whole number for a version; while the model was written there was none.
+    assert {name for name in seen if name.isdecimal()} == {"1", "7", "8"}
+    (exported.export / "7").rmdir()
+
+
+def test_a_folder_without_a_run_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="holds no run"):
+        export_run(str(tmp_path))
+
+
+def test_training_ends_with_an_export_unless_told_not_to(small_options, tmp_path, capsys):
+    for export, files in ((True, {"assets", "assets.extra", "fingerprint.pb"}), (False, set())):
+        run_dir = tmp_path / str(export)
+        train.main({**small_options, "num_epochs": 1, "run_dir": str(run_dir), "export": export})
+        out = capsys.readouterr().out
+        assert {path.name for path in run_dir.glob("export/1/*")} >= files
+        assert f"tensorboard --logdir {run_dir}" in out
+        command = f'python -m export.predict --model {run_dir}/export/1 "your text"'
+        assert (command in out) is export
+        assert (run_dir / "export").exists() is export
+
+
+def hostile_texts(count):
+    """Texts that nobody would write."""
+    chooser = random.Random(5)
+    planes = [range(p << 16, (p + 1) << 16) for p in range(17)]
+    odd = (
+        "\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2066\u2069\ufeff\u0301\u05d0\u0627\u0000\r\n\t"
+    )
+    makers = (
+        lambda n: chooser.randbytes(n),
+        lambda n: "".join(
+            chr(c) for c in chooser.choices(chooser.choice(planes), k=n) if not 0xD800 <= c < 0xE000
+        ).encode(),
+        lambda n: "".join(chooser.choices(odd + "ab", k=n)).encode(),
+        lambda n: b"\xed\xa0\x80" * n,  # surrogates
+        lambda n: chooser.choice([b"", b" ", b"\0", b"\xff", b"a\xcc", b"\xf4\x90\x80\x80"]),
+    )
+    texts = [makers[i % len(makers)](chooser.randrange(60)) for i in range(count)]
+    return [*texts, b"x" * (1 << 20), b"word " * (1 << 18), "语".encode() * (1 << 20)]
+
+
+def check_hostile(model, count):
+    texts = hostile_texts(count)
+    signature = model.signatures["serving_default"]
+    for start in range(-1, len(texts), 100):
+        batch = texts[start : start + 100] if start >= 0 else [b""]
+        probability = signature(text=tf.constant(batch))["probability"].numpy()
+        assert np.isfinite(probability).all()
+        np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-5)
+
+
+def test_hostile_texts(model):
+    check_hostile(model, 300)
+
+
+@pytest.mark.slow
+def test_ten_thousand_hostile_texts(model):
+    check_hostile(model, 10_000)
+
+
+class WritesAFile(tf.Module):
+    """A SavedModel that looks like ours and writes a file."""
+
+    def __init__(self, target):
+        super().__init__()
+        self._target = target
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
+    def predict(self, text):
+        probability = tf.ones([tf.size(text), 2]) / 2
+        if tf.size(text) > 0:
+            tf.io.write_file(self._target, "gotcha")
+        return {"probability": probability, "prediction": tf.argmax(probability, 1)}
+
+
+def test_guard_finds_what_writes_files(tmp_path, path):
+    assert guard.find_harmful_op(path) is None
+    module = WritesAFile(os.fspath(tmp_path / "written"))
+    model_path = tmp_path / "model"
+    tf.saved_model.save(module, str(model_path), signatures={"serving_default": module.predict})
+    assert guard.find_harmful_op(model_path) == "WriteFile"
+    (model_path / "saved_model.pb").write_bytes(b"\x08\x01")
+    with pytest.raises(ValueError, match="not a SavedModel"):
+        guard.find_harmful_op(model_path)

@@ -1,0 +1,109 @@
+"""The files for TF Serving and Docker parse as what they are, and agree with one another."""
+
+import pathlib
+import re
+
+import pytest
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
+    wrappers_pb2,
+)
+from tensorflow_serving.config import model_server_config_pb2
+
+ROOT = pathlib.Path(__file__).parents[1]
+SERVING = ROOT / "export" / "serving"
+INT64, BOOL, STRING, MESSAGE = 3, 8, 9, 11  # FieldDescriptorProto.Type
+VALUE = ".google.protobuf.Int64Value"
+
+# The two messages that tensorflow-serving-api leaves out, as TF Serving declares them in
+# servables/tensorflow/session_bundle_config.proto and config/monitoring_config.proto:
+# name → (number, type, type name, repeated).
+MESSAGES = {
+    "BatchingParameters": {
+        "max_batch_size": (1, MESSAGE, VALUE, False),
+        "batch_timeout_micros": (2, MESSAGE, VALUE, False),
+        "max_enqueued_batches": (3, MESSAGE, VALUE, False),
+        "num_batch_threads": (4, MESSAGE, VALUE, False),
+        "thread_pool_name": (5, MESSAGE, ".google.protobuf.StringValue", False),
+        "allowed_batch_sizes": (6, INT64, "", True),
+        "pad_variable_length_inputs": (7, BOOL, "", False),
+    },
+    "PrometheusConfig": {"enable": (1, BOOL, "", False), "path": (2, STRING, "", False)},
+    "MonitoringConfig": {"prometheus_config": (1, MESSAGE, ".serving.PrometheusConfig", False)},
+}
+
+
+def message_class(name):
+    file = descriptor_pb2.FileDescriptorProto(
+        name="serving.proto", package="serving", syntax="proto3",
+        dependency=["google/protobuf/wrappers.proto"],
+    )  # fmt: skip
+    for message, fields in MESSAGES.items():
+        declared = file.message_type.add(name=message)
+        for field, (number, kind, type_name, repeated) in fields.items():
+            label = 3 if repeated else 1
+            field_type = {"type": kind, "type_name": type_name} if type_name else {"type": kind}
+            declared.field.add(name=field, number=number, label=label, **field_type)
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"serving.{name}"))
+
+
+def test_models_config_labels_versions_that_it_loads():
+    config = text_format.Parse(
+        (SERVING / "models.config").read_text(), model_server_config_pb2.ModelServerConfig()
+    )
+    (model,) = config.model_config_list.config
+    assert (model.name, model.base_path) == ("textrnn", "/models/textrnn")
+    assert model.model_platform == "tensorflow"
+    assert set(model.version_labels) == {"stable", "canary"}
+    assert set(model.version_labels.values()) == set(model.model_version_policy.specific.versions)
+
+
+def test_batching_config_ends_at_its_largest_batch():
+    config = text_format.Parse(
+        (SERVING / "batching.config").read_text(), message_class("BatchingParameters")()
+    )
+    sizes = list(config.allowed_batch_sizes)
+    assert sizes == sorted(set(sizes))
+    assert sizes[-1] == config.max_batch_size.value
+    assert config.num_batch_threads.value >= 1
+
+
+def test_monitoring_config_turns_prometheus_on():
+    config = text_format.Parse(
+        (SERVING / "monitoring.config").read_text(), message_class("MonitoringConfig")()
+    )
+    assert config.prometheus_config.enable
+    assert config.prometheus_config.path.startswith("/")
+
+
+def test_unknown_fields_are_seen():
+    with pytest.raises(text_format.ParseError):
+        text_format.Parse("max_batch_sizes { value: 1 }", message_class("BatchingParameters")())
+
+
+def test_compose_names_files_that_exist_and_pins_the_image_of_the_dockerfile():
+    compose = (SERVING / "compose.yaml").read_text()
+    for name in re.findall(r"/config/([\w.]+)", compose):
+        assert (SERVING / name).is_file()
+    (image,) = re.findall(r"image: (\S+)", compose)
+    assert f"FROM {image} AS serve" in (ROOT / "Dockerfile").read_text()
+
+
+def test_dockerfile_pins_its_images_and_copies_what_exists():
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    images = [line.split()[1] for line in lines if line.startswith("FROM ")]
+    assert len(images) == 2
+    assert all(re.search(r":\d+\.\d+\.\d+", image) for image in images)
+    for line in lines:
+        if line.startswith("COPY ") and "${" not in line:
+            for source in line.split()[1:-1]:
+                assert (ROOT / source).exists(), source
+    train = lines[: next(i for i, line in enumerate(lines) if line.startswith(f"FROM {images[1]}"))]
+    assert "USER trainer" in train
+    assert 'ENTRYPOINT ["python", "train.py"]' in train
