@@ -1,7 +1,7 @@
 """What the speed benchmark's contestants share: their input, and how they report.
 
-Each runs in a process of its own as `python -m benchmarks.<contestant> INPUT [flags]`, reads the same
-encoded texts, trains, and prints one line of JSON.
+Each runs in a process of its own as `python -m benchmarks.<contestant> INPUT [flags]`, reads the
+same encoded texts, trains, and prints one line of JSON.
 """
 
 import argparse
