@@ -58,7 +58,7 @@ def main() -> None:
         trainer = Trainer(
             config, Data(vocabulary, labels, split, split, None, "contest"), RunFolder(folder)
         )
-        contest.compete(trainer.train_epoch, args.epochs, len(rows))
+        contest.compete(trainer._train_epoch, args.epochs, len(rows))
 
 
 if __name__ == "__main__":

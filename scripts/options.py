@@ -15,7 +15,7 @@ def main() -> None:
         print(
             f"\n## {dataclass.__doc__}\n\n| flag | default | meaning | allowed |\n|---|---|---|---|"
         )
-        for field in dataclasses.fields(dataclass):
+        for field in dataclasses.fields(dataclass):  # type: ignore[arg-type]
             default = str(field.default).lower() if field.type is bool else field.default
             print(
                 f"| `--{field.name}` | {f'`{default}`' if default != '' else ''} | "
