@@ -44,6 +44,7 @@ def test_learns_and_leaves_the_files_of_a_run(finished, topics):
         "labels.txt",
         "checkpoints",
         "best",
+        "tensorboard",
         "metrics.jsonl",
         "report.json",
         "report.txt",

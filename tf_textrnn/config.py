@@ -222,6 +222,12 @@ class RunConfig(_Checked):
         minimum=0,
         on_resume=True,
     )
+    gradients_every: int = option(
+        50,
+        "steps between histograms of the gradients in TensorBoard; 1 = every step, 0 = none",
+        minimum=0,
+        on_resume=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

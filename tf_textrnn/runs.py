@@ -26,6 +26,7 @@ class RunFolder:
         self.labels = self.path / "labels.txt"
         self.checkpoints = self.path / "checkpoints"
         self.best = self.path / "best" / "model.npz"
+        self.tensorboard = self.path / "tensorboard"
         self.metrics = self.path / "metrics.jsonl"
         self.report_json = self.path / "report.json"
         self.report_text = self.path / "report.txt"

@@ -18,12 +18,13 @@ from tf_textrnn.data.batches import BATCH_SPEC, Batch, training_batches
 from tf_textrnn.data.ngrams import choose_ngrams
 from tf_textrnn.data.splits import Data
 from tf_textrnn.errors import UserError
-from tf_textrnn.evaluation import Measures, make_scorer, measure, score_split
+from tf_textrnn.evaluation import make_scorer, measure, per_class_report, score_split
 from tf_textrnn.files import write_lines, written_whole
 from tf_textrnn.layers.ngrams import SCALE
 from tf_textrnn.model import TextRNN
 from tf_textrnn.optimizers import WeightAverage, make_optimizer
 from tf_textrnn.runs import RunFolder, new_run_dir, read_best
+from tf_textrnn.summaries import Summaries
 from tf_textrnn.training import checkpoints
 from tf_textrnn.training.progress import EpochBar, print_epoch
 from tf_textrnn.training.report import write_report
@@ -45,6 +46,7 @@ class Progress:
       batch: batches of it that are done.
       loss_sum: the sum of their examples' losses.
       correct: how many of those examples were right.
+      clipped: batches whose gradient was clipped.
       seconds: the time that the epoch's steps took.
       best: the metrics of the best epoch so far.
       history: the metrics of every finished epoch.
@@ -54,6 +56,7 @@ class Progress:
     batch: int = 0
     loss_sum: float = 0.0
     correct: int = 0
+    clipped: int = 0
     seconds: float = 0.0
     best: dict[str, Any] = dataclasses.field(default_factory=dict)
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -151,6 +154,7 @@ class Trainer:
         tables = [name for name in TABLES if name in self._weights]
         self._average = WeightAverage(self._weights, tables, decay) if decay else None
         self._scorer = make_scorer(self.model)
+        self._summaries = Summaries(folder.tensorboard, self._weights, config.run.gradients_every)
         self._step = tf.function(self._train_step, input_signature=BATCH_SPEC)
 
     def _train_step(
@@ -182,6 +186,7 @@ class Trainer:
         """Goes on from the newest checkpoint, where there is one."""
         checkpoint = checkpoints.newest(self._folder.checkpoints)
         if checkpoint is None:
+            self._summaries.open({})
             return
         if checkpoint.state["data"] != self._data.fingerprint:
             raise UserError(
@@ -190,16 +195,26 @@ class Trainer:
             )
         checkpoints.assign(checkpoint.path, checkpoint.arrays, self._variables)
         self._progress = Progress(**checkpoint.state["progress"])
+        self._summaries.open(checkpoint.state["summaries"])
 
     def save(self) -> None:
         """Writes a checkpoint."""
-        state = {"progress": dataclasses.asdict(self._progress), "data": self._data.fingerprint}
-        step = int(self.optimizer.iterations.numpy())
-        checkpoints.save_step(self._folder.checkpoints, step, self._variables, state)
+        state = {
+            "progress": dataclasses.asdict(self._progress),
+            "data": self._data.fingerprint,
+            "summaries": self._summaries.flush(),
+        }
+        checkpoints.save_step(self._folder.checkpoints, self._steps, self._variables, state)
+
+    @property
+    def _steps(self) -> int:
+        """Steps done since the run began."""
+        return int(self.optimizer.iterations.numpy())
 
     def train(self) -> None:
         """Trains until the last epoch, or until `patience` is at its end."""
         config, progress = self._config.training, self._progress
+        self._summaries.start(self._config, self._step.get_concrete_function().graph)
         while progress.epoch < config.num_epochs and not self._is_out_of_patience():
             self.optimizer.learning_rate = learning_rate(config, progress.epoch)
             self._train_epoch()
@@ -223,18 +238,21 @@ class Trainer:
         saved = started = time.monotonic()
         for batch in batches:
             result = self._step(*batch)
-            loss, size = float(result.loss), len(batch[2])
+            loss, size, correct = float(result.loss), len(batch[2]), int(result.correct)
+            grad_norm = float(result.grad_norm)
             if not np.isfinite(loss):
                 raise DivergedError(
-                    f"the loss is {loss} at step {int(self.optimizer.iterations.numpy())} "
+                    f"the loss is {loss} at step {self._steps} "
                     f"(learning rate {float(self.optimizer.learning_rate.numpy()):g}, gradient "
-                    f"norm {float(result.grad_norm):g}); the last checkpoint is whole; try a "
+                    f"norm {grad_norm:g}); the last checkpoint is whole; try a "
                     f"smaller --learning_rate or --max_grad_norm"
                 )
             progress.batch += 1
             progress.loss_sum += loss * size
-            progress.correct += int(result.correct)
+            progress.correct += correct
+            progress.clipped += 0 < config.max_grad_norm < grad_norm
             examples += size
+            self._summaries.step(self._steps, loss, correct / size, grad_norm, result.gradients)
             bar.update(size, progress.loss_sum / examples, progress.correct / examples)
             if minutes and time.monotonic() - saved > 60 * minutes:
                 progress.seconds += time.monotonic() - started
@@ -247,10 +265,12 @@ class Trainer:
         """Validates, keeps the best weights, and moves on to the next epoch."""
         progress, examples = self._progress, len(self._data.train)
         with self._averaged_weights():
-            valid = self._measure_valid()
+            classes, labels = self._data.valid.classes, self._data.labels
+            scores = score_split(self._scorer, self._data.valid, len(labels))
+            valid = measure(scores, classes)
             metrics = {
                 "epoch": progress.epoch,
-                "step": int(self.optimizer.iterations.numpy()),
+                "step": self._steps,
                 "train_loss": progress.loss_sum / examples,
                 "train_accuracy": progress.correct / examples,
                 "valid_loss": valid.loss,
@@ -268,15 +288,12 @@ class Trainer:
         progress.history.append(metrics)
         with written_whole(self._folder.metrics) as file:
             file.writelines(json.dumps(epoch).encode() + b"\n" for epoch in progress.history)
+        per_class = per_class_report(classes, scores.argmax(axis=1), labels)
+        self._summaries.epoch(metrics, progress.clipped / progress.batch, per_class)
         print_epoch(metrics, self._config.training.num_epochs, is_best)
         progress.epoch += 1
-        progress.batch = progress.correct = 0
+        progress.batch = progress.correct = progress.clipped = 0
         progress.loss_sum = progress.seconds = 0.0
-
-    def _measure_valid(self) -> Measures:
-        valid = self._data.valid
-        scores = score_split(self._scorer, valid, len(self._data.labels))
-        return measure(scores, valid.classes)
 
     @contextlib.contextmanager
     def _averaged_weights(self) -> Iterator[None]:
@@ -301,7 +318,7 @@ class Trainer:
         rates = [epoch["examples_per_second"] for epoch in history[1:] or history]
         data = self._data
         scores = score_split(self._scorer, data.test or data.valid, len(data.labels))
-        write_report(
+        report = write_report(
             self._folder,
             self._config,
             data,
@@ -314,6 +331,9 @@ class Trainer:
                 "parameters": self.model.count_params(),
             },
         )
+        mistakes = [dataclasses.astuple(mistake) for mistake in report.mistakes]
+        figures = {"confusion_matrix": report.confusion}
+        self._summaries.report(self._steps, report.values, figures, mistakes, data.vocabulary)
 
 
 def _rank(metrics: dict[str, Any]) -> tuple[float, float]:

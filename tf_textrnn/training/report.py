@@ -1,13 +1,14 @@
 """The files of a finished run's report."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tf_textrnn.config import Config
 from tf_textrnn.data.splits import Data
 from tf_textrnn.evaluation import (
+    Mistake,
     confusion_figure,
     measure,
     per_class_report,
@@ -20,10 +21,24 @@ from tf_textrnn.runs import RunFolder
 MISTAKES_SHOWN = 5
 
 
+class Report(NamedTuple):
+    """What is in the report's files.
+
+    Attributes:
+      values: of `report.json`.
+      mistakes: the worst first.
+      confusion: a matplotlib figure.
+    """
+
+    values: dict[str, Any]
+    mistakes: list[Mistake]
+    confusion: Any
+
+
 def write_report(
     folder: RunFolder, config: Config, data: Data, scores: np.ndarray, history: dict[str, Any]
-) -> None:
-    """Writes and prints the report.
+) -> Report:
+    """Writes and prints the report, and returns it.
 
     Args:
       folder: where to.
@@ -63,7 +78,7 @@ def write_report(
         for m in mistakes:
             file.write(f"{m.label}\t{m.prediction}\t{m.probability:.4f}\t{m.text}\n".encode())
     with written_whole(folder.confusion_matrix) as file:
-        confusion_figure(split.classes, predictions, data.labels).savefig(
-            file, format="png", dpi=120
-        )
+        confusion = confusion_figure(split.classes, predictions, data.labels)
+        confusion.savefig(file, format="png", dpi=120)
     print("\n" + text, flush=True)
+    return Report(report, mistakes, confusion)

@@ -1,0 +1,118 @@
+"""Histograms of tensors, counted where the tensors are; what a sparse one leaves out is zeros.
+
+The buckets are those of TF1's `tf.summary.histogram`: each a tenth wider than its neighbour nearer
+to zero, from 1e-12 to 1e20 and as far on the negative side, so small gradients stay apart.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tf_textrnn.optimizers import Gradient
+
+_SMALLEST, _GROWTH, _SIDE = 1e-12, 1.1, 774  # buckets on each side of the one around zero
+_EDGES = _SMALLEST * _GROWTH ** np.arange(_SIDE + 1)
+_RIGHT_EDGES = np.concatenate([-_EDGES[:-1][::-1], _EDGES])  # of all 2 * _SIDE + 1 buckets
+
+
+@dataclasses.dataclass(frozen=True)
+class Histogram:
+    """The values of one tensor.
+
+    Attributes:
+      size: how many there are.
+      zeros: how many of them are 0.
+      minimum: the smallest.
+      maximum: the largest.
+      total: their sum.
+      total_squares: the sum of their squares.
+      counts: int64[buckets].
+    """
+
+    size: int
+    zeros: int
+    minimum: float
+    maximum: float
+    total: float
+    total_squares: float
+    counts: np.ndarray
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether there is no infinity and no NaN among the values."""
+        return math.isfinite(self.total_squares)
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction of zeros."""
+        return self.zeros / self.size
+
+    def to_proto(self) -> tf.compat.v1.HistogramProto:
+        """What TF1 wrote; of neighbouring empty buckets the last one stands for all."""
+        is_kept = self.counts > 0
+        is_kept[:-1] |= is_kept[1:]
+        return tf.compat.v1.HistogramProto(
+            min=self.minimum,
+            max=self.maximum,
+            num=self.size,
+            sum=self.total,
+            sum_squares=self.total_squares,
+            bucket_limit=_RIGHT_EDGES[is_kept],
+            bucket=self.counts[is_kept],
+        )
+
+
+class HistogramMaker:
+    """Counts the values of tensors of fixed sizes, all in one call of a compiled function.
+
+    Args:
+      sizes: how many values each tensor has when it is dense.
+    """
+
+    def __init__(self, sizes: Sequence[int]):
+        self._sizes = sizes
+        signature = [[tf.TensorSpec(None, tf.float32) for _ in sizes]]
+        self._measure = tf.function(_measure, input_signature=signature)
+
+    def __call__(self, tensors: Sequence[Gradient]) -> list[Histogram]:
+        """The histograms of tensors; of `tf.IndexedSlices` each row is named once."""
+        values = [t.values if isinstance(t, tf.IndexedSlices) else t for t in tensors]
+        counts, nonzero, moments = (measured.numpy() for measured in self._measure(values))
+        histograms = []
+        for index, size in enumerate(self._sizes):
+            left_out = size - int(counts[index].sum())
+            counts[index, _SIDE] += left_out
+            smallest, largest, total, total_squares = moments[index].tolist()
+            histograms.append(
+                Histogram(
+                    size,
+                    size - int(nonzero[index]),
+                    min(smallest, 0.0) if left_out else smallest,
+                    max(largest, 0.0) if left_out else largest,
+                    total,
+                    total_squares,
+                    counts[index],
+                )
+            )
+        return histograms
+
+
+def _measure(tensors: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Bucket counts int64[n, buckets], nonzero int64[n], and moments float64[n, 4] of tensors."""
+    counts, nonzero, moments = [], [], []
+    for tensor in tensors:
+        values = tf.reshape(tensor, [-1])
+        # 0 for what is nearer to zero than the smallest edge.
+        distance = tf.nn.relu(tf.math.log(tf.abs(values) / _SMALLEST) / math.log(_GROWTH) + 1.0)
+        bucket = _SIDE + tf.cast(tf.sign(values) * tf.floor(distance), tf.int32)
+        bucket = tf.clip_by_value(bucket, 0, 2 * _SIDE)
+        counts.append(tf.math.bincount(bucket, minlength=2 * _SIDE + 1, dtype=tf.int64))
+        nonzero.append(tf.math.count_nonzero(values))
+        exact = tf.cast(values, tf.float64)
+        extremes = tf.cast(tf.stack([tf.reduce_min(values), tf.reduce_max(values)]), tf.float64)
+        totals = tf.stack([tf.reduce_sum(exact), tf.reduce_sum(tf.square(exact))])
+        moments.append(tf.concat([extremes, totals], axis=0))
+    return tf.stack(counts), tf.stack(nonzero), tf.stack(moments)
