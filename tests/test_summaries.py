@@ -4,6 +4,8 @@ import html
 import math
 import pathlib
 import re
+import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -135,13 +137,18 @@ def serialized(events):
     }
 
 
-@pytest.mark.parametrize(("killed_after", "every"), [(3, 0), (10, 0), (17, 0), (17, 4)])
+@pytest.fixture(scope="module")
+def whole(small_options, tmp_path_factory):
+    run_dir = str(tmp_path_factory.mktemp("runs") / "whole")
+    return loop.run({**small_options, "gradients_every": 2, "run_dir": run_dir})
+
+
+@pytest.mark.parametrize(("killed_after", "every"), [(3, 0), (20, 0), (17, 4)])
 def test_a_resumed_run_neither_repeats_nor_loses_steps(
-    small_options, tmp_path, monkeypatch, killed_after, every
+    whole, small_options, tmp_path, monkeypatch, killed_after, every
 ):
-    """Without a checkpoint, at its very step, past it, and with one in the middle of an epoch."""
-    options = {**small_options, "gradients_every": 2, "num_epochs": 2}
-    whole = loop.run({**options, "run_dir": str(tmp_path / "whole")})
+    """Killed before there is a checkpoint, just before one, and after one inside an epoch."""
+    options = {**small_options, "gradients_every": 2}
     original = Summaries.step
 
     def step(self, number, *args):
@@ -162,26 +169,25 @@ def test_a_resumed_run_neither_repeats_nor_loses_steps(
             )
     checkpoints = [int(path.stem) for path in cut.checkpoints.iterdir()]
     stale = max(read_events(cut.tensorboard / "train"))
-    assert stale == killed_after > max(checkpoints, default=0) or killed_after == 10
+    assert stale == killed_after > max(checkpoints, default=0)
     loop.run({"run_dir": str(cut.path), "resume": True})
     for run in ("train", "valid"):
         resumed = read_events(cut.tensorboard / run)
         assert serialized(resumed) == serialized(read_events(whole.tensorboard / run))
-    assert sorted(read_events(cut.tensorboard / "train")) == list(range(1, 21))
-    assert sorted(read_events(cut.tensorboard / "run")) == [0, 20]
+    assert sorted(read_events(cut.tensorboard / "train")) == list(range(1, 31))
+    assert sorted(read_events(cut.tensorboard / "run")) == [0, 30]
 
 
-def test_an_older_checkpoint_cuts_further_back(small_options, tmp_path):
-    options = {**small_options, "num_epochs": 3, "run_dir": str(tmp_path / "run")}
-    folder = loop.run(options)
-    whole = serialized(read_events(folder.tensorboard / "train"))
+def test_an_older_checkpoint_cuts_further_back(whole, tmp_path):
+    folder = RunFolder(str(shutil.copytree(whole.path, tmp_path / "run")))
     for path in sorted(folder.checkpoints.iterdir())[1:]:
         path.unlink()
     loop.run({"run_dir": str(folder.path), "resume": True})
-    assert serialized(read_events(folder.tensorboard / "train")) == whole
+    resumed = serialized(read_events(folder.tensorboard / "train"))
+    assert resumed == serialized(read_events(whole.tensorboard / "train"))
 
 
-@pytest.mark.parametrize(("every", "steps"), [(0, []), (1, range(1, 11)), (4, [4, 8])])
+@pytest.mark.parametrize(("every", "steps"), [(0, []), (4, [4, 8])])
 def test_gradients_every(small_options, tmp_path, every, steps):
     options = {**small_options, "num_epochs": 1, "gradients_every": every}
     folder = loop.run({**options, "run_dir": str(tmp_path / "run")})
@@ -194,7 +200,9 @@ def test_gradients_every(small_options, tmp_path, every, steps):
 @given(st.text(st.sampled_from("ab \\`*_{}[]()#+-.!|<>&\"'1~:/")))
 @settings(deadline=None)
 def test_a_text_is_shown_as_it_is(text):
-    from tensorboard import plugin_util
+    with warnings.catch_warnings():  # TensorBoard's own, when it first makes HTML
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from tensorboard import plugin_util
 
-    shown = plugin_util.markdown_to_safe_html(f"x {_escaped(text)} x")
+        shown = plugin_util.markdown_to_safe_html(f"x {_escaped(text)} x")
     assert html.unescape(re.sub(r"</?p>", "", shown)).split() == f"x {text} x".split()

@@ -1,0 +1,278 @@
+"""A real TensorBoard over a run that was killed and resumed, asked through its HTTP API."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+
+import numpy as np
+import pytest
+
+from tf_textrnn.runs import load_run
+from tf_textrnn.summaries import Summaries
+from tf_textrnn.training import loop
+
+LABELS = ["animals", "colours", "numbers"]
+WEIGHTS = [
+    "embedding",
+    *(
+        f"lstm_0/{direction}/{weight}"
+        for direction in ("forward", "backward")
+        for weight in ("kernel", "recurrent_kernel", "bias")
+    ),
+    "softmax_w",
+    "softmax_b",
+]
+EVERY_STEP, EVERY_SECOND_STEP, EVERY_EPOCH = [*range(1, 31)], [*range(2, 31, 2)], [10, 20, 30]
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture(scope="module")
+def folder(small_options, tmp_path_factory):
+    """A run of three epochs that was killed in the second, its last steps in no checkpoint."""
+    run_dir = str(tmp_path_factory.mktemp("runs") / "resumed")
+    original = Summaries.step
+
+    def step(self, number, *args):
+        original(self, number, *args)
+        if number == 17:
+            self.flush()
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Summaries, "step", step)
+        with pytest.raises(Killed):
+            loop.run({**small_options, "gradients_every": 2, "run_dir": run_dir})
+    return loop.run({"run_dir": run_dir, "resume": True})
+
+
+class TensorBoard:
+    """TensorBoard on loopback.
+
+    Args:
+      address: of its pages.
+    """
+
+    def __init__(self, address: str):
+        self._address = address
+
+    def get(self, route: str, **query: str):
+        """The answer of a route, read as JSON where it is JSON."""
+        url = f"{self._address}data/{route}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=60) as response:
+            content = response.read()
+            is_json = response.headers.get_content_type() == "application/json"
+        return json.loads(content) if is_json else content
+
+    def post(self, route: str, body: dict):
+        """The JSON answer to a JSON body."""
+        request = urllib.request.Request(
+            f"{self._address}data/{route}",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)
+
+    def wait_until_read(self) -> None:
+        """Waits for the last that a run writes."""
+        deadline = time.monotonic() + 60
+        while "worst_mistakes" not in self.get("plugin/text/tags").get("run", []):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+@pytest.fixture(
+    scope="module",
+    params=["true", pytest.param("false", marks=pytest.mark.slow)],
+    ids="fast={}".format,
+)
+def tensorboard(folder, request, tmp_path_factory):
+    log = tmp_path_factory.mktemp("tensorboard") / "log"
+    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={folder.tensorboard}"]
+    command += ["--host=127.0.0.1", "--port=0", f"--load_fast={request.param}"]
+    with (
+        open(log, "wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=output) as process,
+    ):
+        try:
+            deadline = time.monotonic() + 60
+            while not (found := re.search(r"http://127\.0\.0\.1:\d+/", log.read_text())):
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.2)
+            server = TensorBoard(found.group())
+            server.wait_until_read()
+            yield server
+        finally:
+            process.terminate()
+
+
+def metrics_of(folder):
+    return [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+
+
+def steps_of(points):
+    return [point[1] for point in points]
+
+
+def test_scalars(tensorboard, folder):
+    every_epoch = ["learning_rate", "examples_per_second", "clipped_fraction"]
+    of_valid = ["loss", "accuracy", "macro_f1", *(f"f1/{label}" for label in LABELS)]
+    expected = {
+        ("train", tag): steps
+        for tags, steps in (
+            (["loss", "accuracy", "gradient_norm"], EVERY_STEP),
+            ([f"{name}/grad/sparsity" for name in WEIGHTS], EVERY_SECOND_STEP),
+            (every_epoch, EVERY_EPOCH),
+        )
+        for tag in tags
+    }
+    expected |= {("valid", tag): EVERY_EPOCH for tag in of_valid}
+    report = json.loads(folder.report_json.read_text())
+    compared = ["test_accuracy", "test_macro_f1", "test_loss", "valid_accuracy", "best_epoch"]
+    compared += ["train_examples_per_second"]
+    expected |= {("run", tag): [30] for tag in compared}
+
+    tags = tensorboard.get("plugin/scalars/tags")
+    assert {(run, tag) for run in tags for tag in tags[run]} == expected.keys()
+    points = {
+        (run, tag): tensorboard.get("plugin/scalars/scalars", run=run, tag=tag)
+        for run, tag in expected
+    }
+    assert {key: steps_of(series) for key, series in points.items()} == expected
+
+    def values(run, tag):
+        return np.array([value for _, _, value in points[run, tag]])
+
+    metrics = metrics_of(folder)
+    for run, tag, name in (
+        ("valid", "loss", "valid_loss"),
+        ("valid", "accuracy", "valid_accuracy"),
+        ("train", "learning_rate", "learning_rate"),
+        ("train", "examples_per_second", "examples_per_second"),
+    ):
+        np.testing.assert_allclose(values(run, tag), [line[name] for line in metrics], rtol=1e-6)
+    for tag in compared:
+        np.testing.assert_allclose(values("run", tag), report[tag], rtol=1e-6)
+    # 300 examples an epoch in batches of 32; one of them, anywhere, has the remaining 12.
+    for tag in ("loss", "accuracy"):
+        for line, batches in zip(metrics, values("train", tag).reshape(3, 10), strict=True):
+            candidates = (32 * batches.sum() - 20 * batches) / 300
+            assert np.isclose(candidates, line[f"train_{tag}"], rtol=1e-6).any()
+    f1 = [values("valid", f"f1/{label}") for label in LABELS]
+    np.testing.assert_allclose(values("valid", "macro_f1"), np.mean(f1, axis=0), rtol=1e-6)
+
+
+def test_histograms(tensorboard, folder):
+    expected = {f"{name}/grad/hist": EVERY_SECOND_STEP for name in WEIGHTS}
+    expected |= {f"{name}/hist": EVERY_EPOCH for name in WEIGHTS}
+    tags = tensorboard.get("plugin/histograms/tags")
+    assert {run: set(names) for run, names in tags.items()} == {"train": set(expected)}
+    vocabulary = len(folder.vocabulary.read_text().splitlines())
+    for tag, steps in expected.items():
+        points = tensorboard.get("plugin/histograms/histograms", run="train", tag=tag)
+        assert steps_of(points) == steps
+        if tag.startswith("embedding/"):
+            for _, _, buckets in points:
+                assert sum(count for _, _, count in buckets) == vocabulary * 8
+
+
+def test_images(tensorboard):
+    assert tensorboard.get("plugin/images/tags")["run"].keys() == {"confusion_matrix"}
+    (image,) = tensorboard.get(
+        "plugin/images/images", run="run", tag="confusion_matrix", sample="0"
+    )
+    assert image["step"] == 30
+    query = dict(urllib.parse.parse_qsl(image["query"]))
+    png = tensorboard.get("plugin/images/individualImage", **query)
+    assert png.startswith(b"\x89PNG")
+
+
+def test_text(tensorboard, folder):
+    (shown,) = tensorboard.get("plugin/text/text", run="run", tag="worst_mistakes")
+    cells = [
+        re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<td>(.*?)</td>", shown["text"], re.S)
+    ]
+    rows = [line.split("\t") for line in folder.mistakes.read_text().splitlines()]
+    assert len(rows) > 1
+    assert np.reshape(cells, (-1, 4)).tolist() == rows
+
+
+def test_hparams(tensorboard, folder):
+    body = {"experimentName": "", "allowedStatuses": ["STATUS_SUCCESS"], "startIndex": 0}
+    answer = tensorboard.post("plugin/hparams/session_groups", {**body, "sliceSize": 10})
+    (group,) = answer["sessionGroups"]
+    assert group["name"] == folder.path.name
+    config = folder.read_config()
+    assert group["hparams"]["hidden_size"] == 8
+    assert group["hparams"]["cell"] == "lstm"
+    assert group["hparams"]["bidirectional"] is True
+    assert group["hparams"]["train_file"] == config.data.train_file
+    assert not {"run_dir", "resume", "cache_dir"} & group["hparams"].keys()
+    report = json.loads(folder.report_json.read_text())
+    values = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
+    for name in ("test_accuracy", "test_macro_f1", "valid_accuracy"):
+        np.testing.assert_allclose(values[name], report[name], rtol=1e-6)
+
+
+def test_projector(tensorboard, folder):
+    deadline = time.monotonic() + 60
+    while tensorboard.get("plugin/projector/runs") != ["run"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    (embedding,) = tensorboard.get("plugin/projector/info", run="run")["embeddings"]
+    query = {"run": "run", "name": embedding["tensorName"]}
+    words = tensorboard.get("plugin/projector/metadata", **query)
+    tensor = tensorboard.get("plugin/projector/tensor", **query)
+    run = load_run(folder)
+    assert words.splitlines() == run.vocabulary[2:]
+    vectors = np.frombuffer(tensor, np.float32).reshape(embedding["tensorShape"])
+    np.testing.assert_array_equal(vectors, run.model.embedding.embeddings.numpy()[2:])
+
+
+def test_custom_scalars(tensorboard):
+    layout = tensorboard.get("plugin/custom_scalars/layout")
+    patterns = {
+        (category["title"], chart["title"]): chart["multiline"]["tag"]
+        for category in layout["category"]
+        for chart in category["chart"]
+    }
+    scalars = tensorboard.get("plugin/scalars/tags")
+
+    def on_chart(*chart):
+        return {
+            (run, tag)
+            for pattern in patterns[chart]
+            for run in ("train", "valid", "run")
+            for tag in tensorboard.get("plugin/custom_scalars/scalars", run=run, tag=pattern)[
+                "tag_to_events"
+            ]
+        }
+
+    assert on_chart("loss and accuracy", "loss") == {("train", "loss"), ("valid", "loss")}
+    assert on_chart("loss and accuracy", "accuracy") == {
+        ("train", "accuracy"),
+        ("valid", "accuracy"),
+    }
+    sparsities = {("train", tag) for tag in scalars["train"] if tag.endswith("/grad/sparsity")}
+    assert len(sparsities) == len(WEIGHTS)
+    category = "sparsity of the gradients"
+    assert on_chart(category, "embedding") | on_chart(category, "other weights") == sparsities
+    charted = set().union(*(on_chart(*chart) for chart in patterns))
+    everything = {(run, tag) for run in ("train", "valid") for tag in scalars[run]}
+    assert charted == everything
+
+
+def test_graph(tensorboard):
+    assert tensorboard.get("plugin/graphs/info")["run"]["run_graph"]
+    graph = tensorboard.get(
+        "plugin/graphs/graph", run="run", limit_attr_size="1024", large_attrs_key="large"
+    )
+    assert b"SparseSoftmaxCrossEntropyWithLogits" in graph
