@@ -138,7 +138,7 @@ def test_scalars(tensorboard, folder):
     report = json.loads(folder.report_json.read_text())
     compared = ["test_accuracy", "test_macro_f1", "test_loss", "valid_accuracy", "best_epoch"]
     compared += ["train_examples_per_second"]
-    expected |= {("run", tag): [30] for tag in compared}
+    expected |= {("run", f"report/{tag}"): [30] for tag in compared}
 
     tags = tensorboard.get("plugin/scalars/tags")
     assert {(run, tag) for run in tags for tag in tags[run]} == expected.keys()
@@ -160,7 +160,7 @@ def test_scalars(tensorboard, folder):
     ):
         np.testing.assert_allclose(values(run, tag), [line[name] for line in metrics], rtol=1e-6)
     for tag in compared:
-        np.testing.assert_allclose(values("run", tag), report[tag], rtol=1e-6)
+        np.testing.assert_allclose(values("run", f"report/{tag}"), report[tag], rtol=1e-6)
     # 300 examples an epoch in batches of 32; one of them, anywhere, has the remaining 12.
     for tag in ("loss", "accuracy"):
         for line, batches in zip(metrics, values("train", tag).reshape(3, 10), strict=True):
@@ -219,7 +219,7 @@ def test_hparams(tensorboard, folder):
     report = json.loads(folder.report_json.read_text())
     values = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
     for name in ("test_accuracy", "test_macro_f1", "valid_accuracy"):
-        np.testing.assert_allclose(values[name], report[name], rtol=1e-6)
+        np.testing.assert_allclose(values[f"report/{name}"], report[name], rtol=1e-6)
 
 
 def test_projector(tensorboard, folder):

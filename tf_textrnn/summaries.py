@@ -217,7 +217,7 @@ class Summaries:
             table.append(
                 [_escaped(label), _escaped(prediction), f"{probability:.4f}", _escaped(text)]
             )
-        self._write("run", step, _scalars({name: values[name] for name in COMPARED}))
+        self._write("run", step, _scalars({f"report/{name}": values[name] for name in COMPARED}))
         self._project_embedding(vocabulary)
         with self._writers["run"].as_default(step):
             for tag, figure in figures.items():

@@ -1,0 +1,85 @@
+"""Takes the screenshots of docs/tensorboard.md, of a real TensorBoard in a real browser.
+
+Usage: `python scripts/screenshots.py RUNS`, where RUNS is a folder with one run of `train.py` on
+film reviews. Needs `pip install playwright` and Debian's package `chromium`.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+from playwright.sync_api import Page, sync_playwright
+
+IMAGES = pathlib.Path(__file__).parents[1] / "docs" / "images"
+BROWSER = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-gl=angle",  # the projector draws with WebGL, here without a GPU
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
+DRAWING_SECONDS = 8
+
+
+def filter_tags(page: Page, pattern: str) -> None:
+    """Shows only the charts whose tags fit."""
+    page.locator("tf-tag-filterer input:visible").fill(pattern)
+
+
+def search_word(page: Page, word: str) -> None:
+    """Selects a word in the projector, which shows its nearest neighbours."""
+    page.wait_for_timeout(20_000)  # the projector computes its principal components
+    projector = page.frames[-1]
+    projector.locator("#search-box input").fill(word)
+    projector.locator("vz-projector-inspector-panel").get_by_text(word, exact=True).click()
+
+
+def take(page: Page, address: str, tab: str) -> None:
+    """Saves one tab to `docs/images`."""
+    page.goto(f"{address}#{tab}")
+    page.reload()  # a change of the fragment alone loads nothing
+    page.wait_for_load_state("networkidle")
+    if tab == "scalars":
+        filter_tags(page, "^(loss|accuracy|gradient_norm)$|f1/|embedding/.*sparsity|_fraction")
+    elif tab == "histograms":
+        filter_tags(page, "embedding|forward/kernel|softmax_w")
+    elif tab == "projector":
+        search_word(page, "dull")
+    page.wait_for_timeout(1_000 * DRAWING_SECONDS)
+    page.screenshot(path=IMAGES / f"{tab}.png")
+
+
+def main(runs: pathlib.Path) -> None:
+    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={runs.name}"]
+    command += ["--host=127.0.0.1", "--port=0"]
+    IMAGES.mkdir(exist_ok=True)
+    with (
+        tempfile.NamedTemporaryFile("r") as log,
+        open(log.name, "w") as output,
+        subprocess.Popen(command, cwd=runs.parent, stdout=output, stderr=output) as server,
+        sync_playwright() as playwright,
+    ):
+        try:
+            while not (address := re.search(r"http://\S+", pathlib.Path(log.name).read_text())):
+                time.sleep(1)
+            browser = playwright.chromium.launch(
+                executable_path="/usr/bin/chromium", args=BROWSER, chromium_sandbox=False
+            )
+            page = browser.new_page(viewport={"width": 1600, "height": 1000})
+            time.sleep(DRAWING_SECONDS)  # for TensorBoard to read the run
+            for tab in ("scalars", "custom_scalars", "histograms", "projector"):
+                take(page, address.group(), tab)
+            browser.close()
+        finally:
+            server.terminate()
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]).absolute())
