@@ -1,6 +1,6 @@
 """Takes the screenshots of docs/tensorboard.md, of a real TensorBoard in a real browser.
 
-Usage: `python scripts/screenshots.py RUNS`, where RUNS is a folder with one run of `train.py` on
+Usage: `python scripts/screenshots.py RUN`, where RUN is a run's folder; the pictures there are of
 film reviews. Needs `pip install playwright` and Debian's package `chromium`.
 """
 
@@ -39,6 +39,7 @@ def search_word(page: Page, word: str) -> None:
     projector = page.frames[-1]
     projector.locator("#search-box input").fill(word)
     projector.locator("vz-projector-inspector-panel").get_by_text(word, exact=True).click()
+    page.mouse.move(700, 900)  # away from what would explain itself
 
 
 def take(page: Page, address: str, tab: str) -> None:
@@ -46,24 +47,26 @@ def take(page: Page, address: str, tab: str) -> None:
     page.goto(f"{address}#{tab}")
     page.reload()  # a change of the fragment alone loads nothing
     page.wait_for_load_state("networkidle")
+    if tab in ("scalars", "custom_scalars"):
+        page.get_by_text("Ignore outliers in chart scaling").locator("visible=true").click()
     if tab == "scalars":
         filter_tags(page, "^(loss|accuracy|gradient_norm)$|f1/|embedding/.*sparsity|_fraction")
     elif tab == "histograms":
-        filter_tags(page, "embedding|forward/kernel|softmax_w")
+        filter_tags(page, "embedding|forward/kernel|softmax_w|ngrams/kernel")
     elif tab == "projector":
         search_word(page, "dull")
     page.wait_for_timeout(1_000 * DRAWING_SECONDS)
     page.screenshot(path=IMAGES / f"{tab}.png")
 
 
-def main(runs: pathlib.Path) -> None:
-    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={runs.name}"]
+def main(run: pathlib.Path) -> None:
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir=tensorboard"]
     command += ["--host=127.0.0.1", "--port=0"]
     IMAGES.mkdir(exist_ok=True)
     with (
         tempfile.NamedTemporaryFile("r") as log,
         open(log.name, "w") as output,
-        subprocess.Popen(command, cwd=runs.parent, stdout=output, stderr=output) as server,
+        subprocess.Popen(command, cwd=run, stdout=output, stderr=output) as server,
         sync_playwright() as playwright,
     ):
         try:

@@ -1,5 +1,6 @@
 """A real TensorBoard over a run that was killed and resumed, asked through its HTTP API."""
 
+import html
 import json
 import re
 import subprocess
@@ -25,7 +26,10 @@ WEIGHTS = [
     ),
     "softmax_w",
     "softmax_b",
+    "ngrams/kernel",
+    "ngrams/bias",
 ]
+MISTAKEN = "numbers\tred *green* <b>blue</b> | _white_ & 1. [x](y)"
 EVERY_STEP, EVERY_SECOND_STEP, EVERY_EPOCH = [*range(1, 31)], [*range(2, 31, 2)], [10, 20, 30]
 
 
@@ -34,8 +38,11 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def folder(small_options, tmp_path_factory):
+def folder(small_options, topics, tmp_path_factory):
     """A run of three epochs that was killed in the second, its last steps in no checkpoint."""
+    test_file = tmp_path_factory.mktemp("texts") / "test.tsv"
+    test_file.write_text((topics / "test.tsv").read_text() + MISTAKEN + "\n")
+    options = {**small_options, "test_file": str(test_file), "gradients_every": 2}
     run_dir = str(tmp_path_factory.mktemp("runs") / "resumed")
     original = Summaries.step
 
@@ -48,7 +55,7 @@ def folder(small_options, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Summaries, "step", step)
         with pytest.raises(Killed):
-            loop.run({**small_options, "gradients_every": 2, "run_dir": run_dir})
+            loop.run({**options, "run_dir": run_dir})
     return loop.run({"run_dir": run_dir, "resume": True})
 
 
@@ -198,10 +205,11 @@ def test_images(tensorboard):
 def test_text(tensorboard, folder):
     (shown,) = tensorboard.get("plugin/text/text", run="run", tag="worst_mistakes")
     cells = [
-        re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<td>(.*?)</td>", shown["text"], re.S)
+        html.unescape(re.sub(r"<[^>]*>", "", cell)).strip()
+        for cell in re.findall(r"<td>(.*?)</td>", shown["text"], re.S)
     ]
     rows = [line.split("\t") for line in folder.mistakes.read_text().splitlines()]
-    assert len(rows) > 1
+    assert MISTAKEN.split("\t") in [[row[0], row[3]] for row in rows]
     assert np.reshape(cells, (-1, 4)).tolist() == rows
 
 
@@ -264,7 +272,10 @@ def test_custom_scalars(tensorboard):
     sparsities = {("train", tag) for tag in scalars["train"] if tag.endswith("/grad/sparsity")}
     assert len(sparsities) == len(WEIGHTS)
     category = "sparsity of the gradients"
-    assert on_chart(category, "embedding") | on_chart(category, "other weights") == sparsities
+    assert (
+        on_chart(category, "embedding and n-grams") | on_chart(category, "other weights")
+        == sparsities
+    )
     charted = set().union(*(on_chart(*chart) for chart in patterns))
     everything = {(run, tag) for run in ("train", "valid") for tag in scalars[run]}
     assert charted == everything

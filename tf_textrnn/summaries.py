@@ -51,8 +51,8 @@ _CHARTS = {
     "loss and accuracy": {"loss": ["loss$"], "accuracy": ["accuracy$"]},
     "F1 on validation": {"macro": ["macro_f1$"], "of each label": ["f1/"]},
     "sparsity of the gradients": {
-        "embedding": ["embedding/grad/sparsity$"],
-        "other weights": ["(?!embedding/).*/grad/sparsity$"],
+        "embedding and n-grams": ["(embedding|ngrams/kernel)/grad/sparsity$"],
+        "other weights": ["(?!embedding/|ngrams/kernel/).*/grad/sparsity$"],
     },
     "optimization": {
         "global norm before clipping": ["gradient_norm$"],
