@@ -47,9 +47,9 @@ def take(page: Page, address: str, tab: str) -> None:
     page.goto(f"{address}#{tab}")
     page.reload()  # a change of the fragment alone loads nothing
     page.wait_for_load_state("networkidle")
-    if tab in ("scalars", "custom_scalars"):
+    page.set_viewport_size({"width": 1600, "height": 1400 if tab == "custom_scalars" else 1000})
+    if tab == "scalars":  # the browser remembers the choice for the custom scalars
         page.get_by_text("Ignore outliers in chart scaling").locator("visible=true").click()
-    if tab == "scalars":
         filter_tags(page, "^(loss|accuracy|gradient_norm)$|f1/|embedding/.*sparsity|_fraction")
     elif tab == "histograms":
         filter_tags(page, "embedding|forward/kernel|softmax_w|ngrams/kernel")
@@ -75,7 +75,7 @@ def main(run: pathlib.Path) -> None:
             browser = playwright.chromium.launch(
                 executable_path="/usr/bin/chromium", args=BROWSER, chromium_sandbox=False
             )
-            page = browser.new_page(viewport={"width": 1600, "height": 1000})
+            page = browser.new_page()
             time.sleep(DRAWING_SECONDS)  # for TensorBoard to read the run
             for tab in ("scalars", "custom_scalars", "histograms", "projector"):
                 take(page, address.group(), tab)
