@@ -192,7 +192,10 @@ def test_histograms(tensorboard, folder):
 
 
 def test_images(tensorboard):
-    assert tensorboard.get("plugin/images/tags")["run"].keys() == {"confusion_matrix"}
+    assert tensorboard.get("plugin/images/tags")["run"].keys() == {
+        "confusion_matrix",
+        "gradient_flow",
+    }
     (image,) = tensorboard.get(
         "plugin/images/images", run="run", tag="confusion_matrix", sample="0"
     )

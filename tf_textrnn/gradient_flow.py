@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from matplotlib.figure import Figure
 
-    from tf_textrnn.data.batches import Batch
+    from tf_textrnn.data.batches import Batch, Split
     from tf_textrnn.model import TextRNN
 
 OPTIONS: dict[str, tuple[Any, str]] = {
@@ -190,8 +190,13 @@ def run_flows(run_dir: str) -> list[Flow]:
             f"--run_dir={run_dir}: its vocabulary or labels are not those of its training texts; "
             f"expected a run that was trained here, on the same files"
         )
-    longest = np.argsort(-data.valid.lengths, kind="stable")[:RUN_TEXTS]
-    return measure(run.model, data.valid.batch(longest))
+    return measure_longest(run.model, data.valid)
+
+
+def measure_longest(model: "TextRNN", split: "Split") -> list[Flow]:
+    """The flow in a model, on the longest texts of a split; none where no text has a step."""
+    longest = np.argsort(-split.lengths, kind="stable")[:RUN_TEXTS]
+    return measure(model, split.batch(longest)) if split.lengths.any() else []
 
 
 def figure(flows: Sequence[Flow]) -> "Figure":

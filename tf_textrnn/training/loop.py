@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_textrnn import gradient_flow
 from tf_textrnn.config import Config, TrainingConfig
 from tf_textrnn.data import splits
 from tf_textrnn.data.batches import BATCH_SPEC, Batch, training_batches
@@ -333,6 +334,8 @@ class Trainer:
         )
         mistakes = [dataclasses.astuple(mistake) for mistake in report.mistakes]
         figures = {"confusion_matrix": report.confusion}
+        if flows := gradient_flow.measure_longest(self.model, data.valid):
+            figures["gradient_flow"] = gradient_flow.figure(flows)
         self._summaries.report(self._steps, report.values, figures, mistakes, data.vocabulary)
 
 
