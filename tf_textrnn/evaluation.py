@@ -157,7 +157,13 @@ def worst_mistakes(split: Split, scores: np.ndarray, labels: list[str]) -> list[
             labels[classes[i]],
             labels[predictions[i]],
             float(confidence[i]),
-            " ".join(texts[int(split.rows[i])].split())[:1_000],
+            _one_line(texts[int(split.rows[i])]),
         )
         for i in worst
     ]
+
+
+def _one_line(text: str) -> str:
+    """The start of a text, fit for a terminal: no control characters."""
+    line = " ".join(text[:10_000].split())[:1_000]
+    return "".join(character if character.isprintable() else "\ufffd" for character in line)
