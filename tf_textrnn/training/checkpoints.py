@@ -57,7 +57,8 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     except DamagedError:
         raise
     except Exception as error:  # what zipfile and NumPy raise for garbage has no common class
-        raise DamagedError(" ".join(str(error).split()) or type(error).__name__) from error
+        # zipfile puts whole names, of any length, into its messages.
+        raise DamagedError(" ".join(str(error).split())[:200] or type(error).__name__) from error
     return entries, state
 
 
