@@ -113,7 +113,7 @@ def test_a_disk_that_turns_read_only_ends_a_run_that_goes_on_when_it_is_mended(
 
 def test_a_cache_that_finds_no_room_says_so_and_leaves_nothing(small_disk):
     source = examples_source("x", [Example("a", f"word{i} " * 100) for i in range(2_000)])
-    with pytest.raises(UserError, match="--cache_dir=.*: cannot write the encoded texts"):
+    with pytest.raises(UserError, match=r"--cache_dir=.*: cannot write the encoded texts"):
         open_corpus(source, "word", str(small_disk / "cache"))
     assert [path.name for path in (small_disk / "cache").iterdir()] == [".lock"]
 

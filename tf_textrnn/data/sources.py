@@ -16,7 +16,7 @@ from tf_textrnn.config import DataConfig
 from tf_textrnn.errors import UserError
 
 MAX_LINE = 16 << 20  # characters of one line or csv record; more is not a labelled text
-MAX_EXPANSION = 300  # times that gzip may expand; text expands some 3 to 50 times, a bomb 1,000
+MAX_EXPANSION = 200  # times that gzip may expand; text expands some 3 to 50 times, a bomb 1,000
 _BOMB_CHARACTERS = 1 << 26  # fewer do no harm
 MAX_LABEL = 1_000  # characters
 FORMATS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
