@@ -12,12 +12,13 @@ import time
 import numpy as np
 import pytest
 
+from export.saved_model import export_run
 from tf_textrnn.data import corpus as corpus_module
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example
 from tf_textrnn.errors import DivergedError, UserError
-from tf_textrnn.runs import RunFolder
+from tf_textrnn.runs import RunFolder, load_run
 from tf_textrnn.training import checkpoints, loop
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -109,6 +110,20 @@ def test_a_disk_that_turns_read_only_ends_a_run_that_goes_on_when_it_is_mended(
     remount("rw")
     loop.run({"run_dir": str(folder.path), "resume": True})
     assert weights(folder) == weights(finished)
+
+
+def test_an_export_that_finds_no_room_says_so_and_leaves_nothing(small_disk, finished):
+    run = small_disk / "run"
+    shutil.copytree(finished.path, run)
+    fill(small_disk)
+    with pytest.raises(UserError) as error:
+        export_run(str(run))
+    assert f"{run}/export: cannot be written (" in str(error.value)
+    assert "No space left on device" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not list(run.glob("export/*"))
+    (small_disk / "filler").unlink()
+    load_run(RunFolder(str(run)))
 
 
 def test_a_cache_that_finds_no_room_says_so_and_leaves_nothing(small_disk):

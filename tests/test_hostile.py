@@ -124,6 +124,7 @@ def test_a_config_cannot_ask_for_more_than_the_memory(finished, tmp_path):
         ("vocabulary.txt", b"[PAD]\n[UNK]\n", "'embedding' is float32["),
         ("config.json", b'{"data": {"__class__": "os.system"}}', "--__class__ is not an option"),
         ("config.json", b"[" * 100_000, "config.json: not JSON"),
+        ("config.json", b'{"model": {"h\\ni\\u001b": 1}}', r"--h\ni\x1b is not an option"),
         ("config.json", b'{"model": {"cell": "os.system"}}', "expected one of lstm, gru, rnn"),
         ("best/model.npz", b"", "model.npz: cannot be read"),
     ],
@@ -262,8 +263,9 @@ def test_too_many_labels_texts_and_bytes_of_types(tmp_path, monkeypatch):
     source = examples_source("x.tsv", [Example(str(i), "x") for i in range(20_000)])
     with pytest.raises(UserError, match=r"x\.tsv: over 10,000 different labels"):
         open_corpus(source, "word", str(tmp_path))
-    monkeypatch.setattr(corpus_module, "MAX_TEXTS", 19_999)
-    with pytest.raises(UserError, match=r"x\.tsv: over 19,999 texts"):
+    monkeypatch.setattr(corpus_module, "MAX_TEXTS", 9_999)
+    source = examples_source("x.tsv", [Example("a", "x")] * 10_000)
+    with pytest.raises(UserError, match=r"x\.tsv: over 9,999 texts"):
         open_corpus(source, "word", str(tmp_path))
     monkeypatch.setattr(corpus_module, "MAX_TYPE_BYTES", 6)
     monkeypatch.setattr(corpus_module, "_CHUNK_TEXTS", 1)

@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tf_textrnn.runs import RunFolder
 
@@ -63,6 +64,11 @@ def outcome(folder: RunFolder) -> dict[str, str]:
         with np.load(path) as archive:
             for name in sorted(set(archive) - {"state.json", "sha256"}):
                 found[f"{path.name}/{name}"] = archive[name].tobytes()
+    version = max(folder.export.iterdir(), key=lambda path: int(path.name))
+    exported = tf.train.load_checkpoint(str(version / "variables" / "variables"))
+    for name in sorted(exported.get_variable_to_shape_map()):
+        if name != "_CHECKPOINTABLE_OBJECT_GRAPH":
+            found[f"export/{name}"] = exported.get_tensor(name).tobytes()
     metrics = [without(json.loads(x), TIMINGS) for x in folder.metrics.read_text().splitlines()]
     report = without(json.loads(folder.report_json.read_text()), TIMINGS)
     report["config"] = without(report["config"], PATHS)
@@ -105,6 +111,7 @@ class Run:
         _, errors = process.communicate()
         assert (process.returncode, errors) == (0, "")
         assert not list(self.folder.path.rglob(".*.tmp"))
+        assert not list(self.folder.path.rglob(".writing-*"))
         return outcome(self.folder)
 
     def kill_in(self, place: tuple[str, str], call: int, delay: float) -> None:
@@ -144,9 +151,7 @@ def test_three_kills_lose_nothing(new_run, expected):
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments_lose_nothing(new_run, expected, tmp_path):
     chooser = random.Random(20)
-    places = [START, CACHE, EPOCH, VALIDATION, CHECKPOINT, REPORT]
-    if (ROOT / "export" / "saved_model.py").exists():
-        places.append(EXPORT)
+    places = [START, CACHE, EPOCH, VALIDATION, CHECKPOINT, REPORT, EXPORT]
     kills = 0
     while kills < 20:
         run = new_run(cache_dir=tmp_path / f"cache{kills}")

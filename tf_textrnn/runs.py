@@ -6,6 +6,7 @@ import fcntl
 import itertools
 import os
 import pathlib
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -60,6 +61,11 @@ class RunFolder:
                 f"--run_dir={self.path}: {existing} cannot be written ({error.strerror})"
             ) from error
 
+    def make(self) -> None:
+        """Makes the folders of a run, where they are missing."""
+        for folder in (self.checkpoints, self.best.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Makes the folder and holds it, so that no other process trains there meanwhile.
@@ -70,8 +76,7 @@ class RunFolder:
           UserError: another process holds it, or the folder cannot be written.
         """
         try:
-            for folder in (self.checkpoints, self.best.parent):
-                folder.mkdir(parents=True, exist_ok=True)
+            self.make()
             descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except OSError as error:
             raise UserError(
@@ -93,6 +98,8 @@ class RunFolder:
         """Removes what a killed process was writing. The folder must be locked."""
         for scratch in self.path.rglob(".*.tmp"):
             scratch.unlink()
+        for scratch in self.export.glob(".writing-*"):
+            shutil.rmtree(scratch)
 
     def read_config(self) -> Config:
         """The run's config.
