@@ -1,6 +1,5 @@
 """Full and read-only disks, files that change, damaged caches, clocks, divergence."""
 
-import contextlib
 import os
 import pathlib
 import random
@@ -26,10 +25,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 400 KB of its own."""
+    """A file system of 3 MB of its own."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
     if not shutil.which("mount") or subprocess.run(mount, check=False, capture_output=True).stderr:
         pytest.skip("only root may mount")
     yield disk
@@ -87,29 +86,49 @@ def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_room(
     assert weights(folder) == weights(finished)
 
 
-def test_a_disk_that_turns_read_only_ends_a_run_that_goes_on_when_it_is_mended(
-    small_disk, small_options, finished, monkeypatch
+def remount(disk: pathlib.Path, mode: str) -> None:
+    command = ["mount", "-o", f"remount,{mode},size=3m", str(disk)]
+    subprocess.run(command, check=True)
+
+
+def test_checkpoints_that_turn_read_only_end_a_run_that_goes_on_when_they_are_mended(
+    small_disk, small_options, finished, tmp_path, monkeypatch
 ):
-    def remount(mode):
-        command = ["mount", "-o", f"remount,{mode},size=400k", str(small_disk)]
-        subprocess.run(command, check=True)
-
-    def unlocked(folder):  # the lock's file would keep the disk busy
-        folder.checkpoints.mkdir(parents=True)
-        folder.best.parent.mkdir()
-        return contextlib.nullcontext()
-
-    folder = RunFolder(str(small_disk / "run"))
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.make()
+    subprocess.run(["mount", "--bind", str(small_disk), str(folder.checkpoints)], check=True)
     with monkeypatch.context() as patch:
-        after_checkpoint(patch, 1, lambda: remount("ro"))
-        patch.setattr(RunFolder, "locked", unlocked)
+        after_checkpoint(patch, 1, lambda: remount(small_disk, "ro"))
         with pytest.raises(UserError, match=r"cannot be written \(Read-only file system\)"):
             loop.run({**small_options, "run_dir": str(folder.path)})
-    with pytest.raises(UserError, match=r"--run_dir=.*: cannot be written \(Read-only"):
-        loop.run({"run_dir": str(folder.path), "resume": True})
-    remount("rw")
+    remount(small_disk, "rw")
     loop.run({"run_dir": str(folder.path), "resume": True})
     assert weights(folder) == weights(finished)
+    subprocess.run(["umount", "-l", str(folder.checkpoints)], check=True)
+
+
+def test_a_read_only_run_folder_is_not_resumed(small_disk, finished):
+    shutil.copytree(finished.path, small_disk / "run")
+    remount(small_disk, "ro")
+    with pytest.raises(UserError, match=r"--run_dir=.*: cannot be written \(Read-only"):
+        loop.run({"run_dir": str(small_disk / "run"), "resume": True})
+
+
+def test_a_summary_that_finds_no_room_ends_a_run_that_goes_on(
+    small_disk, small_options, finished, tmp_path
+):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.make()
+    (folder.path / "tensorboard").mkdir()
+    mount = ["mount", "--bind", str(small_disk), str(folder.path / "tensorboard")]
+    subprocess.run(mount, check=True)
+    filler = fill(small_disk)
+    with pytest.raises(UserError, match=r"run/tensorboard.*: cannot be written \("):
+        loop.run({**small_options, "run_dir": str(folder.path)})
+    filler.unlink()
+    loop.run({"run_dir": str(folder.path), "resume": True})
+    assert weights(folder) == weights(finished)
+    subprocess.run(["umount", "-l", str(folder.path / "tensorboard")], check=True)
 
 
 def test_an_export_that_finds_no_room_says_so_and_leaves_nothing(small_disk, finished):
@@ -127,7 +146,7 @@ def test_an_export_that_finds_no_room_says_so_and_leaves_nothing(small_disk, fin
 
 
 def test_a_cache_that_finds_no_room_says_so_and_leaves_nothing(small_disk):
-    source = examples_source("x", [Example("a", f"word{i} " * 100) for i in range(2_000)])
+    source = examples_source("x", [Example("a", f"word{i} " * 500) for i in range(2_000)])
     with pytest.raises(UserError, match=r"--cache_dir=.*: cannot write the encoded texts"):
         open_corpus(source, "word", str(small_disk / "cache"))
     assert [path.name for path in (small_disk / "cache").iterdir()] == [".lock"]
