@@ -54,8 +54,12 @@ def export_run(run_dir: str) -> pathlib.Path:
             names.save()
             extras.write(scratch / "assets.extra", folder, run)
             return _take_next_version(scratch, folder.export)
-    except OSError as error:
-        raise UserError(f"{folder.export}: cannot be written ({error.strerror})") from error
+    except (OSError, tf.errors.OpError) as error:  # TensorFlow writes the variables by itself
+        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
+        raise UserError(
+            f"{folder.export}: cannot be written ({reason}); the run is whole: mend this, then "
+            f"python -m export.saved_model --run_dir={run_dir}"
+        ) from error
 
 
 @contextlib.contextmanager

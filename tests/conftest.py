@@ -1,5 +1,6 @@
 """Small labelled files and runs that the tests share."""
 
+import os
 import pathlib
 import random
 
@@ -40,6 +41,12 @@ def topic_lines(count: int, seed: int) -> list[str]:
         chooser.shuffle(words)
         lines.append(f"{label}\t{' '.join(words)}")
     return lines
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test touches the user's cache."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("user_cache"))
 
 
 @pytest.fixture(scope="session")

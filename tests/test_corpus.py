@@ -53,7 +53,7 @@ def test_many_chunks_keep_their_order(tmp_path):
 def test_damage_is_seen_and_mended(tmp_path, name, damage):
     passes = []
     expected = words(open_corpus(counting_source(passes), "word", str(tmp_path)))
-    (folder,) = tmp_path.iterdir()
+    (folder,) = tmp_path.glob("[!.]*")
     content = bytearray((folder / name).read_bytes())
     if damage == "remove":
         (folder / name).unlink()
@@ -71,7 +71,7 @@ def test_a_mistake_in_the_source_leaves_nothing_behind(tmp_path):
 
     with pytest.raises(UserError, match=r"x\.tsv:2"):
         open_corpus(Source("x.tsv", "x", read), "word", str(tmp_path))
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_types_past_the_limit_are_one(tmp_path, monkeypatch):

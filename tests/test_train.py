@@ -15,6 +15,7 @@ from tf_textrnn.training import checkpoints, loop
 
 ROOT = pathlib.Path(__file__).parents[1]
 TIMINGS = {"examples_per_second", "train_examples_per_second"}
+PATHS = {"run_dir", "resume", "cache_dir"}
 
 
 def without_timings(record):
@@ -27,7 +28,7 @@ def results(folder: RunFolder):
     newest, _ = checkpoints.read(max(folder.checkpoints.glob("*.npz")))
     metrics = [without_timings(json.loads(x)) for x in folder.metrics.read_text().splitlines()]
     report = without_timings(json.loads(folder.report_json.read_text()))
-    report["config"] = {k: v for k, v in report["config"].items() if k not in ("run_dir", "resume")}
+    report["config"] = {k: v for k, v in report["config"].items() if k not in PATHS}
     arrays = {name: array.tobytes() for name, array in [*weights.items(), *newest.items()]}
     return arrays, metrics, report, folder.mistakes.read_text()
 
@@ -50,6 +51,7 @@ def test_learns_and_leaves_the_files_of_a_run(finished, topics):
         "report.txt",
         "confusion_matrix.png",
         "mistakes.tsv",
+        ".lock",
     }
     report = json.loads(finished.report_json.read_text())
     assert report["test_accuracy"] > 0.9

@@ -1,9 +1,19 @@
-"""The one exception for what a user can mend."""
+"""What ends a run early, told in one line."""
 
 
 class UserError(Exception):
     """A mistake in flags, files or folders.
 
     Its text is one line that names the file, line or flag, what was found and what was expected.
-    Entry points print it on stderr and exit with status 2.
+    Entry points print it on stderr and exit with status 2. What a stranger's file puts into it is
+    fit for a terminal: line ends, control characters and the like are escaped.
     """
+
+    def __init__(self, message: str):
+        super().__init__(
+            "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+        )
+
+
+class DivergedError(Exception):
+    """Training lost its way: numbers that are not finite. Exit status 1, in one line."""

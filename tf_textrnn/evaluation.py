@@ -14,6 +14,7 @@ from tf_textrnn.model import TextRNN
 
 Scorer = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 MISTAKES_KEPT = 100
+LABELS_SHOWN = 1_000  # in the confusion matrix
 
 
 def make_scorer(model: TextRNN) -> Scorer:
@@ -97,10 +98,16 @@ def report_text(report: dict[str, Any]) -> str:
 
 
 def confusion_figure(classes: np.ndarray, predictions: np.ndarray, labels: list[str]) -> Any:
-    """A matplotlib figure: how often each label (row) was taken for each (column)."""
+    """A matplotlib figure: how often each label (row) was taken for each (column).
+
+    Of more than a thousand labels, those with the most texts.
+    """
     from matplotlib.figure import Figure
 
-    matrix = sklearn.metrics.confusion_matrix(classes, predictions, labels=range(len(labels)))
+    texts = np.bincount(classes, minlength=len(labels))
+    shown = np.sort(np.argsort(-texts, kind="stable")[:LABELS_SHOWN])
+    matrix = sklearn.metrics.confusion_matrix(classes, predictions, labels=shown)
+    labels = [labels[index] for index in shown]
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     size = min(4 + 0.28 * len(labels), 30)
     figure = Figure(figsize=(size + 1, size), layout="constrained")
@@ -157,7 +164,13 @@ def worst_mistakes(split: Split, scores: np.ndarray, labels: list[str]) -> list[
             labels[classes[i]],
             labels[predictions[i]],
             float(confidence[i]),
-            " ".join(texts[int(split.rows[i])].split())[:1_000],
+            _one_line(texts[int(split.rows[i])]),
         )
         for i in worst
     ]
+
+
+def _one_line(text: str) -> str:
+    """The start of a text, fit for a terminal: no control characters."""
+    line = " ".join(text[:10_000].split())[:1_000]
+    return "".join(character if character.isprintable() else "\ufffd" for character in line)

@@ -8,13 +8,20 @@ from typing import BinaryIO
 
 from tf_textrnn.errors import UserError
 
+MAX_LINES_BYTES = 1 << 30  # of a vocabulary or label file
+
 
 @contextlib.contextmanager
 def written_whole(path: pathlib.Path) -> Iterator[BinaryIO]:
     """Opens a file that takes its name only when all of it is on disk; an old one stays till then.
 
+    A process that is killed meanwhile leaves `.<name>.<process>.tmp` beside it.
+
     Args:
       path: the file.
+
+    Raises:
+      OSError: it cannot be written; the error names the file.
     """
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -23,6 +30,8 @@ def written_whole(path: pathlib.Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         scratch.unlink(missing_ok=True)
 
@@ -37,10 +46,14 @@ def read_lines(path: pathlib.Path) -> list[bytes]:
     """The lines of a vocabulary or label file.
 
     Raises:
-      UserError: the file cannot be read or is not UTF-8, or two of its lines are the same.
+      UserError: the file cannot be read, is over a gibibyte or is not UTF-8, or two of its lines
+        are the same.
     """
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            content = file.read(MAX_LINES_BYTES + 1)
+        if len(content) > MAX_LINES_BYTES:
+            raise UserError(f"{path}: expected at most {MAX_LINES_BYTES:,} bytes")
         content.decode("utf-8")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error

@@ -9,7 +9,8 @@ from typing import Any
 from absl import flags
 
 from tf_textrnn.config import Config, allowed_values, option_fields
-from tf_textrnn.errors import UserError
+from tf_textrnn.errors import DivergedError, UserError
+from tf_textrnn.training import signals
 
 _DEFINE = {bool: flags.DEFINE_boolean, str: flags.DEFINE_string, int: flags.DEFINE_integer,
            float: flags.DEFINE_float}  # fmt: skip
@@ -102,13 +103,18 @@ def run(
       description: what `--help` says above the flags.
       tool_options: those of `parse_tool`; None = the options of a run, by `parse`.
 
-    Exit status: 0 done; 2, with one line on stderr, for what the user can mend.
+    Exit status: 0 done; with one line on stderr 2 for what the user can mend, 1 for a training
+    that diverged, 143 or 130 for SIGTERM or Ctrl-C.
     """
+    signals.install()
     try:
         if tool_options is None:
             main(parse(sys.argv, description))
         else:
             main(parse_tool(sys.argv, description, tool_options))
-    except UserError as error:
+    except (UserError, DivergedError) as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, UserError) else 1)
+    except signals.Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(stopped.status)

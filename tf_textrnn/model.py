@@ -1,12 +1,14 @@
 """The classifier: embedding → recurrent layers → pooling → affine layer."""
 
 import dataclasses
+import os
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tf_textrnn.config import ModelConfig
+from tf_textrnn.errors import UserError
 from tf_textrnn.layers.dropout import dropout, word_dropout
 from tf_textrnn.layers.ngrams import NgramScores
 from tf_textrnn.layers.pooling import MaskedPooling
@@ -78,7 +80,20 @@ class TextRNN(keras.Model):
         self.seed_generator = keras.random.SeedGenerator()
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes the weights; their shapes do not depend on the input's."""
+        """Makes the weights; their shapes do not depend on the input's.
+
+        Raises:
+          UserError: they are more than this machine's memory holds.
+        """
+        config = self.config
+        numbers = self.vocab_size * config.embedding_dim + config.num_layers * config.hidden_size**2
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if 4 * numbers > memory:
+            raise UserError(
+                f"a model of --num_layers={config.num_layers} --hidden_size={config.hidden_size} "
+                f"--embedding_dim={config.embedding_dim} and {self.vocab_size:,} token ids: takes "
+                f"over {4 * numbers >> 30:,} GiB, found {memory >> 30:,} GiB of memory"
+            )
         self.embedding.build(None)
         embedded_shape = (None, None, self.config.embedding_dim)
         self.recurrent.build(embedded_shape)

@@ -1,10 +1,15 @@
 """A run's folder: its files, and the model that they hold."""
 
+import contextlib
 import dataclasses
+import fcntl
 import itertools
+import os
 import pathlib
+import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -33,6 +38,7 @@ class RunFolder:
         self.confusion_matrix = self.path / "confusion_matrix.png"
         self.mistakes = self.path / "mistakes.tsv"
         self.export = self.path / "export"
+        self.lock = self.path / ".lock"
 
     def check_new(self) -> None:
         """Checks that a new run can be made here, and leaves nothing behind.
@@ -56,16 +62,54 @@ class RunFolder:
             ) from error
 
     def make(self) -> None:
-        """Makes the folders of a new run."""
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        self.best.parent.mkdir(exist_ok=True)
+        """Makes the folders of a run, where they are missing."""
+        for folder in (self.checkpoints, self.best.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Makes the folder and holds it, so that no other process trains there meanwhile.
+
+        The lock ends with the process, however that ends.
+
+        Raises:
+          UserError: another process holds it, or the folder cannot be written.
+        """
+        try:
+            self.make()
+            descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        except OSError as error:
+            raise UserError(
+                f"--run_dir={self.path}: cannot be written ({error.strerror})"
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise UserError(
+                f"--run_dir={self.path}: another process trains there; expected one at a time"
+            ) from error
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def remove_leftovers(self) -> None:
+        """Removes what a killed process was writing. The folder must be locked."""
+        for scratch in self.path.rglob(".*.tmp"):
+            scratch.unlink()
+        for scratch in self.export.glob(".writing-*"):
+            shutil.rmtree(scratch)
 
     def read_config(self) -> Config:
         """The run's config.
 
         Raises:
-          UserError: there is no run here, or its config is damaged.
+          UserError: there is no run here, its config is damaged, or the folder leads elsewhere.
         """
+        for path in self.path.rglob("*"):
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                raise UserError(f"{path}: expected a file or a folder of this run, found a link")
         try:
             text = self.config.read_text(encoding="utf-8")
         except FileNotFoundError as error:
@@ -110,8 +154,11 @@ def load_run(folder: RunFolder) -> LoadedRun:
     config = folder.read_config()
     vocabulary = read_lines(folder.vocabulary)
     labels = [line.decode() for line in read_lines(folder.labels)]
+    for label in labels:
+        if not label.isprintable():
+            raise UserError(f"{folder.labels}: expected printable labels, found {label[:40]!r}")
     arrays, best = read_best(folder)
-    num_ngrams = len(arrays.get("ngrams/keys", ()))
+    num_ngrams = np.size(arrays.get("ngrams/keys", ()))
     model = TextRNN(config.model, len(vocabulary), len(labels), num_ngrams)
     model.build()
     weights = {name: weight.value for name, weight in model.saved_weights().items()}
@@ -128,4 +175,6 @@ def read_best(folder: RunFolder) -> tuple[dict[str, np.ndarray], dict[str, Any]]
     try:
         return checkpoints.read(folder.best)
     except checkpoints.DamagedError as error:
-        raise UserError(f"{folder.best}: cannot be read ({error})") from error
+        raise UserError(
+            f"{folder.best}: cannot be read ({error}); expected the best weights of a run"
+        ) from error

@@ -20,7 +20,7 @@ def load_tensorflow() -> None:
             import tensorflow as tf
 
             tf.constant(0)
-        except BaseException:
+        except Exception:
             log.seek(0)
             os.write(stderr, log.read())
             raise

@@ -10,13 +10,15 @@ A run's folder holds three of what TensorBoard calls runs:
 """
 
 import dataclasses
+import errno
+import functools
 import html
 import math
 import os
 import pathlib
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -63,6 +65,20 @@ _CHARTS = {
 }
 
 
+def _naming_the_folder(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of `Summaries` whose TensorFlow errors are OSErrors that name the folder."""
+
+    @functools.wraps(method)
+    def wrapped(self: "Summaries", *arguments: Any) -> Any:
+        try:
+            return method(self, *arguments)
+        except tf.errors.OpError as error:
+            reason = re.sub(r"{{.*?}} *", "", error.message).partition("\n")[0]  # no node's name
+            raise OSError(errno.EIO, reason, str(self._folder)) from error
+
+    return wrapped
+
+
 class Summaries:
     """Writes the TensorBoard folder of a run.
 
@@ -81,6 +97,7 @@ class Summaries:
         self._histograms = HistogramMaker([math.prod(w.shape) for w in weights.values()])
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
+    @_naming_the_folder
     def open(self, kept: Mapping[str, int]) -> None:
         """Opens the event files, those of an earlier start cut back to what a checkpoint knew.
 
@@ -100,6 +117,7 @@ class Summaries:
             for run in ("train", "valid", "run")
         }
 
+    @_naming_the_folder
     def flush(self) -> dict[str, int]:
         """Brings everything to the files; returns the size of each that a resumed run keeps."""
         for writer in self._writers.values():
@@ -110,12 +128,14 @@ class Summaries:
             for path in sorted((self._folder / run).glob("events.*"))
         }
 
+    @_naming_the_folder
     def _write(self, run: str, step: int, values: Iterable[_Value]) -> None:
         """Writes one event, as TF1 did with its merged summary: a call a value costs more."""
         summary = tf.compat.v1.Summary(value=values)
         with self._writers[run].as_default():
             tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step)
 
+    @_naming_the_folder
     def start(self, config: Config, graph: tf.Graph) -> None:
         """Writes what is known before the first step.
 
@@ -195,6 +215,7 @@ class Summaries:
         macro_f1 = statistics.mean(f1.values())
         self._write("valid", step, _scalars({**valid, "macro_f1": macro_f1, **f1}))
 
+    @_naming_the_folder
     def report(
         self,
         step: int,

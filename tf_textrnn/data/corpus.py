@@ -8,9 +8,10 @@ seed and split.
 
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
+import fcntl
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -30,8 +31,12 @@ from tf_textrnn.text import tokenize
 
 VERSION = 1  # of the files and of the tokenization; a change makes every cache anew
 MAX_TYPES = 4_000_000  # later new types are all counted as one, which no vocabulary holds
-MAX_LABELS = 100_000
+MAX_TYPE_BYTES = 1 << 30  # of all types together; then likewise
+MAX_TEXTS = 1 << 27
+MAX_LABELS = 10_000
 _CHUNK_TEXTS, _CHUNK_CHARACTERS = 4_096, 1 << 22
+_SCRATCH_PREFIX = ".making-"
+_FILES = ("type_ids", "lengths", "labels", "types.txt", "label_names.txt")
 _OVERFLOW_TYPE = b""  # type 0; no tokenizer makes an empty token
 
 
@@ -78,41 +83,55 @@ def open_corpus(source: Source, tokenizer: str, cache_dir: str) -> Corpus:
     corpus = _load(folder, source, fingerprint)
     if corpus is None:
         try:
-            _make(folder, source, tokenizer)
+            corpus = _make(folder, source, tokenizer, fingerprint)
         except OSError as error:
             raise UserError(
                 f"--cache_dir={cache_dir}: cannot write the encoded texts ({error.strerror})"
             ) from error
-        corpus = _load(folder, source, fingerprint)
         if corpus is None:
-            raise UserError(f"{folder}: what was just written cannot be read back; is it shared?")
+            raise UserError(f"{folder}: what was just written cannot be read back")
     return corpus
 
 
-def _make(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
+def _make(folder: pathlib.Path, source: Source, tokenizer: str, fingerprint: str) -> Corpus | None:
+    """Makes the corpus, one process at a time: what is half made then, a killed one has left."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
-    try:
-        _write(scratch, source, tokenizer)
-        if folder.exists():
-            shutil.rmtree(folder)
-        with contextlib.suppress(FileExistsError):  # another process made the same one meanwhile
+    with open(folder.parent / ".lock", "wb") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        for leftover in folder.parent.glob(_SCRATCH_PREFIX + "*"):
+            shutil.rmtree(leftover)
+        corpus = _load(folder, source, fingerprint)
+        if corpus is not None:  # made by another process meanwhile
+            return corpus
+        scratch = pathlib.Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=folder.parent))
+        try:
+            _write(scratch, source, tokenizer)
+            if folder.exists():
+                shutil.rmtree(folder)
             scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return _load(folder, source, fingerprint)
 
 
 def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
     types = {_OVERFLOW_TYPE: 0}
     label_ids: dict[str, int] = {}
+    type_bytes = texts = 0
     with (
         open(folder / "type_ids", "wb") as type_ids,
         open(folder / "lengths", "wb") as lengths,
         open(folder / "labels", "wb") as labels,
     ):
         for tokens, token_counts, names in _tokenized(source.read(), tokenizer):
-            if len(types) < MAX_TYPES:
+            texts += len(names)
+            if texts > MAX_TEXTS:
+                raise UserError(f"{source.name}: over {MAX_TEXTS:,} texts")
+            if len(types) < MAX_TYPES and type_bytes < MAX_TYPE_BYTES:
+                known = len(types)
                 ids = [types.setdefault(token, len(types)) for token in tokens.tolist()]
+                new = itertools.islice(reversed(types), len(types) - known)
+                type_bytes += sum(map(len, new))
             else:
                 ids = [types.get(token, 0) for token in tokens.tolist()]
             np.array(ids, np.int32).tofile(type_ids)
@@ -123,7 +142,7 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
             np.array([label_ids[name] for name in names], np.int32).tofile(labels)
     write_lines(folder / "types.txt", list(types))
     write_lines(folder / "label_names.txt", [name.encode() for name in label_ids])
-    checksums = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
+    checksums = {name: _checksum(folder / name) for name in _FILES}
     (folder / "manifest.json").write_text(json.dumps(checksums, indent=2) + "\n")
 
 
@@ -169,7 +188,7 @@ def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | No
     """The cached corpus; none where there is none or where it is damaged."""
     try:
         checksums = json.loads((folder / "manifest.json").read_text())
-        if any(_checksum(folder / name) != checksum for name, checksum in checksums.items()):
+        if checksums != {name: _checksum(folder / name) for name in _FILES}:
             return None
         lengths = np.fromfile(folder / "lengths", np.int32)
         return Corpus(

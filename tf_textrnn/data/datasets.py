@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -72,6 +73,9 @@ def words_of_ids(
 
 
 def _tfds_splits(name: str) -> dict[str, Source]:
+    # A name with a namespace (`someone:set`) would run its owner's code.
+    if not re.fullmatch(r"tfds:[a-z]\w*(/[\w.+-]+)?(:[\d.*]+)?", name, re.ASCII):
+        raise UserError(f"flag --dataset={name}: expected tfds:<name>[/<config>][:<version>]")
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:

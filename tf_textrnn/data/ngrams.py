@@ -10,6 +10,7 @@ from tf_textrnn.text import ngram_keys
 
 MIN_TEXTS = 2  # an n-gram of fewer texts says nothing about others
 MAX_NGRAMS = 500_000
+MAX_WEIGHTS = 100_000_000  # n-grams × classes; fewer n-grams where the classes are many
 MAX_COUNTED = 20_000_000  # n-grams that are looked at; of a larger split, evenly spaced texts
 PRIOR_WEIGHT = 0.5  # of the log-count ratios at the start
 _TEXTS = 1_024
@@ -62,7 +63,8 @@ def choose_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) -
             classes.append(np.full(len(keys), label))
     keys, texts = np.unique(np.concatenate(found), return_counts=True)
     frequent = np.flatnonzero(texts >= MIN_TEXTS)
-    frequent = np.sort(frequent[np.argsort(-texts[frequent], kind="stable")][:MAX_NGRAMS])
+    most = min(MAX_NGRAMS, MAX_WEIGHTS // num_classes)
+    frequent = np.sort(frequent[np.argsort(-texts[frequent], kind="stable")][:most])
     keys, texts = keys[frequent], texts[frequent]
 
     place = np.searchsorted(keys, np.concatenate(found))

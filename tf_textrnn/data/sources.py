@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import pathlib
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -14,7 +15,9 @@ from typing import Any, NamedTuple
 from tf_textrnn.config import DataConfig
 from tf_textrnn.errors import UserError
 
-MAX_LINE = 64 << 20  # characters of one line; a longer one is not a line of labelled text
+MAX_LINE = 16 << 20  # characters of one line or csv record; more is not a labelled text
+MAX_EXPANSION = 200  # times that gzip may expand; text expands some 3 to 50 times, a bomb 1,000
+_BOMB_CHARACTERS = 1 << 26  # fewer do no harm
 MAX_LABEL = 1_000  # characters
 FORMATS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
            ".txt": "fasttext", ".ft": "fasttext", ".fasttext": "fasttext"}  # fmt: skip
@@ -69,14 +72,22 @@ def file_source(path: str, config: DataConfig, flag: str) -> Source:
             )
     digest = hashlib.sha256()
     try:
+        if not stat.S_ISREG(pathlib.Path(path).stat().st_mode):
+            raise UserError(f"--{flag}={path}: expected a file")
         with open(path, "rb") as file:
+            stamp = _stamp(path)
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError as error:
         raise UserError(f"--{flag}={path}: {error.strerror}") from error
     reader = _READERS[file_format]
 
+    def check_unchanged() -> None:
+        if _stamp(path) != stamp:
+            raise UserError(f"{path}: it was changed while it was in use; start again")
+
     def read() -> Iterator[Example]:
+        check_unchanged()
         count = 0
         for line, label, text in reader(path, config):
             if not label.strip():
@@ -90,14 +101,24 @@ def file_source(path: str, config: DataConfig, flag: str) -> Source:
             yield Example(label.strip(), text, line)
         if not count:
             raise UserError(f"{path}: no labelled texts; the file is empty")
+        check_unchanged()
 
     fingerprint = f"{digest.hexdigest()} {file_format} {config.text_column} {config.label_column}"
     return Source(path, fingerprint, read)
 
 
+def _stamp(path: str) -> tuple[int, ...]:
+    """Changes when the file does."""
+    try:
+        status = pathlib.Path(path).stat()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def _lines(path: str, newline: str) -> Iterator[tuple[int, str]]:
     """(number from 1, line) of a UTF-8 file; invalid bytes and NULs become U+FFFD."""
-    number = 0
+    number = characters = 0
     try:
         with open(path, "rb") as file:
             raw: Any = gzip.GzipFile(fileobj=file) if path.lower().endswith(".gz") else file
@@ -106,6 +127,9 @@ def _lines(path: str, newline: str) -> Iterator[tuple[int, str]]:
                 number += 1
                 if len(line) > MAX_LINE:
                     raise UserError(f"{path}:{number}: the line is over {MAX_LINE:,} characters")
+                characters += len(line)
+                if characters > max(_BOMB_CHARACTERS, MAX_EXPANSION * file.tell()):
+                    raise UserError(f"{path}:{number}: expands over {MAX_EXPANSION} times; no text")
                 yield number, line.replace("\0", "\ufffd")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path}:{number + 1}: broken gzip data ({error})") from error
@@ -132,7 +156,17 @@ def _read_tsv(path: str, config: DataConfig) -> Iterator[Row]:
 
 def _read_csv(path: str, config: DataConfig) -> Iterator[Row]:
     csv.field_size_limit(MAX_LINE)
-    reader = csv.reader((line for _, line in _lines(path, newline="")), strict=True)
+    record = 0  # its characters
+
+    def lines() -> Iterator[str]:
+        nonlocal record
+        for number, line in _lines(path, newline=""):
+            record += len(line)
+            if record > MAX_LINE:
+                raise UserError(f"{path}:{number}: the record is over {MAX_LINE:,} characters")
+            yield line
+
+    reader = csv.reader(lines(), strict=True)
     try:
         header = next(reader, None)
         if header is None:
@@ -143,7 +177,7 @@ def _read_csv(path: str, config: DataConfig) -> Iterator[Row]:
             if column not in header:
                 raise UserError(
                     f"{path}:1: no column {column!r} (--{flag}); the header has "
-                    f"{', '.join(header)[:200]}"
+                    f"{', '.join(map(repr, header))[:200]}"
                 )
             positions[flag] = header.index(column)
         start = reader.line_num + 1
@@ -153,6 +187,7 @@ def _read_csv(path: str, config: DataConfig) -> Iterator[Row]:
             elif row:
                 raise UserError(f"{path}:{start}: expected {len(header)} columns, found {len(row)}")
             start = reader.line_num + 1
+            record = 0
     except csv.Error as error:
         raise UserError(f"{path}:{max(reader.line_num, 1)}: broken csv ({error})") from error
 

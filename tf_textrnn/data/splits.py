@@ -15,6 +15,8 @@ from tf_textrnn.data.sources import Source, file_source
 from tf_textrnn.errors import UserError
 from tf_textrnn.text import build_vocabulary
 
+MAX_SCORES = 1 << 28  # texts × labels of a split that is scored; some 5 GiB
+
 
 @dataclasses.dataclass(frozen=True)
 class Data:
@@ -95,18 +97,25 @@ def load(config: Config) -> Data:
                 f"leaves no text to validate on; expected more texts, or --valid_file"
             )
 
+    for split in ("valid", "test"):
+        if len(rows.get(split, ())) * len(labels) > MAX_SCORES:
+            raise UserError(
+                f"{corpora[split].source.name}: expected at most {MAX_SCORES // len(labels):,} "
+                f"texts to score with {len(labels):,} labels, found {len(rows[split]):,}"
+            )
     max_len = config.text.max_len
     vocabulary = build_vocabulary(
         train_corpus.types,
         count_types(train_corpus, rows["train"], max_len),
         config.text.vocab_size,
     )
+    class_of_name = {name: index for index, name in enumerate(labels)}
     splits = {
         split: Split(
             corpus,
             rows[split],
             ids_of_types(corpus, vocabulary),
-            np.array([labels.index(name) for name in corpus.label_names], np.int32),
+            np.array([class_of_name[name] for name in corpus.label_names], np.int32),
             max_len,
         )
         for split, corpus in corpora.items()

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import shlex
 import statistics
 import time
 from collections.abc import Iterator
@@ -18,24 +19,20 @@ from tf_textrnn.data import splits
 from tf_textrnn.data.batches import BATCH_SPEC, Batch, training_batches
 from tf_textrnn.data.ngrams import choose_ngrams
 from tf_textrnn.data.splits import Data
-from tf_textrnn.errors import UserError
+from tf_textrnn.errors import DivergedError, UserError
 from tf_textrnn.evaluation import make_scorer, measure, per_class_report, score_split
-from tf_textrnn.files import write_lines, written_whole
+from tf_textrnn.files import read_lines, write_lines, written_whole
 from tf_textrnn.layers.ngrams import SCALE
 from tf_textrnn.model import TextRNN
 from tf_textrnn.optimizers import WeightAverage, make_optimizer
 from tf_textrnn.runs import RunFolder, new_run_dir, read_best
 from tf_textrnn.summaries import Summaries
-from tf_textrnn.training import checkpoints
+from tf_textrnn.training import checkpoints, signals
 from tf_textrnn.training.progress import EpochBar, print_epoch
 from tf_textrnn.training.report import write_report
 from tf_textrnn.training.step import StepResult, train_step
 
 TABLES = ("embedding", "ngrams/kernel")  # weights whose gradients come as rows
-
-
-class DivergedError(Exception):
-    """The loss is no longer a finite number."""
 
 
 @dataclasses.dataclass
@@ -78,19 +75,58 @@ def run(given: dict[str, Any]) -> RunFolder:
       The finished run's folder.
 
     Raises:
-      UserError: a mistake in flags or files.
+      UserError: a mistake in flags or files, or a file that cannot be written.
       DivergedError: training lost its way.
     """
     folder, config = _open_run(given)
     data = splits.load(config)
-    tf.config.experimental.enable_op_determinism()  # not before: it would tokenize on one core
-    keras.utils.set_random_seed(config.training.seed)
-    if not config.run.resume:
-        folder.make()
+    resume = f"python train.py --resume --run_dir={shlex.quote(str(folder.path))}"
+    if "cache_dir" in given:
+        resume += f" --cache_dir={shlex.quote(given['cache_dir'])}"
+    try:
+        with folder.locked():
+            _prepare(folder, config, data)
+            signals.advise(f"to go on: {resume}")
+            _train(folder, config, data)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or 'the output'}: cannot be written ({error.strerror}); what was "
+            f"saved is whole; mend this, then: {resume}"
+        ) from error
+    except DivergedError as error:
+        raise DivergedError(
+            f"{error}; the last good checkpoint is kept; go on with a smaller --learning_rate, or "
+            f"with --max_grad_norm=1: {resume} --learning_rate="
+            f"{config.training.learning_rate / 10:g}"
+        ) from error
+    return folder
+
+
+def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
+    """Writes what rebuilds the model; a resumed run must find it as it would be written."""
+    if config.run.resume:
+        folder.remove_leftovers()
+        labels = [label.encode() for label in data.labels]
+        if read_lines(folder.vocabulary) != data.vocabulary or read_lines(folder.labels) != labels:
+            raise _other_texts(folder)
+    else:
+        folder.check_new()  # again: another process may have been faster
         write_lines(folder.vocabulary, data.vocabulary)
         write_lines(folder.labels, [label.encode() for label in data.labels])
-        with written_whole(folder.config) as file:
-            file.write(config.to_json().encode())
+    with written_whole(folder.config) as file:
+        file.write(config.to_json().encode())
+
+
+def _other_texts(folder: RunFolder) -> UserError:
+    return UserError(
+        f"--run_dir={folder.path}: the texts are not those that this run began with; expected the "
+        f"same files, or a new run"
+    )
+
+
+def _train(folder: RunFolder, config: Config, data: Data) -> None:
+    tf.config.experimental.enable_op_determinism()  # not before: it would tokenize on one core
+    keras.utils.set_random_seed(config.training.seed)
     print(
         f"{data.train.corpus.source.name}: {len(data.train):,} training texts, "
         f"{len(data.valid):,} to validate on"
@@ -102,7 +138,6 @@ def run(given: dict[str, Any]) -> RunFolder:
     trainer.restore()
     trainer.train()
     trainer.report()
-    return folder
 
 
 def _open_run(given: dict[str, Any]) -> tuple[RunFolder, Config]:
@@ -118,7 +153,8 @@ def _open_run(given: dict[str, Any]) -> tuple[RunFolder, Config]:
     folder = RunFolder(given["run_dir"])
     saved = folder.read_config()
     saved.check_resume(given)
-    return folder, splits.resolve(saved.replace(**given))
+    # The cache is this machine's matter: a run folder from elsewhere must not say where to write.
+    return folder, splits.resolve(saved.replace(**{"cache_dir": "", **given}))
 
 
 def _new_model(config: Config, data: Data) -> TextRNN:
@@ -189,17 +225,25 @@ class Trainer:
         if checkpoint is None:
             self._summaries.open({})
             return
-        if checkpoint.state["data"] != self._data.fingerprint:
-            raise UserError(
-                f"--run_dir={self._folder.path}: the texts are not those that this run began "
-                f"with; expected the same files, or a new run"
-            )
+        try:
+            fingerprint = checkpoint.state["data"]
+            progress = Progress(**checkpoint.state["progress"])
+            kept_events = dict(checkpoint.state["summaries"])
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{checkpoint.path}: not a checkpoint of a training") from error
+        if fingerprint != self._data.fingerprint:
+            raise _other_texts(self._folder)
         checkpoints.assign(checkpoint.path, checkpoint.arrays, self._variables)
-        self._progress = Progress(**checkpoint.state["progress"])
-        self._summaries.open(checkpoint.state["summaries"])
+        self._progress = progress
+        self._summaries.open(kept_events)
 
     def save(self) -> None:
-        """Writes a checkpoint."""
+        """Writes a checkpoint.
+
+        Raises:
+          DivergedError: the weights are not finite.
+        """
+        self._check_finite()
         state = {
             "progress": dataclasses.asdict(self._progress),
             "data": self._data.fingerprint,
@@ -212,15 +256,30 @@ class Trainer:
         """Steps done since the run began."""
         return int(self.optimizer.iterations.numpy())
 
+    def _check_finite(self) -> None:
+        for name, variable in self._variables.items():
+            if not np.isfinite(variable.numpy()).all():
+                raise DivergedError(f"{name} is no longer finite at step {self._steps}")
+
     def train(self) -> None:
-        """Trains until the last epoch, or until `patience` is at its end."""
+        """Trains until the last epoch, or until `patience` is at its end.
+
+        Raises:
+          DivergedError: the loss or the gradient is not finite.
+          Stopped: a signal has come; the checkpoint is that of the last step.
+        """
         config, progress = self._config.training, self._progress
         self._summaries.start(self._config, self._step.get_concrete_function().graph)
-        while progress.epoch < config.num_epochs and not self._is_out_of_patience():
-            self.optimizer.learning_rate = learning_rate(config, progress.epoch)
-            self._train_epoch()
-            self._finish_epoch()
-            self.save()
+        with signals.deferred():
+            try:
+                while progress.epoch < config.num_epochs and not self._is_out_of_patience():
+                    self.optimizer.learning_rate = learning_rate(config, progress.epoch)
+                    self._train_epoch()
+                    self._finish_epoch()
+                    self.save()
+            except signals.Stopped:
+                self.save()
+                raise
 
     def _is_out_of_patience(self) -> bool:
         patience, progress = self._config.training.patience, self._progress
@@ -236,17 +295,16 @@ class Trainer:
         examples = min(progress.batch * config.batch_size, len(self._data.train))
         bar = EpochBar(progress.epoch, config.num_epochs, len(self._data.train), examples)
         minutes = self._config.run.checkpoint_minutes
-        saved = started = time.monotonic()
+        saved = clock = time.monotonic()
         for batch in batches:
             result = self._step(*batch)
             loss, size, correct = float(result.loss), len(batch[2]), int(result.correct)
             grad_norm = float(result.grad_norm)
-            if not np.isfinite(loss):
+            if not (np.isfinite(loss) and np.isfinite(grad_norm)):
                 raise DivergedError(
-                    f"the loss is {loss} at step {self._steps} "
+                    f"the loss is {loss:g} at step {self._steps} "
                     f"(learning rate {float(self.optimizer.learning_rate.numpy()):g}, gradient "
-                    f"norm {grad_norm:g}); the last checkpoint is whole; try a "
-                    f"smaller --learning_rate or --max_grad_norm"
+                    f"norm {grad_norm:g})"
                 )
             progress.batch += 1
             progress.loss_sum += loss * size
@@ -255,19 +313,22 @@ class Trainer:
             examples += size
             self._summaries.step(self._steps, loss, correct / size, grad_norm, result.gradients)
             bar.update(size, progress.loss_sum / examples, progress.correct / examples)
-            if minutes and time.monotonic() - saved > 60 * minutes:
-                progress.seconds += time.monotonic() - started
+            now = time.monotonic()
+            progress.seconds += now - clock
+            if minutes and now - saved > 60 * minutes:
                 self.save()
-                saved = started = time.monotonic()
-        progress.seconds += time.monotonic() - started
+                saved = now = time.monotonic()
+            clock = now
+            signals.check()
         bar.close()
 
     def _finish_epoch(self) -> None:
         """Validates, keeps the best weights, and moves on to the next epoch."""
+        self._check_finite()
         progress, examples = self._progress, len(self._data.train)
         with self._averaged_weights():
             classes, labels = self._data.valid.classes, self._data.labels
-            scores = score_split(self._scorer, self._data.valid, len(labels))
+            scores = self._score_valid()
             valid = measure(scores, classes)
             metrics = {
                 "epoch": progress.epoch,
@@ -296,6 +357,13 @@ class Trainer:
         progress.batch = progress.correct = progress.clipped = 0
         progress.loss_sum = progress.seconds = 0.0
 
+    def _score_valid(self) -> np.ndarray:
+        def scorer(token_ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+            signals.check()
+            return self._scorer(token_ids, lengths)
+
+        return score_split(scorer, self._data.valid, len(self._data.labels))
+
     @contextlib.contextmanager
     def _averaged_weights(self) -> Iterator[None]:
         """Puts the averages in the weights' place, and the weights back afterwards."""
@@ -313,8 +381,9 @@ class Trainer:
 
     def report(self) -> None:
         """Evaluates the best weights and writes the report's files."""
-        for name, value in read_best(self._folder)[0].items():
-            self.model.saved_weights()[name].assign(value)
+        arrays, best = read_best(self._folder)
+        weights = {name: weight.value for name, weight in self.model.saved_weights().items()}
+        checkpoints.assign(self._folder.best, arrays, weights)
         history = self._progress.history
         rates = [epoch["examples_per_second"] for epoch in history[1:] or history]
         data = self._data
@@ -325,8 +394,8 @@ class Trainer:
             data,
             scores,
             {
-                "valid_accuracy": self._progress.best["valid_accuracy"],
-                "best_epoch": self._progress.best["epoch"] + 1,
+                "valid_accuracy": best["valid_accuracy"],
+                "best_epoch": best["epoch"] + 1,
                 "epochs": len(history),
                 "train_examples_per_second": statistics.median(rates),
                 "parameters": self.model.count_params(),

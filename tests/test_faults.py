@@ -1,0 +1,301 @@
+"""Full and read-only disks, files that change, damaged caches, clocks, divergence."""
+
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from export.saved_model import export_run
+from tf_textrnn.data import corpus as corpus_module
+from tf_textrnn.data.corpus import open_corpus
+from tf_textrnn.data.datasets import examples_source
+from tf_textrnn.data.sources import Example
+from tf_textrnn.errors import DivergedError, UserError
+from tf_textrnn.runs import RunFolder, load_run
+from tf_textrnn.training import checkpoints, loop
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 3 MB of its own."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
+    if not shutil.which("mount") or subprocess.run(mount, check=False, capture_output=True).stderr:
+        pytest.skip("only root may mount")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def fill(disk: pathlib.Path) -> pathlib.Path:
+    filler = disk / "filler"
+    with open(filler, "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return filler
+
+
+def weights(folder: RunFolder) -> dict[str, bytes]:
+    arrays, _ = checkpoints.read(folder.best)
+    return {name: array.tobytes() for name, array in arrays.items()}
+
+
+@pytest.fixture(scope="module")
+def finished(small_options, tmp_path_factory):
+    return loop.run({**small_options, "run_dir": str(tmp_path_factory.mktemp("runs") / "run")})
+
+
+def after_checkpoint(monkeypatch, number, action):
+    """Acts when the checkpoint of this number, from 1, has been written."""
+    save, count = checkpoints.save_step, 0
+
+    def save_step(*args):
+        nonlocal count
+        save(*args)
+        count += 1
+        if count == number:
+            action()
+
+    monkeypatch.setattr(checkpoints, "save_step", save_step)
+
+
+def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_room(
+    small_disk, small_options, finished, monkeypatch
+):
+    folder = RunFolder(str(small_disk / "run"))
+    with monkeypatch.context() as patch:
+        after_checkpoint(patch, 2, lambda: fill(small_disk))
+        with pytest.raises(UserError) as error:
+            loop.run({**small_options, "run_dir": str(folder.path)})
+    assert "cannot be written (No space left on device)" in str(error.value)
+    assert f"python train.py --resume --run_dir={folder.path}" in str(error.value)
+    assert len(list(folder.checkpoints.iterdir())) == 2
+    assert all(checkpoints.read(path) for path in folder.checkpoints.iterdir())
+    (small_disk / "filler").unlink()
+    loop.run({"run_dir": str(folder.path), "resume": True})
+    assert weights(folder) == weights(finished)
+
+
+def remount(disk: pathlib.Path, mode: str) -> None:
+    command = ["mount", "-o", f"remount,{mode},size=3m", str(disk)]
+    subprocess.run(command, check=True)
+
+
+def test_checkpoints_that_turn_read_only_end_a_run_that_goes_on_when_they_are_mended(
+    small_disk, small_options, finished, tmp_path, monkeypatch
+):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.make()
+    subprocess.run(["mount", "--bind", str(small_disk), str(folder.checkpoints)], check=True)
+    with monkeypatch.context() as patch:
+        after_checkpoint(patch, 1, lambda: remount(small_disk, "ro"))
+        with pytest.raises(UserError, match=r"cannot be written \(Read-only file system\)"):
+            loop.run({**small_options, "run_dir": str(folder.path)})
+    remount(small_disk, "rw")
+    loop.run({"run_dir": str(folder.path), "resume": True})
+    assert weights(folder) == weights(finished)
+    subprocess.run(["umount", "-l", str(folder.checkpoints)], check=True)
+
+
+def test_a_read_only_run_folder_is_not_resumed(small_disk, finished):
+    shutil.copytree(finished.path, small_disk / "run")
+    remount(small_disk, "ro")
+    with pytest.raises(UserError, match=r"--run_dir=.*: cannot be written \(Read-only"):
+        loop.run({"run_dir": str(small_disk / "run"), "resume": True})
+
+
+def test_a_summary_that_finds_no_room_ends_a_run_that_goes_on(
+    small_disk, small_options, finished, tmp_path
+):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.make()
+    (folder.path / "tensorboard").mkdir()
+    mount = ["mount", "--bind", str(small_disk), str(folder.path / "tensorboard")]
+    subprocess.run(mount, check=True)
+    filler = fill(small_disk)
+    with pytest.raises(UserError, match=r"run/tensorboard.*: cannot be written \("):
+        loop.run({**small_options, "run_dir": str(folder.path)})
+    filler.unlink()
+    loop.run({"run_dir": str(folder.path), "resume": True})
+    assert weights(folder) == weights(finished)
+    subprocess.run(["umount", "-l", str(folder.path / "tensorboard")], check=True)
+
+
+def test_an_export_that_finds_no_room_says_so_and_leaves_nothing(small_disk, finished):
+    run = small_disk / "run"
+    shutil.copytree(finished.path, run)
+    fill(small_disk)
+    with pytest.raises(UserError) as error:
+        export_run(str(run))
+    assert f"{run}/export: cannot be written (" in str(error.value)
+    assert "No space left on device" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not list(run.glob("export/*"))
+    (small_disk / "filler").unlink()
+    load_run(RunFolder(str(run)))
+
+
+def test_a_cache_that_finds_no_room_says_so_and_leaves_nothing(small_disk):
+    source = examples_source("x", [Example("a", f"word{i} " * 500) for i in range(2_000)])
+    with pytest.raises(UserError, match=r"--cache_dir=.*: cannot write the encoded texts"):
+        open_corpus(source, "word", str(small_disk / "cache"))
+    assert [path.name for path in (small_disk / "cache").iterdir()] == [".lock"]
+
+
+def test_a_half_made_cache_of_a_killed_process_is_removed(tmp_path):
+    (tmp_path / ".making-killed").mkdir()
+    (tmp_path / ".making-killed" / "type_ids").write_bytes(b"\0" * 100)
+    open_corpus(examples_source("x", [Example("a", "b")]), "word", str(tmp_path))
+    assert not list(tmp_path.glob(".making-*"))
+
+
+def test_a_cache_of_another_version_is_not_read(tmp_path, monkeypatch):
+    source = examples_source("x", [Example("a", "b")])
+    open_corpus(source, "word", str(tmp_path))
+    (folder,) = tmp_path.glob("[!.]*")
+    monkeypatch.setattr(corpus_module, "VERSION", corpus_module.VERSION + 1)
+    open_corpus(source, "word", str(tmp_path))
+    assert len(list(tmp_path.glob("[!.]*"))) == 2
+    # One that stands under this version's name, with other files in it, is made anew.
+    (newer,) = set(tmp_path.glob("[!.]*")) - {folder}
+    (newer / "manifest.json").write_text("{}")
+    (newer / "type_ids").unlink()
+    assert len(open_corpus(source, "word", str(tmp_path)).type_ids) == 1
+
+
+def test_bits_flipped_at_a_hundred_places_of_the_cache_are_seen(tmp_path):
+    source = examples_source("x", [Example(str(i % 3), f"word{i} and") for i in range(200)])
+    expected = open_corpus(source, "word", str(tmp_path))
+    (folder,) = tmp_path.glob("[!.]*")
+    chooser = random.Random(7)
+    files = sorted(folder.iterdir())
+    for _ in range(100):
+        path = chooser.choices(files, [path.stat().st_size for path in files])[0]
+        whole = path.read_bytes()
+        content = bytearray(whole)
+        content[chooser.randrange(len(content))] ^= 1 << chooser.randrange(8)
+        path.write_bytes(content)
+        found = corpus_module._load(folder, source, expected.fingerprint)
+        assert found is None or path.name == "manifest.json"  # a space may be another there
+        path.write_bytes(whole)
+    assert corpus_module._load(folder, source, expected.fingerprint)
+
+
+def test_bits_flipped_at_a_hundred_places_of_the_newest_checkpoint_change_no_weight(
+    finished, tmp_path, capsys
+):
+    newest = max(finished.checkpoints.iterdir())
+    expected = checkpoints.read(newest)[0]
+    shutil.copy(sorted(finished.checkpoints.iterdir())[0], tmp_path)
+    chooser = random.Random(8)
+    fallbacks = 0
+    for _ in range(100):
+        content = bytearray(newest.read_bytes())
+        content[chooser.randrange(len(content))] ^= 1 << chooser.randrange(8)
+        (tmp_path / newest.name).write_bytes(content)
+        found = checkpoints.newest(tmp_path)
+        if found.path.name == newest.name:  # the bit was an archive's date or the like
+            for name, array in expected.items():
+                np.testing.assert_array_equal(found.arrays[name], array)
+        else:
+            fallbacks += 1
+    assert fallbacks > 50
+    assert capsys.readouterr().err.count("is damaged") == fallbacks
+
+
+def test_damaged_checkpoints_past_the_one_resumed_from_go_away(tmp_path):
+    for name in ("0000000020.npz", "0000000030.npz"):
+        (tmp_path / name).write_bytes(b"damaged")
+    checkpoints.save_step(tmp_path, 10, {}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["0000000010.npz"]
+
+
+def test_texts_that_change_or_vanish_between_runs(small_options, tmp_path):
+    train = tmp_path / "train.tsv"
+    content = pathlib.Path(small_options["train_file"]).read_text()
+    train.write_text(content)
+    options = {**small_options, "train_file": str(train), "num_epochs": 1}
+    folder = loop.run({**options, "run_dir": str(tmp_path / "run")})
+    saved = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    resume = {"run_dir": str(folder.path), "resume": True, "num_epochs": 2}
+
+    def refused(message):
+        with pytest.raises(UserError, match=message):
+            loop.run(resume)
+        assert saved == {path: path.read_bytes() for path in saved}
+
+    train.unlink()
+    refused("--train_file=.*train.tsv: No such file or directory")
+    train.write_text(content + "animals\tfox\n")
+    refused("the texts are not those that this run began with")
+    # Without a checkpoint the vocabulary tells.
+    for path in folder.checkpoints.iterdir():
+        saved.pop(path)
+        path.unlink()
+    refused("the texts are not those that this run began with")
+    train.write_text(content)
+    loop.run(resume)
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_cached(small_options, tmp_path, monkeypatch):
+    train = tmp_path / "train.tsv"
+    train.write_text("a\tone\nb\ttwo\n" * 10)
+    write = corpus_module._write
+
+    def change(*args):
+        train.write_text("b\tone\na\ttwo\n" * 10)
+        os.utime(train, (1, 1))
+        write(*args)
+
+    monkeypatch.setattr(corpus_module, "_write", change)
+    options = {"train_file": str(train), "cache_dir": str(tmp_path / "cache")}
+    with pytest.raises(UserError, match="it was changed while it was in use"):
+        loop.run({**options, "run_dir": str(tmp_path / "run")})
+    assert not list((tmp_path / "cache").glob("[!.]*"))
+
+
+def test_a_clock_that_jumps_changes_no_bit(small_options, finished, tmp_path, monkeypatch):
+    chooser = random.Random(9)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + chooser.uniform(-1e9, 1e9))
+    folder = loop.run({**small_options, "run_dir": str(tmp_path / "run")})
+    assert weights(folder) == weights(finished)
+
+
+def test_divergence_stops_with_the_numbers_and_the_last_good_checkpoint(small_options, tmp_path):
+    options = {**small_options, "optimizer": "sgd", "max_grad_norm": 0.0, "patience": 0}
+    run_dir = str(tmp_path / "run")
+    folder = loop.run({**options, "run_dir": run_dir, "num_epochs": 1})
+    good = max(folder.checkpoints.iterdir())
+    resume = {"run_dir": run_dir, "resume": True, "num_epochs": 9}
+    with pytest.raises(DivergedError) as error:
+        loop.run({**resume, "learning_rate": 1e38})
+    message = str(error.value)
+    assert "at step 1" in message
+    assert "go on with a smaller --learning_rate" in message
+    assert f"--run_dir={run_dir} --learning_rate=1e+37" in message
+    assert max(folder.checkpoints.iterdir()) == good
+    arrays, _ = checkpoints.read(good)
+    assert all(np.isfinite(array).all() for array in arrays.values())
+    loop.run({**resume, "num_epochs": 2, "learning_rate": 0.01})
+
+
+def test_the_command_exits_with_1_and_one_line_when_training_diverges(small_options, tmp_path):
+    options = {**small_options, "optimizer": "sgd", "learning_rate": 1e38, "max_grad_norm": 0.0}
+    options["run_dir"] = tmp_path / "run"
+    command = [sys.executable, "train.py", *(f"--{k}={v}" for k, v in options.items())]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "(learning rate 1e+38, gradient norm " in done.stderr
+    assert done.stderr.count("\n") == 1

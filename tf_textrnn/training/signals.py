@@ -1,0 +1,72 @@
+"""SIGTERM and Ctrl-C: a run ends in good order. A second signal ends the process at once.
+
+Outside `deferred()` a signal raises `Stopped` wherever the main thread is: nothing is lost, for
+files are written whole. Inside, it waits until `check()` is called, at a place where the run's
+state is of one piece and can be saved.
+"""
+
+import contextlib
+import dataclasses
+import os
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+
+class Stopped(BaseException):
+    """A signal asked for the end. Exit status 128 + its number, with this text as the one line.
+
+    Attributes:
+      status: the exit status.
+    """
+
+    def __init__(self, number: int, advice: str):
+        super().__init__(f"stopped by {signal.Signals(number).name}; {advice}")
+        self.status = 128 + number
+
+
+@dataclasses.dataclass
+class _State:
+    received: int = 0
+    is_deferred: bool = False
+    advice: str = "nothing is trained yet; start again"
+
+
+_state = _State()
+
+
+def install() -> None:
+    """Takes charge of SIGTERM and SIGINT; one that the parent ignores (`nohup`) stays ignored."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _handle)
+
+
+def advise(advice: str) -> None:
+    """Sets what the user reads from now on if a signal ends the run: how to go on."""
+    _state.advice = advice
+
+
+def check() -> None:
+    """Raises `Stopped` if a signal has come."""
+    if _state.received:
+        raise Stopped(_state.received, _state.advice)
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Signals wait for `check()` inside, or for the end of the block."""
+    _state.is_deferred = True
+    try:
+        yield
+    finally:
+        _state.is_deferred = False
+    check()
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    if _state.received:
+        os._exit(128 + number)
+    _state.received = number
+    if not _state.is_deferred:
+        check()
