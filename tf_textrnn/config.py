@@ -146,7 +146,13 @@ class ModelConfig(_Checked):
     )
     embedding_dim: int = option(128, "size of a token's vector", minimum=1, maximum=65_536)
     keep_prob: float = option(
-        0.5, "share of units kept by dropout in training; 1 = no dropout", above=0, maximum=1
+        0.5,
+        "share of each step's inputs and outputs kept in training; 1 = no dropout",
+        above=0,
+        maximum=1,
+    )
+    pooled_keep_prob: float = option(
+        0.5, "share of the pooled vector kept in training; 1 = no dropout", above=0, maximum=1
     )
     init_scale: float = option(
         0.0, "weights start uniform in ± this; 0 = Keras's initializers", minimum=0
@@ -156,9 +162,10 @@ class ModelConfig(_Checked):
         0.2, "share of tokens read as unknown ones in training; 0 = none", minimum=0, maximum=0.9
     )
     ngrams: int = option(
-        2,
-        "longest n-grams of a linear classifier beside the network; 0 = none",
-        minimum=0,
+        -1,
+        "longest n-grams of a linear classifier beside the network; -1 = 2 words or 4 characters; "
+        "0 = none",
+        minimum=-1,
         maximum=4,
     )
     bptt_truncate: int = option(
@@ -186,6 +193,12 @@ class TrainingConfig(_Checked):
     )
     max_grad_norm: float = option(
         5.0, "clip gradients at this global norm; 0 = off", minimum=0, on_resume=True
+    )
+    label_smoothing: float = option(
+        0.1,
+        "share of the network's target that goes to all classes alike; 0 = none",
+        minimum=0,
+        maximum=0.9,
     )
     average_decay: float = option(
         0.998,

@@ -163,13 +163,18 @@ class TextRNN(keras.Model):
         Returns:
           float32[batch, num_classes], the logits.
         """
-        if training and self.config.keep_prob < 1:
-            if dropout_seed is None:
-                dropout_seed = tf.cast(self.seed_generator.next(), tf.int32)
-            embedded = dropout(embedded, self.config.keep_prob, dropout_seed, place=0)
+        config = self.config
+        if training and dropout_seed is None:
+            dropout_seed = tf.cast(self.seed_generator.next(), tf.int32)
+        if training and config.keep_prob < 1:
+            embedded = dropout(embedded, config.keep_prob, dropout_seed, place=0)
         lengths = tf.cast(tf.reduce_sum(mask, axis=1), tf.int32)
         outputs = self.recurrent(embedded, lengths, training=training, dropout_seed=dropout_seed)
-        return self.softmax(self.pooling(outputs, mask))
+        pooled = self.pooling(outputs, mask)
+        if training and config.pooled_keep_prob < 1:
+            place = config.num_layers + 1  # after those of the recurrent layers
+            pooled = dropout(pooled, config.pooled_keep_prob, dropout_seed, place)
+        return self.softmax(pooled)
 
     def named_weights(self) -> dict[str, keras.Variable]:
         """The trainable weights by readable names; `softmax_w` and `softmax_b` are the source's."""

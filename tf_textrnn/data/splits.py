@@ -57,9 +57,14 @@ def resolve(config: Config) -> Config:
     tokenizer = config.text.tokenizer
     if tokenizer == "auto":
         tokenizer = "char" if dataset == "languages" else "word"
+    ngrams = config.model.ngrams
+    if ngrams < 0:
+        ngrams = 4 if tokenizer == "char" else 2
     caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path("~/.cache").expanduser()
     cache_dir = config.run.cache_dir or str(pathlib.Path(caches) / "tf_textrnn")
-    return config.replace(dataset=dataset, tokenizer=tokenizer, cache_dir=cache_dir)
+    return config.replace(
+        dataset=dataset, tokenizer=tokenizer, ngrams=ngrams, cache_dir=cache_dir
+    )
 
 
 def load(config: Config) -> Data:

@@ -205,6 +205,7 @@ class Trainer:
             Batch(token_ids, lengths, labels),
             self._config.training.max_grad_norm,
             dropout_seed=tf.stack([self._config.training.seed, step]),
+            label_smoothing=self._config.training.label_smoothing,
         )
 
     @property

@@ -33,6 +33,7 @@ def train_step(
     batch: Batch,
     max_grad_norm: float,
     dropout_seed: tf.Tensor,
+    label_smoothing: float = 0.0,
 ) -> StepResult:
     """One gradient step on one batch.
 
@@ -43,13 +44,16 @@ def train_step(
       batch: `Batch(token_ids int32[batch, time], lengths int32[batch], labels int32[batch])`.
       max_grad_norm: clip the gradient's global norm at this value (Pascanu 2013); 0 leaves it.
       dropout_seed: int32[2], decides the dropout masks.
+      label_smoothing: share of the network's target that goes to all classes alike.
     """
     weights = [weight.value for weight in model.named_weights().values()]
     with tf.GradientTape() as tape:
         inputs = (batch.token_ids, batch.lengths)
         branches = model.branch_scores(inputs, training=True, dropout_seed=dropout_seed)
         # Each branch learns by itself; what is served is their sum.
-        objective = tf.add_n([mean_loss(scores, batch.labels) for scores in branches])
+        network, *linear = branches
+        losses = [mean_loss(scores, batch.labels) for scores in linear]
+        objective = tf.add_n([mean_loss(network, batch.labels, label_smoothing), *losses])
     gradients = [sum_rows(gradient) for gradient in tape.gradient(objective, weights)]
     grad_norm = tf.linalg.global_norm(gradients)
     if max_grad_norm:
@@ -68,6 +72,13 @@ def train_step(
     return StepResult(mean_loss(scores, batch.labels), correct, grad_norm, gradients)
 
 
-def mean_loss(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """float32[]: mean softmax cross-entropy of scores float32[n, classes], labels int32[n]."""
-    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores))
+def mean_loss(scores: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
+    """float32[]: mean softmax cross-entropy of scores float32[n, classes], labels int32[n].
+
+    With smoothing, that share of each target is spread over all classes (Szegedy 2016).
+    """
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores)
+    if smoothing:
+        uniform = -tf.reduce_mean(tf.nn.log_softmax(scores), axis=1)
+        losses = (1.0 - smoothing) * losses + smoothing * uniform
+    return tf.reduce_mean(losses)
