@@ -43,6 +43,7 @@ def export_run(run_dir: str) -> pathlib.Path:
         str(folder.labels),
         run.config.text.tokenizer,
         run.config.text.max_len,
+        run.best.get("temperature", 1.0),  # an imported run has none
     )
     try:
         folder.export.mkdir(exist_ok=True)

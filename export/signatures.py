@@ -22,12 +22,20 @@ class ServedTextRNN:
       labels_file: the label of each class.
       tokenizer: "word" or "char".
       max_len: tokens of a text that are read.
+      temperature: probabilities are the softmax of the scores divided by this.
     """
 
     def __init__(
-        self, model: TextRNN, vocabulary_file: str, labels_file: str, tokenizer: str, max_len: int
+        self,
+        model: TextRNN,
+        vocabulary_file: str,
+        labels_file: str,
+        tokenizer: str,
+        max_len: int,
+        temperature: float = 1.0,
     ):
         self._model = _without_cudnn(model)
+        self._temperature = temperature
         self._encoder = TextEncoder(vocabulary_file, tokenizer, max_len)
         self._labels = tf.lookup.StaticHashTable(
             tf.lookup.TextFileInitializer(
@@ -71,7 +79,7 @@ class ServedTextRNN:
           `label` string[n], `prediction` int64[n], `scores` float32[n, classes], and
           `probability` float32[n, classes].
         """
-        outputs = _outputs(self._model(self._encoder(text), training=False))
+        outputs = self._outputs(self._model(self._encoder(text), training=False))
         return {"label": self._labels.lookup(outputs["prediction"]), **outputs}
 
     def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -102,15 +110,14 @@ class ServedTextRNN:
         Returns:
           `prediction`, `scores` and `probability`, as in `predict`.
         """
-        return _outputs(self._model.score_embedded(embedded_chars, tf.transpose(mask_x)))
+        return self._outputs(self._model.score_embedded(embedded_chars, tf.transpose(mask_x)))
 
-
-def _outputs(scores: tf.Tensor) -> dict[str, tf.Tensor]:
-    return {
-        "prediction": tf.argmax(scores, axis=1),
-        "scores": scores,
-        "probability": tf.nn.softmax(scores),
-    }
+    def _outputs(self, scores: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {
+            "prediction": tf.argmax(scores, axis=1),
+            "scores": scores,
+            "probability": tf.nn.softmax(scores / self._temperature),
+        }
 
 
 def _without_cudnn(model: TextRNN) -> TextRNN:

@@ -208,7 +208,7 @@ class TrainingConfig(_Checked):
     )
     patience: int = option(
         4,
-        "epochs without a better validation accuracy before stopping; 0 = never",
+        "epochs without a better validation loss before stopping; 0 = never",
         minimum=0,
         on_resume=True,
     )

@@ -9,6 +9,7 @@ import numpy as np
 import sklearn.metrics
 import tensorflow as tf
 
+from tf_textrnn.calibration import Reliability, softmax
 from tf_textrnn.data.batches import Split, evaluation_batches
 from tf_textrnn.model import TextRNN
 
@@ -29,18 +30,24 @@ def make_scorer(model: TextRNN) -> Scorer:
     return score
 
 
+def make_branch_scorer(model: TextRNN) -> Scorer:
+    """As `make_scorer`, with the scores of the model's branches side by side."""
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
+    )
+    def score(token_ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        return tf.concat(model.branch_scores((token_ids, lengths), training=False), axis=1)
+
+    return score
+
+
 def score_split(scorer: Scorer, split: Split, num_classes: int) -> np.ndarray:
     """float32[examples, classes]: the scores of a split's examples, in their order."""
     scores = np.zeros((len(split), num_classes), np.float32)
     for examples, batch in evaluation_batches(split):
         scores[examples] = scorer(batch.token_ids, batch.lengths)
     return scores
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """float64[..., classes]: probabilities."""
-    exponentials = np.exp(scores.astype(np.float64) - scores.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +92,8 @@ def report_text(report: dict[str, Any]) -> str:
         f"(valid accuracy {report['valid_accuracy']:.4f}), "
         f"{report['train_examples_per_second']:,.0f} examples/s, "
         f"{report['parameters']:,} parameters",
+        f"expected calibration error {report['test_calibration_error']:.4f} at temperature "
+        f"{report['temperature']:.2f}, {report['test_calibration_error_raw']:.4f} without",
         "",
     ]
     width = max(12, *(len(label) for label in report["per_class"]))
@@ -125,6 +134,24 @@ def confusion_figure(classes: np.ndarray, predictions: np.ndarray, labels: list[
     axes.set_ylabel("true label")
     axes.set_title(f"accuracy {np.mean(classes == predictions):.3f}, {len(classes):,} texts")
     figure.colorbar(image, ax=axes, label="share of the true label's texts", shrink=0.8)
+    return figure
+
+
+def reliability_figure(raw: Reliability, calibrated: Reliability) -> Any:
+    """A matplotlib figure: the share of right predictions by how sure the model is of them."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="as sure as right")
+    for name, found in (("softmax of the scores", raw), ("at the fitted temperature", calibrated)):
+        filled = found.texts > 0
+        label = f"{name}: error {found.error:.3f}"
+        axes.plot(found.confidence[filled], found.accuracy[filled], marker="o", label=label)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.set_xlabel("probability of the prediction")
+    axes.set_ylabel("share of predictions that are right")
+    axes.legend(loc="upper left")
     return figure
 
 

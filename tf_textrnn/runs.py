@@ -36,6 +36,7 @@ class RunFolder:
         self.report_json = self.path / "report.json"
         self.report_text = self.path / "report.txt"
         self.confusion_matrix = self.path / "confusion_matrix.png"
+        self.reliability = self.path / "reliability.png"
         self.mistakes = self.path / "mistakes.tsv"
         self.export = self.path / "export"
         self.lock = self.path / ".lock"

@@ -262,8 +262,10 @@ def import_checkpoint(options: dict[str, Any]) -> None:
         embedding_dim=source.embedding_dim,
         init_scale=0.1,
         forget_bias=0.0,
+        pooled_keep_prob=1.0,
         word_dropout=0.0,
         ngrams=0,
+        label_smoothing=0.0,
         run_dir=options["run_dir"],
     )
     folder.make()

@@ -8,7 +8,6 @@ from tf_textrnn.data.batches import Split
 from tf_textrnn.errors import UserError
 from tf_textrnn.text import ngram_keys
 
-MIN_TEXTS = 2  # an n-gram of fewer texts says nothing about others
 MAX_NGRAMS = 500_000
 MAX_WEIGHTS = 100_000_000  # n-grams × classes; fewer n-grams where the classes are many
 MAX_COUNTED = 20_000_000  # n-grams that are looked at; of a larger split, evenly spaced texts
@@ -29,7 +28,7 @@ class Ngrams(NamedTuple):
 
 
 def choose_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) -> Ngrams:
-    """The n-grams of at least two texts, the most frequent ones where there are too many.
+    """The n-grams of the texts, the most frequent ones where there are too many.
 
     With n_fc the texts of class c that hold n-gram f, and n_f those of all classes, the weight of f
     for c starts at half of log((n_fc + 1) / (n_f - n_fc + 1)) (Wang & Manning 2012).
@@ -62,9 +61,8 @@ def choose_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) -
             found.append(keys)
             classes.append(np.full(len(keys), label))
     keys, texts = np.unique(np.concatenate(found), return_counts=True)
-    frequent = np.flatnonzero(texts >= MIN_TEXTS)
     most = min(MAX_NGRAMS, MAX_WEIGHTS // num_classes)
-    frequent = np.sort(frequent[np.argsort(-texts[frequent], kind="stable")][:most])
+    frequent = np.sort(np.argsort(-texts, kind="stable")[:most])
     keys, texts = keys[frequent], texts[frequent]
 
     place = np.searchsorted(keys, np.concatenate(found))

@@ -62,9 +62,7 @@ def resolve(config: Config) -> Config:
         ngrams = 4 if tokenizer == "char" else 2
     caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path("~/.cache").expanduser()
     cache_dir = config.run.cache_dir or str(pathlib.Path(caches) / "tf_textrnn")
-    return config.replace(
-        dataset=dataset, tokenizer=tokenizer, ngrams=ngrams, cache_dir=cache_dir
-    )
+    return config.replace(dataset=dataset, tokenizer=tokenizer, ngrams=ngrams, cache_dir=cache_dir)
 
 
 def load(config: Config) -> Data:

@@ -14,13 +14,20 @@ import numpy as np
 import tensorflow as tf
 
 from tf_textrnn import gradient_flow
+from tf_textrnn.calibration import fit_branch_weights
 from tf_textrnn.config import Config, TrainingConfig
 from tf_textrnn.data import splits
 from tf_textrnn.data.batches import BATCH_SPEC, Batch, training_batches
 from tf_textrnn.data.ngrams import choose_ngrams
 from tf_textrnn.data.splits import Data
 from tf_textrnn.errors import DivergedError, UserError
-from tf_textrnn.evaluation import make_scorer, measure, per_class_report, score_split
+from tf_textrnn.evaluation import (
+    make_branch_scorer,
+    make_scorer,
+    measure,
+    per_class_report,
+    score_split,
+)
 from tf_textrnn.files import read_lines, write_lines, written_whole
 from tf_textrnn.layers.ngrams import SCALE
 from tf_textrnn.model import TextRNN
@@ -191,6 +198,7 @@ class Trainer:
         tables = [name for name in TABLES if name in self._weights]
         self._average = WeightAverage(self._weights, tables, decay) if decay else None
         self._scorer = make_scorer(self.model)
+        self._branch_scorer = make_branch_scorer(self.model)
         self._summaries = Summaries(folder.tensorboard, self._weights, config.run.gradients_every)
         self._step = tf.function(self._train_step, input_signature=BATCH_SPEC)
 
@@ -329,8 +337,8 @@ class Trainer:
         progress, examples = self._progress, len(self._data.train)
         with self._averaged_weights():
             classes, labels = self._data.valid.classes, self._data.labels
-            scores = self._score_valid()
-            valid = measure(scores, classes)
+            scores, temperature = self._score_valid()
+            valid = measure(scores / temperature, classes)
             metrics = {
                 "epoch": progress.epoch,
                 "step": self._steps,
@@ -338,10 +346,11 @@ class Trainer:
                 "train_accuracy": progress.correct / examples,
                 "valid_loss": valid.loss,
                 "valid_accuracy": valid.accuracy,
+                "temperature": temperature,
                 "learning_rate": float(self.optimizer.learning_rate.numpy()),
                 "examples_per_second": examples / progress.seconds,
             }
-            is_best = not progress.best or _rank(metrics) > _rank(progress.best)
+            is_best = not progress.best or valid.loss < progress.best["valid_loss"]
             if is_best:
                 progress.best = metrics
                 weights = {
@@ -358,21 +367,33 @@ class Trainer:
         progress.batch = progress.correct = progress.clipped = 0
         progress.loss_sum = progress.seconds = 0.0
 
-    def _score_valid(self) -> np.ndarray:
+    def _score_valid(self) -> tuple[np.ndarray, float]:
+        """Weighs the n-grams against the network, whose scores stay as they are.
+
+        Returns:
+          float32[texts, classes], the scores of the validation texts, and their temperature.
+        """
+        valid, classes, ngrams = self._data.valid, len(self._data.labels), self.model.ngrams
+
         def scorer(token_ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
             signals.check()
-            return self._scorer(token_ids, lengths)
+            return self._branch_scorer(token_ids, lengths)
 
-        return score_split(scorer, self._data.valid, len(self._data.labels))
+        branches = 2 if ngrams else 1
+        scores = score_split(scorer, valid, branches * classes).reshape(-1, branches, classes)
+        weights = fit_branch_weights(scores, valid.classes)
+        weights, temperature = weights / weights[0], float(1.0 / weights[0])
+        if ngrams:
+            for weight in ngrams.trainable_variables:
+                weight.assign(weight * weights[1])
+        return np.einsum("b,tbc->tc", weights, scores), temperature
 
     @contextlib.contextmanager
     def _averaged_weights(self) -> Iterator[None]:
         """Puts the averages in the weights' place, and the weights back afterwards."""
-        if not self._average:
-            yield
-            return
         last = {name: weight.numpy() for name, weight in self._weights.items()}
-        for name, value in self._average.values().items():
+        averages = self._average.values() if self._average else {}
+        for name, value in averages.items():
             self._weights[name].assign(value)
         try:
             yield
@@ -394,6 +415,7 @@ class Trainer:
             self._config,
             data,
             scores,
+            best["temperature"],
             {
                 "valid_accuracy": best["valid_accuracy"],
                 "best_epoch": best["epoch"] + 1,
@@ -403,11 +425,7 @@ class Trainer:
             },
         )
         mistakes = [dataclasses.astuple(mistake) for mistake in report.mistakes]
-        figures = {"confusion_matrix": report.confusion}
+        figures = dict(report.figures)
         if flows := gradient_flow.measure_longest(self.model, data.valid):
             figures["gradient_flow"] = gradient_flow.figure(flows)
         self._summaries.report(self._steps, report.values, figures, mistakes, data.vocabulary)
-
-
-def _rank(metrics: dict[str, Any]) -> tuple[float, float]:
-    return metrics["valid_accuracy"], -metrics["valid_loss"]

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tf_textrnn.calibration import reliability, softmax
 from tf_textrnn.config import Config
 from tf_textrnn.data.splits import Data
 from tf_textrnn.evaluation import (
@@ -12,6 +13,7 @@ from tf_textrnn.evaluation import (
     confusion_figure,
     measure,
     per_class_report,
+    reliability_figure,
     report_text,
     worst_mistakes,
 )
@@ -27,16 +29,21 @@ class Report(NamedTuple):
     Attributes:
       values: of `report.json`.
       mistakes: the worst first.
-      confusion: a matplotlib figure.
+      figures: matplotlib figures by name.
     """
 
     values: dict[str, Any]
     mistakes: list[Mistake]
-    confusion: Any
+    figures: dict[str, Any]
 
 
 def write_report(
-    folder: RunFolder, config: Config, data: Data, scores: np.ndarray, history: dict[str, Any]
+    folder: RunFolder,
+    config: Config,
+    data: Data,
+    scores: np.ndarray,
+    temperature: float,
+    history: dict[str, Any],
 ) -> Report:
     """Writes and prints the report, and returns it.
 
@@ -45,11 +52,15 @@ def write_report(
       config: of the run.
       data: its `test` split, or where there is none `valid`, is what was scored.
       scores: float32[examples, classes] of that split.
+      temperature: probabilities are the softmax of the scores divided by this.
       history: what training itself tells, taken into `report.json`.
     """
     split = data.test or data.valid
     predictions = scores.argmax(axis=1)
     per_class = per_class_report(split.classes, predictions, data.labels)
+    raw = reliability(softmax(scores), split.classes)
+    scores = scores / temperature
+    calibrated = reliability(softmax(scores), split.classes)
     measures = measure(scores, split.classes)
     splits = {"train": data.train, "valid": data.valid, "test": data.test}
     report = {
@@ -58,6 +69,9 @@ def write_report(
         "test_accuracy": measures.accuracy,
         "test_loss": measures.loss,
         "test_macro_f1": float(np.mean([row["f1"] for row in per_class.values()])),
+        "test_calibration_error": calibrated.error,
+        "test_calibration_error_raw": raw.error,
+        "temperature": temperature,
         **history,
         "per_class": per_class,
         "config": config.options(),
@@ -80,5 +94,9 @@ def write_report(
     with written_whole(folder.confusion_matrix) as file:
         confusion = confusion_figure(split.classes, predictions, data.labels)
         confusion.savefig(file, format="png", dpi=120)
+    with written_whole(folder.reliability) as file:
+        curve = reliability_figure(raw, calibrated)
+        curve.savefig(file, format="png", dpi=120)
     print("\n" + text, flush=True)
-    return Report(report, mistakes, confusion)
+    figures = {"confusion_matrix": confusion, "reliability": curve}
+    return Report(report, mistakes, figures)
