@@ -26,7 +26,7 @@ def main() -> None:
     config = Config().replace(
         ngrams=0,  # the peers have none
         word_dropout=0.0,
-        pooled_keep_prob=1.0,
+        output_dropout="steps",
         label_smoothing=0.0,
         average_decay=0.0,
         embedding_dim=contest.EMBEDDING_DIM,

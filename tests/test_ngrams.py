@@ -1,6 +1,5 @@
 """The linear part: n-gram keys, log-count ratios and scores, against plain Python."""
 
-import collections
 import math
 
 import numpy as np
@@ -84,8 +83,11 @@ def split(tmp_path):
     return Split(corpus, np.arange(4), ids, np.array([0, 1], np.int32), 9)
 
 
-def test_ngrams_of_two_texts_are_known_and_start_at_half_their_log_count_ratios(split):
-    counts = collections.Counter({(3,): (2, 1), (4,): (2, 0), (4, 3): (2, 0)})
+def test_the_ngrams_start_at_half_their_log_count_ratios(split):
+    counts = {
+        (2,): (0, 1), (3,): (2, 1), (4,): (2, 0), (5,): (0, 1),
+        (3, 4): (1, 0), (3, 5): (0, 1), (4, 3): (2, 0),
+    }  # fmt: skip
     chosen = choose_ngrams(split, 2, 6, 2)
     found = {int(key): row for key, row in zip(chosen.keys, chosen.log_count_ratios, strict=True)}
     expected = {
@@ -98,6 +100,11 @@ def test_ngrams_of_two_texts_are_known_and_start_at_half_their_log_count_ratios(
     assert found.keys() == expected.keys()
     for key, row in expected.items():
         np.testing.assert_allclose(found[key], row, rtol=1e-6)
+
+
+def test_the_most_frequent_ngrams_are_kept_where_they_are_too_many(split, monkeypatch):
+    monkeypatch.setattr("tf_textrnn.data.ngrams.MAX_NGRAMS", 3)
+    assert choose_ngrams(split, 2, 6, 2).keys.tolist() == [3, 4, 4 * 6 + 3]
 
 
 def test_order_0_chooses_none(split):

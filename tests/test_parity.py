@@ -39,7 +39,7 @@ def make_model(weights: dict[str, np.ndarray], keep_prob: float = 1.0) -> TextRN
         embedding_dim=EMBEDDING,
         keep_prob=keep_prob,
         forget_bias=0.0,
-        pooled_keep_prob=1.0,
+        output_dropout="steps",
         word_dropout=0.0,
     )
     kind = TextRNN if "embedding" in weights else EmbeddedTextRNN

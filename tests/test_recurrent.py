@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tf_textrnn.config import ModelConfig
+from tf_textrnn.layers.dropout import dropout
 from tf_textrnn.layers.pooling import MaskedPooling
 from tf_textrnn.layers.recurrent import RecurrentStack
 from tf_textrnn.model import TextRNN
@@ -217,7 +218,8 @@ def test_dropout_spares_the_state(cell: str) -> None:
 
 def test_dropout_falls_on_the_input_and_on_every_layer() -> None:
     """A dropped unit passes no gradient back, so its place shows."""
-    model = make_model(num_layers=2, bidirectional=False, keep_prob=0.5)
+    options = {"bidirectional": False, "keep_prob": 0.5, "output_dropout": "steps"}
+    model = make_model(num_layers=2, **options)
     embedded = tf.constant(np.random.default_rng(7).normal(size=[200, TIME, INPUTS]), tf.float32)
     mask = tf.ones([200, TIME])
     seed = tf.constant([3, 4])
@@ -227,13 +229,31 @@ def test_dropout_falls_on_the_input_and_on_every_layer() -> None:
     is_kept = tape.gradient(scores, embedded).numpy() != 0
     assert abs(is_kept.mean() - 0.5) < 0.05
     assert abs((is_kept[:, 1:] == is_kept[:, :-1]).mean() - 0.5) < 0.05
-    single = make_model(num_layers=1, bidirectional=False, keep_prob=0.5)
+    single = make_model(num_layers=1, **options)
     # The first layer's mask is not the input's, nor the second's.
     lengths = tf.fill([200], TIME)
     first = single.recurrent(embedded, lengths, training=True, dropout_seed=seed).numpy() != 0
     second = model.recurrent(embedded, lengths, training=True, dropout_seed=seed).numpy() != 0
     assert abs((first == second).mean() - 0.5) < 0.05
     assert abs((first[..., :INPUTS] == is_kept).mean() - 0.5) < 0.05
+
+
+def test_pooled_dropout_falls_on_the_pooled_vector_once() -> None:
+    model = make_model(num_layers=2, bidirectional=False, keep_prob=0.5)
+    embedded = tf.constant(np.random.default_rng(7).normal(size=[200, TIME, INPUTS]), tf.float32)
+    lengths, seed = tf.fill([200], TIME), tf.constant([3, 4])
+    outputs = model.recurrent(embedded, lengths, training=True, dropout_seed=seed).numpy()
+    assert np.all(outputs != 0)
+    # With one class's weights at 1 and the bias at 0, its score is the sum of what is left.
+    model.softmax.kernel.assign(tf.ones_like(model.softmax.kernel))
+    model.softmax.bias.assign(tf.zeros_like(model.softmax.bias))
+    mask = tf.ones([200, TIME])
+    dropped_inputs = dropout(embedded, 0.5, seed, place=0)
+    steps = model.recurrent(dropped_inputs, lengths, training=True, dropout_seed=seed)
+    pooled = dropout(model.pooling(steps, mask), 0.5, seed, place=2)
+    scores = model.score_embedded(embedded, mask, training=True, dropout_seed=seed)
+    np.testing.assert_allclose(scores[:, 0], tf.reduce_sum(pooled, axis=1), atol=1e-5)
+    assert abs(np.mean(pooled.numpy() == 0) - 0.5) < 0.05
 
 
 @pytest.mark.parametrize("forget_bias", [0.0, 1.0, 2.5])

@@ -55,6 +55,14 @@ def trainer_scores(exported):
     return run.model(encoder(tf.constant(TEXTS))).numpy()
 
 
+@pytest.fixture(scope="module")
+def trainer_probability(exported, trainer_scores):
+    """float32[texts, classes]: the same at the temperature that the run fitted."""
+    temperature = load_run(exported).best["temperature"]
+    assert abs(temperature - 1) > 0.01
+    return softmax(trainer_scores / temperature)
+
+
 def softmax(scores):
     exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -66,10 +74,12 @@ def example(text):
     return tf.train.Example(features=features).SerializeToString()
 
 
-def test_serving_default_answers_as_the_trainer_does(exported, model, trainer_scores):
+def test_serving_default_answers_as_the_trainer_does(
+    exported, model, trainer_scores, trainer_probability
+):
     outputs = model.signatures["serving_default"](text=tf.constant(TEXTS))
     np.testing.assert_allclose(outputs["scores"], trainer_scores, atol=1e-5)
-    np.testing.assert_allclose(outputs["probability"], softmax(trainer_scores), atol=1e-5)
+    np.testing.assert_allclose(outputs["probability"], trainer_probability, atol=1e-5)
     np.testing.assert_array_equal(outputs["prediction"], trainer_scores.argmax(axis=1))
     labels = exported.labels.read_text().split()
     assert [x.decode() for x in outputs["label"].numpy()] == [
@@ -77,10 +87,10 @@ def test_serving_default_answers_as_the_trainer_does(exported, model, trainer_sc
     ]
 
 
-def test_classify_reads_examples_and_names_every_label(exported, model, trainer_scores):
+def test_classify_reads_examples_and_names_every_label(exported, model, trainer_probability):
     inputs = tf.constant([example(text) for text in TEXTS])
     outputs = model.signatures["classify"](inputs=inputs)
-    np.testing.assert_allclose(outputs["scores"], softmax(trainer_scores), atol=1e-5)
+    np.testing.assert_allclose(outputs["scores"], trainer_probability, atol=1e-5)
     labels = exported.labels.read_bytes().split()
     assert outputs["classes"].numpy().tolist() == [labels] * len(TEXTS)
 
@@ -191,7 +201,7 @@ def test_every_kind_of_model_is_of_stock_ops(
     monkeypatch.setattr(keras_rnn, "_is_gpu_available", lambda: True)
     config = ModelConfig(
         cell=cell, pooling=pooling, bptt_truncate=bptt_truncate, bidirectional=bidirectional,
-        hidden_size=4, embedding_dim=4,
+        hidden_size=4, embedding_dim=4, ngrams=2,
     )  # fmt: skip
     network = TextRNN(config, 3, 2, num_ngrams=5)
     network.build()
@@ -205,7 +215,7 @@ def test_every_kind_of_model_is_of_stock_ops(
 
 
 def test_saved_model_cli_shows_and_runs_each_signature(
-    path, capsys, monkeypatch, tmp_path, trainer_scores
+    path, capsys, monkeypatch, tmp_path, trainer_scores, trainer_probability
 ):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["saved_model_cli", *arguments])
@@ -239,7 +249,7 @@ def test_saved_model_cli_shows_and_runs_each_signature(
     found = np.load(tmp_path / "serving_default" / "scores.npy")
     np.testing.assert_allclose(found, trainer_scores[:1], atol=1e-5)
     found = np.load(tmp_path / "classify" / "scores.npy")
-    np.testing.assert_allclose(found, softmax(trainer_scores[:1]), atol=1e-5)
+    np.testing.assert_allclose(found, trainer_probability[:1], atol=1e-5)
     assert np.load(tmp_path / "embedded" / "scores.npy").shape == (2, 3)
 
 

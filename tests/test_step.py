@@ -9,7 +9,7 @@ from tf_textrnn.config import ModelConfig, TrainingConfig
 from tf_textrnn.data.batches import Batch
 from tf_textrnn.model import TextRNN
 from tf_textrnn.optimizers import make_optimizer
-from tf_textrnn.training.step import train_step
+from tf_textrnn.training.step import mean_loss, train_step
 
 RATE = 0.5
 BATCH = Batch(
@@ -92,6 +92,39 @@ def test_clipping_holds_an_explosion() -> None:
     assert norm[0.0] == norm[5.0] > 100  # before clipping
     assert moved[0.0] == pytest.approx(RATE * norm[0.0], rel=1e-3)
     assert moved[5.0] == pytest.approx(RATE * 5.0, rel=1e-3)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_label_smoothing_is_cross_entropy_to_a_mixed_target(smoothing: float) -> None:
+    scores = np.random.default_rng(1).normal(size=[5, 3])
+    labels = np.array([0, 2, 1, 1, 0])
+    target = (1 - smoothing) * np.eye(3)[labels] + smoothing / 3
+    log_probability = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    expected = -np.mean(np.sum(target * log_probability, axis=1))
+    found = mean_loss(tf.constant(scores), tf.constant(labels), smoothing)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_the_network_alone_is_smoothed_and_each_branch_learns_by_itself() -> None:
+    config = ModelConfig(
+        embedding_dim=3, hidden_size=4, ngrams=1, word_dropout=0.0, keep_prob=1.0,
+        init_scale=0.8,
+    )  # fmt: skip
+    model = TextRNN(config, 6, 3, num_ngrams=2)
+    model.build()
+    model.ngrams.keys.assign([2, 3])
+    weights = [weight.value for weight in model.named_weights().values()]
+    with tf.GradientTape() as tape:
+        network, linear = model.branch_scores((BATCH.token_ids, BATCH.lengths))
+        loss = mean_loss(network, BATCH.labels, 0.3) + mean_loss(linear, BATCH.labels)
+    expected = tape.gradient(loss, weights)
+    optimizer = make_optimizer(TrainingConfig(optimizer="sgd", learning_rate=RATE))
+    optimizer.build(weights)
+    result = train_step(model, optimizer, None, BATCH, 0.0, tf.constant([1, 1]), 0.3)
+    for found, gradient in zip(result.gradients, expected, strict=True):
+        np.testing.assert_allclose(
+            tf.convert_to_tensor(found), tf.convert_to_tensor(gradient), atol=1e-6
+        )
 
 
 def test_dropout_is_a_pure_function_of_its_seed() -> None:

@@ -50,6 +50,7 @@ def test_learns_and_leaves_the_files_of_a_run(finished, topics):
         "report.json",
         "report.txt",
         "confusion_matrix.png",
+        "reliability.png",
         "mistakes.tsv",
         ".lock",
     }
@@ -60,9 +61,10 @@ def test_learns_and_leaves_the_files_of_a_run(finished, topics):
     assert finished.labels.read_text() == "animals\ncolours\nnumbers\n"
     metrics = [json.loads(line) for line in finished.metrics.read_text().splitlines()]
     assert [epoch["step"] for epoch in metrics] == [10, 20, 30]
-    best = max(metrics, key=lambda m: (m["valid_accuracy"], -m["valid_loss"]))
+    best = min(metrics, key=lambda m: m["valid_loss"])
     assert report["best_epoch"] == best["epoch"] + 1
     assert report["valid_accuracy"] == best["valid_accuracy"]
+    assert report["temperature"] == best["temperature"]
 
 
 def test_the_best_model_can_be_loaded(finished):

@@ -146,13 +146,15 @@ class ModelConfig(_Checked):
     )
     embedding_dim: int = option(128, "size of a token's vector", minimum=1, maximum=65_536)
     keep_prob: float = option(
-        0.5,
-        "share of each step's inputs and outputs kept in training; 1 = no dropout",
+        0.4,
+        "share of a layer's inputs, and of what the last gives, kept in training; 1 = no dropout",
         above=0,
         maximum=1,
     )
-    pooled_keep_prob: float = option(
-        0.5, "share of the pooled vector kept in training; 1 = no dropout", above=0, maximum=1
+    output_dropout: str = option(
+        "pooled",
+        "what the last layer gives is dropped at each step, or once, when pooled",
+        choices=("pooled", "steps"),
     )
     init_scale: float = option(
         0.0, "weights start uniform in ± this; 0 = Keras's initializers", minimum=0

@@ -63,6 +63,7 @@ class TextRNN(keras.Model):
             config.init_scale,
             config.forget_bias,
             config.bptt_truncate,
+            config.output_dropout == "steps",
             name="recurrent",
         )
         self.pooling = MaskedPooling(config.pooling, config.bidirectional, name="pooling")
@@ -171,9 +172,8 @@ class TextRNN(keras.Model):
         lengths = tf.cast(tf.reduce_sum(mask, axis=1), tf.int32)
         outputs = self.recurrent(embedded, lengths, training=training, dropout_seed=dropout_seed)
         pooled = self.pooling(outputs, mask)
-        if training and config.pooled_keep_prob < 1:
-            place = config.num_layers + 1  # after those of the recurrent layers
-            pooled = dropout(pooled, config.pooled_keep_prob, dropout_seed, place)
+        if training and config.keep_prob < 1 and config.output_dropout == "pooled":
+            pooled = dropout(pooled, config.keep_prob, dropout_seed, place=config.num_layers)
         return self.softmax(pooled)
 
     def named_weights(self) -> dict[str, keras.Variable]:

@@ -103,6 +103,7 @@ class RecurrentStack(keras.layers.Layer):
       init_scale: weights start uniform in ± this; 0 leaves Keras's initializers.
       forget_bias: where the LSTM's forget-gate bias starts.
       bptt_truncate: steps after which the gradient through time stops; 0 = never.
+      drops_last: whether the last layer's outputs are dropped too.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class RecurrentStack(keras.layers.Layer):
         init_scale: float = 0.0,
         forget_bias: float = 1.0,
         bptt_truncate: int = 0,
+        drops_last: bool = True,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -126,6 +128,7 @@ class RecurrentStack(keras.layers.Layer):
         self.init_scale = init_scale
         self.forget_bias = forget_bias
         self.bptt_truncate = bptt_truncate
+        self.drops_last = drops_last
         self.seed_generator = keras.random.SeedGenerator()
         directions = DIRECTIONS if bidirectional else DIRECTIONS[:1]
         self.recurrent_layers = [
@@ -196,7 +199,7 @@ class RecurrentStack(keras.layers.Layer):
         outputs = inputs
         for index in range(self.num_layers):
             outputs = self.run_layer(index, outputs, lengths)
-            if drops:
+            if drops and (self.drops_last or index + 1 < self.num_layers):
                 outputs = dropout(outputs, self.keep_prob, dropout_seed, place=index + 1)
         return outputs
 
@@ -211,5 +214,5 @@ class RecurrentStack(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         names = ("cell", "hidden_size", "num_layers", "bidirectional", "keep_prob", "init_scale",
-                 "forget_bias", "bptt_truncate")  # fmt: skip
+                 "forget_bias", "bptt_truncate", "drops_last")  # fmt: skip
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

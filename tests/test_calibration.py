@@ -1,0 +1,69 @@
+"""Branch weights and calibration error against brute force and plain Python."""
+
+import numpy as np
+import pytest
+
+from tf_textrnn.calibration import (
+    WEIGHT_BOUNDS,
+    fit_branch_weights,
+    reliability,
+    softmax,
+)
+
+
+def draw(texts, branches, classes, seed=0):
+    """Scores, and classes drawn from what their weighted sum says."""
+    random = np.random.default_rng(seed)
+    scores = random.normal(size=[texts, branches, classes]).astype(np.float32) * 2
+    return random, scores
+
+
+def penalized_loss(weights, scores, classes):
+    probability = softmax(np.einsum("b,tbc->tc", weights, scores))
+    losses = -np.log(probability[np.arange(len(classes)), classes])
+    return losses.sum() + 0.5 * np.sum((np.asarray(weights) - 1) ** 2)
+
+
+@pytest.mark.parametrize("true_weights", [[0.4], [2.5], [0.3, 1.2], [1.5, 0.1]])
+def test_the_weights_that_made_the_labels_are_found(true_weights):
+    random, scores = draw(20_000, len(true_weights), 3)
+    probability = softmax(np.einsum("b,tbc->tc", true_weights, scores))
+    classes = (probability.cumsum(axis=1) < random.random([len(scores), 1])).sum(axis=1)
+    found = fit_branch_weights(scores, classes)
+    np.testing.assert_allclose(found, true_weights, atol=0.05)
+
+
+def test_no_other_weights_do_better():
+    random, scores = draw(60, 2, 4, seed=1)
+    classes = random.integers(0, 4, 60)
+    best = penalized_loss(fit_branch_weights(scores, classes), scores, classes)
+    grid = np.linspace(*WEIGHT_BOUNDS, 150)
+    others = [penalized_loss([a, b], scores, classes) for a in grid[:40] for b in grid[:40]]
+    assert best <= min(others) + 1e-6
+
+
+def test_weights_stay_finite_and_positive():
+    classes = np.array([0, 1, 0, 1])
+    certain = np.stack([np.eye(2)[classes]] * 2, axis=1).astype(np.float32)
+    for scores in (certain, certain * 1e4, -certain, certain * 0):
+        weights = fit_branch_weights(scores, classes)
+        assert np.all((weights >= WEIGHT_BOUNDS[0]) & (weights <= WEIGHT_BOUNDS[1]))
+        assert np.isfinite(softmax(np.einsum("b,tbc->tc", weights, scores))).all()
+
+
+def test_the_calibration_error_is_the_mean_gap_of_the_bins():
+    # .5 and .52 share a bin of width 1/15, .9 and 1 stand alone.
+    confidence = np.array([0.5, 0.52, 0.9, 1.0])
+    probability = np.stack([confidence, 1 - confidence], axis=1)
+    found = reliability(probability, np.array([0, 1, 1, 0]))
+    gaps = [abs(0.51 - 0.5) * 2, 0.9, 0.0]
+    np.testing.assert_allclose(found.error, sum(gaps) / 4, atol=1e-12)
+    assert found.texts.sum() == 4
+
+
+def test_probabilities_that_are_true_have_no_error():
+    random, scores = draw(50_000, 1, 3, seed=2)
+    probability = softmax(scores[:, 0])
+    classes = (probability.cumsum(axis=1) < random.random([len(scores), 1])).sum(axis=1)
+    assert reliability(probability, classes).error < 0.01
+    assert reliability(softmax(scores[:, 0] * 3), classes).error > 0.1
