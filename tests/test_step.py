@@ -9,6 +9,7 @@ from tf_textrnn.config import ModelConfig, TrainingConfig
 from tf_textrnn.data.batches import Batch
 from tf_textrnn.model import TextRNN
 from tf_textrnn.optimizers import make_optimizer
+from tf_textrnn.training.loop import balanced_weights
 from tf_textrnn.training.step import mean_loss, train_step
 
 RATE = 0.5
@@ -103,6 +104,16 @@ def test_label_smoothing_is_cross_entropy_to_a_mixed_target(smoothing: float) ->
     expected = -np.mean(np.sum(target * log_probability, axis=1))
     found = mean_loss(tf.constant(scores), tf.constant(labels), smoothing)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_balanced_weights_give_each_class_the_same_part_of_the_loss() -> None:
+    labels = np.array([0] * 6 + [1] * 3 + [2] * 1)
+    weights = balanced_weights(labels, 3)
+    np.testing.assert_allclose(weights, [10 / 18, 10 / 9, 10 / 3], rtol=1e-6)
+    scores = np.random.default_rng(2).normal(size=[10, 3]).astype(np.float32)
+    losses = [mean_loss(tf.constant(scores[labels == c]), labels[labels == c]) for c in range(3)]
+    found = mean_loss(tf.constant(scores), tf.constant(labels), 0.0, weights)
+    np.testing.assert_allclose(found, np.mean(losses), rtol=1e-5)
 
 
 def test_the_network_alone_is_smoothed_and_each_branch_learns_by_itself() -> None:

@@ -202,6 +202,11 @@ class TrainingConfig(_Checked):
         minimum=0,
         maximum=0.9,
     )
+    class_weights: str = option(
+        "none",
+        "balanced = a text's loss weighs as much as its label is rare",
+        choices=("none", "balanced"),
+    )
     average_decay: float = option(
         0.998,
         "decay of the running average of weights that is evaluated; 0 = off",

@@ -72,6 +72,12 @@ def learning_rate(config: TrainingConfig, epoch: int) -> float:
     return config.learning_rate * config.lr_decay ** max(epoch - config.max_decay_epoch, 0)
 
 
+def balanced_weights(classes: np.ndarray, num_classes: int) -> tf.Tensor:
+    """float32[num_classes]: weights that give each class the same sum; their mean text has 1."""
+    counts = np.bincount(classes, minlength=num_classes)
+    return tf.constant(len(classes) / (num_classes * np.maximum(counts, 1)), tf.float32)
+
+
 def run(given: dict[str, Any]) -> RunFolder:
     """Trains, evaluates and reports.
 
@@ -200,6 +206,9 @@ class Trainer:
         self._scorer = make_scorer(self.model)
         self._branch_scorer = make_branch_scorer(self.model)
         self._summaries = Summaries(folder.tensorboard, self._weights, config.run.gradients_every)
+        self._class_weights = None
+        if config.training.class_weights == "balanced":
+            self._class_weights = balanced_weights(data.train.classes, len(data.labels))
         self._step = tf.function(self._train_step, input_signature=BATCH_SPEC)
 
     def _train_step(
@@ -214,6 +223,7 @@ class Trainer:
             self._config.training.max_grad_norm,
             dropout_seed=tf.stack([self._config.training.seed, step]),
             label_smoothing=self._config.training.label_smoothing,
+            class_weights=self._class_weights,
         )
 
     @property

@@ -34,6 +34,7 @@ def train_step(
     max_grad_norm: float,
     dropout_seed: tf.Tensor,
     label_smoothing: float = 0.0,
+    class_weights: tf.Tensor | None = None,
 ) -> StepResult:
     """One gradient step on one batch.
 
@@ -45,6 +46,7 @@ def train_step(
       max_grad_norm: clip the gradient's global norm at this value (Pascanu 2013); 0 leaves it.
       dropout_seed: int32[2], decides the dropout masks.
       label_smoothing: share of the network's target that goes to all classes alike.
+      class_weights: float32[num_classes], of a text's loss by its label; None = all alike.
     """
     weights = [weight.value for weight in model.named_weights().values()]
     with tf.GradientTape() as tape:
@@ -52,8 +54,9 @@ def train_step(
         branches = model.branch_scores(inputs, training=True, dropout_seed=dropout_seed)
         # Each branch learns by itself; what is served is their sum.
         network, *linear = branches
-        losses = [mean_loss(scores, batch.labels) for scores in linear]
-        objective = tf.add_n([mean_loss(network, batch.labels, label_smoothing), *losses])
+        losses = [mean_loss(network, batch.labels, label_smoothing, class_weights)]
+        losses += [mean_loss(scores, batch.labels, 0.0, class_weights) for scores in linear]
+        objective = tf.add_n(losses)
     gradients = [sum_rows(gradient) for gradient in tape.gradient(objective, weights)]
     grad_norm = tf.linalg.global_norm(gradients)
     if max_grad_norm:
@@ -72,13 +75,21 @@ def train_step(
     return StepResult(mean_loss(scores, batch.labels), correct, grad_norm, gradients)
 
 
-def mean_loss(scores: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
+def mean_loss(
+    scores: tf.Tensor,
+    labels: tf.Tensor,
+    smoothing: float = 0.0,
+    class_weights: tf.Tensor | None = None,
+) -> tf.Tensor:
     """float32[]: mean softmax cross-entropy of scores float32[n, classes], labels int32[n].
 
-    With smoothing, that share of each target is spread over all classes (Szegedy 2016).
+    With smoothing, that share of each target is spread over all classes (Szegedy 2016). Each
+    text's loss is multiplied by its label's weight where there are weights float32[classes].
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores)
     if smoothing:
         uniform = -tf.reduce_mean(tf.nn.log_softmax(scores), axis=1)
         losses = (1.0 - smoothing) * losses + smoothing * uniform
+    if class_weights is not None:
+        losses *= tf.gather(class_weights, labels)
     return tf.reduce_mean(losses)
