@@ -145,6 +145,9 @@ class ModelConfig(_Checked):
         choices=("mean", "max", "last", "attention"),
     )
     embedding_dim: int = option(128, "size of a token's vector", minimum=1, maximum=65_536)
+    pretrained_embeddings: str = option(
+        "", "word vectors to start from: word2vec, GloVe or fastText text, also .gz"
+    )
     keep_prob: float = option(
         0.4,
         "share of a layer's inputs, and of what the last gives, kept in training; 1 = no dropout",
@@ -201,6 +204,12 @@ class TrainingConfig(_Checked):
         "share of the network's target that goes to all classes alike; 0 = none",
         minimum=0,
         maximum=0.9,
+    )
+    tune_embeddings_epoch: int = option(
+        0,
+        "first epoch, from 0, that trains --pretrained_embeddings; -1 = they stay as they are",
+        minimum=-1,
+        on_resume=True,
     )
     class_weights: str = option(
         "none",

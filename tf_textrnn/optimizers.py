@@ -94,6 +94,11 @@ class WeightAverage(tf.Module):
             for name in tables
         }
 
+    def restart(self) -> None:
+        """Sets every average to its weight, before the first step."""
+        for name, average in self._averages.items():
+            average.assign(self._weights[name])
+
     @property
     def state(self) -> dict[str, tf.Variable]:
         """All that the average is, by name."""

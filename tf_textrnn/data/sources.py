@@ -116,7 +116,7 @@ def _stamp(path: str) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _lines(path: str, newline: str) -> Iterator[tuple[int, str]]:
+def numbered_lines(path: str, newline: str) -> Iterator[tuple[int, str]]:
     """(number from 1, line) of a UTF-8 file; invalid bytes and NULs become U+FFFD."""
     number = characters = 0
     try:
@@ -138,7 +138,7 @@ def _lines(path: str, newline: str) -> Iterator[tuple[int, str]]:
 
 
 def _full_lines(path: str) -> Iterator[tuple[int, str]]:
-    for number, line in _lines(path, newline="\n"):
+    for number, line in numbered_lines(path, newline="\n"):
         if stripped := line.rstrip("\r\n"):
             yield number, stripped
 
@@ -160,7 +160,7 @@ def _read_csv(path: str, config: DataConfig) -> Iterator[Row]:
 
     def lines() -> Iterator[str]:
         nonlocal record
-        for number, line in _lines(path, newline=""):
+        for number, line in numbered_lines(path, newline=""):
             record += len(line)
             if record > MAX_LINE:
                 raise UserError(f"{path}:{number}: the record is over {MAX_LINE:,} characters")

@@ -18,6 +18,7 @@ from tf_textrnn.calibration import fit_branch_weights
 from tf_textrnn.config import Config, TrainingConfig
 from tf_textrnn.data import splits
 from tf_textrnn.data.batches import BATCH_SPEC, Batch, training_batches
+from tf_textrnn.data.embeddings import read_vectors
 from tf_textrnn.data.ngrams import choose_ngrams
 from tf_textrnn.data.splits import Data
 from tf_textrnn.errors import DivergedError, UserError
@@ -206,6 +207,7 @@ class Trainer:
         self._scorer = make_scorer(self.model)
         self._branch_scorer = make_branch_scorer(self.model)
         self._summaries = Summaries(folder.tensorboard, self._weights, config.run.gradients_every)
+        self._embedding_rate = tf.Variable(1.0) if config.model.pretrained_embeddings else None
         self._class_weights = None
         if config.training.class_weights == "balanced":
             self._class_weights = balanced_weights(data.train.classes, len(data.labels))
@@ -224,6 +226,7 @@ class Trainer:
             dropout_seed=tf.stack([self._config.training.seed, step]),
             label_smoothing=self._config.training.label_smoothing,
             class_weights=self._class_weights,
+            embedding_rate=self._embedding_rate,
         )
 
     @property
@@ -242,6 +245,7 @@ class Trainer:
         """Goes on from the newest checkpoint, where there is one."""
         checkpoint = checkpoints.newest(self._folder.checkpoints)
         if checkpoint is None:
+            self._start_from_pretrained()
             self._summaries.open({})
             return
         try:
@@ -255,6 +259,27 @@ class Trainer:
         checkpoints.assign(checkpoint.path, checkpoint.arrays, self._variables)
         self._progress = progress
         self._summaries.open(kept_events)
+
+    def _start_from_pretrained(self) -> None:
+        """Puts the vectors of --pretrained_embeddings in their places, and tells how many."""
+        path = self._config.model.pretrained_embeddings
+        if not path:
+            return
+        train, vocabulary = self._data.train, self._data.vocabulary
+        found = read_vectors(path, vocabulary, self._config.model.embedding_dim)
+        embeddings = self._weights["embedding"].numpy()
+        embeddings[found.token_ids] = found.values
+        self._weights["embedding"].assign(embeddings)
+        if self._average:
+            self._average.restart()
+        types = splits.count_types(train.corpus, train.rows, train.max_len)
+        counts = np.bincount(train.id_of_type, weights=types, minlength=len(vocabulary))
+        share = counts[found.token_ids].sum() / max(counts.sum(), 1)
+        print(
+            f"{path}: vectors of {len(found.token_ids):,} of {len(vocabulary):,} token ids, which "
+            f"are {share:.1%} of the training tokens",
+            flush=True,
+        )
 
     def save(self) -> None:
         """Writes a checkpoint.
@@ -293,6 +318,9 @@ class Trainer:
             try:
                 while progress.epoch < config.num_epochs and not self._is_out_of_patience():
                     self.optimizer.learning_rate = learning_rate(config, progress.epoch)
+                    if self._embedding_rate is not None:
+                        tunes = 0 <= config.tune_embeddings_epoch <= progress.epoch
+                        self._embedding_rate.assign(float(tunes))
                     self._train_epoch()
                     self._finish_epoch()
                     self.save()

@@ -35,6 +35,7 @@ def train_step(
     dropout_seed: tf.Tensor,
     label_smoothing: float = 0.0,
     class_weights: tf.Tensor | None = None,
+    embedding_rate: tf.Tensor | None = None,
 ) -> StepResult:
     """One gradient step on one batch.
 
@@ -47,6 +48,7 @@ def train_step(
       dropout_seed: int32[2], decides the dropout masks.
       label_smoothing: share of the network's target that goes to all classes alike.
       class_weights: float32[num_classes], of a text's loss by its label; None = all alike.
+      embedding_rate: float32[], factor of the embedding's gradient; None = 1.
     """
     weights = [weight.value for weight in model.named_weights().values()]
     with tf.GradientTape() as tape:
@@ -58,6 +60,10 @@ def train_step(
         losses += [mean_loss(scores, batch.labels, 0.0, class_weights) for scores in linear]
         objective = tf.add_n(losses)
     gradients = [sum_rows(gradient) for gradient in tape.gradient(objective, weights)]
+    if embedding_rate is not None:
+        rows = gradients[0]
+        values = rows.values * embedding_rate
+        gradients[0] = tf.IndexedSlices(values, rows.indices, rows.dense_shape)
     grad_norm = tf.linalg.global_norm(gradients)
     if max_grad_norm:
         gradients, _ = tf.clip_by_global_norm(gradients, max_grad_norm, use_norm=grad_norm)

@@ -1,0 +1,72 @@
+"""Word vectors that others have trained: the text formats of word2vec, GloVe and fastText."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tf_textrnn.data.sources import numbered_lines
+from tf_textrnn.errors import UserError
+
+
+class Vectors(NamedTuple):
+    """Vectors of tokens of a vocabulary.
+
+    Attributes:
+      token_ids: int64[found], ascending.
+      values: float32[found, size].
+    """
+
+    token_ids: np.ndarray
+    values: np.ndarray
+
+
+def read_vectors(path: str, vocabulary: list[bytes], size: int) -> Vectors:
+    """The vectors of a vocabulary's tokens; of one that occurs twice the first.
+
+    A line is a token and `size` numbers, with single spaces between; word2vec's and fastText's
+    first line, which holds the number of vectors and their size, may be absent, as in GloVe's.
+    Nothing but the vectors that are wanted is held in memory.
+
+    Args:
+      path: UTF-8, also gzipped (.gz).
+      vocabulary: the token of each id.
+      size: numbers of a vector.
+
+    Raises:
+      UserError: the file cannot be read, or a vector has another size or is not of finite numbers.
+    """
+    ids = {token.decode("utf-8", "replace"): token_id for token_id, token in enumerate(vocabulary)}
+    found: dict[int, np.ndarray] = {}
+    for number, line in numbered_lines(path, "\n"):
+        line = line.rstrip()
+        if not line or (number == 1 and len(line.split(" ")) == 2):
+            continue
+        token, *numbers = line.rsplit(" ", size)  # a token of GloVe's may hold spaces
+        if len(numbers) < size or (" " in token and _is_number(token.rsplit(" ", 1)[1])):
+            raise UserError(
+                f"{path}:{number}: expected a token and --embedding_dim={size} numbers, found "
+                f"{line.count(' ')}"
+            )
+        token_id = ids.get(token)
+        if token_id is None or token_id in found:
+            continue
+        try:
+            vector = np.array(numbers, np.float32)
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: not a vector ({error})") from error
+        if not np.isfinite(vector).all():
+            raise UserError(f"{path}:{number}: expected finite numbers")
+        found[token_id] = vector
+    token_ids = np.array(sorted(found), np.int64)
+    values = np.zeros((len(found), size), np.float32)
+    for row, token_id in enumerate(token_ids):
+        values[row] = found[token_id]
+    return Vectors(token_ids, values)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
