@@ -6,9 +6,9 @@ from tf_textrnn.startup import load_tensorflow
 
 def main(given: dict) -> None:
     load_tensorflow()  # only now: --help and mistakes in flags answer at once
-    from tf_textrnn.training import loop
+    from tf_textrnn.training import runner
 
-    folder = loop.run(given)
+    folder = runner.run(given)
     print(f"report: {folder.report_text}   confusion matrix: {folder.confusion_matrix}")
     print(f"to see it learn:  tensorboard --logdir {folder.path}")
     if folder.read_config().run.export:

@@ -30,7 +30,7 @@ def open_files() -> int:
 
 def measure(steps: int, folder: pathlib.Path) -> dict[str, list]:
     """Trains and looks every 50 steps: step, MiB, descriptors and traces so far."""
-    from tf_textrnn.training import loop
+    from tf_textrnn.training import loop, runner
 
     chooser = random.Random(1)
     lines = []
@@ -62,7 +62,7 @@ def measure(steps: int, folder: pathlib.Path) -> dict[str, list]:
     loop.Trainer._train_step = counted_train_step  # type: ignore[method-assign]
     loop.EpochBar.update = watched_update  # type: ignore[method-assign]
     steps_an_epoch = -(-7_200 // 8)
-    loop.run(
+    runner.run(
         {
             "train_file": str(folder / "train.tsv"),
             "run_dir": str(folder / "run"),

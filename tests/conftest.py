@@ -86,8 +86,10 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
 def exported(small_options: dict[str, object], tmp_path_factory: pytest.TempPathFactory):
     """The folder of a finished run over `topics` with version 1 of its SavedModel."""
     from export.saved_model import export_run
-    from tf_textrnn.training import loop
+    from tf_textrnn.training import runner
 
-    folder = loop.run({**small_options, "run_dir": str(tmp_path_factory.mktemp("exported") / "r")})
+    folder = runner.run(
+        {**small_options, "run_dir": str(tmp_path_factory.mktemp("exported") / "r")}
+    )
     export_run(str(folder.path))
     return folder

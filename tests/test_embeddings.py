@@ -8,7 +8,7 @@ import pytest
 from tf_textrnn.data.embeddings import read_vectors
 from tf_textrnn.errors import UserError
 from tf_textrnn.runs import load_run
-from tf_textrnn.training import loop
+from tf_textrnn.training import runner
 
 VOCABULARY = [b"[PAD]", b"[UNK]", b"cat", b"dog", "köln".encode(), b". ."]
 LINES = "dog 1 2.5 -3e-1\nzebra 0 0 0\nköln 4 5 6\n. . 7 8 9\ndog 9 9 9\n"
@@ -54,7 +54,7 @@ def test_vectors_are_tuned_from_their_epoch_on(small_options, tmp_path, capsys, 
     path.write_text(f"horse {' '.join(map(str, vector))}\n")
     options = {"pretrained_embeddings": str(path), "tune_embeddings_epoch": epoch, "num_epochs": 2}
     options |= {"average_decay": 0.0, "run_dir": str(tmp_path / "run"), "learning_rate": 1e-3}
-    run = load_run(loop.run({**small_options, **options}))
+    run = load_run(runner.run({**small_options, **options}))
     embeddings = run.model.embedding.embeddings.numpy()
     found = embeddings[run.vocabulary.index(b"horse")]
     assert np.allclose(found, vector, atol=1e-6) != is_tuned

@@ -18,7 +18,7 @@ from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example
 from tf_textrnn.errors import DivergedError, UserError
 from tf_textrnn.runs import RunFolder, load_run
-from tf_textrnn.training import checkpoints, loop
+from tf_textrnn.training import checkpoints, runner
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -52,7 +52,7 @@ def weights(folder: RunFolder) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def finished(small_options, tmp_path_factory):
-    return loop.run({**small_options, "run_dir": str(tmp_path_factory.mktemp("runs") / "run")})
+    return runner.run({**small_options, "run_dir": str(tmp_path_factory.mktemp("runs") / "run")})
 
 
 def after_checkpoint(monkeypatch, number, action):
@@ -76,13 +76,13 @@ def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_room(
     with monkeypatch.context() as patch:
         after_checkpoint(patch, 2, lambda: fill(small_disk))
         with pytest.raises(UserError) as error:
-            loop.run({**small_options, "run_dir": str(folder.path)})
+            runner.run({**small_options, "run_dir": str(folder.path)})
     assert "cannot be written (No space left on device)" in str(error.value)
     assert f"python train.py --resume --run_dir={folder.path}" in str(error.value)
     assert len(list(folder.checkpoints.iterdir())) == 2
     assert all(checkpoints.read(path) for path in folder.checkpoints.iterdir())
     (small_disk / "filler").unlink()
-    loop.run({"run_dir": str(folder.path), "resume": True})
+    runner.run({"run_dir": str(folder.path), "resume": True})
     assert weights(folder) == weights(finished)
 
 
@@ -100,9 +100,9 @@ def test_checkpoints_that_turn_read_only_end_a_run_that_goes_on_when_they_are_me
     with monkeypatch.context() as patch:
         after_checkpoint(patch, 1, lambda: remount(small_disk, "ro"))
         with pytest.raises(UserError, match=r"cannot be written \(Read-only file system\)"):
-            loop.run({**small_options, "run_dir": str(folder.path)})
+            runner.run({**small_options, "run_dir": str(folder.path)})
     remount(small_disk, "rw")
-    loop.run({"run_dir": str(folder.path), "resume": True})
+    runner.run({"run_dir": str(folder.path), "resume": True})
     assert weights(folder) == weights(finished)
     subprocess.run(["umount", "-l", str(folder.checkpoints)], check=True)
 
@@ -111,7 +111,7 @@ def test_a_read_only_run_folder_is_not_resumed(small_disk, finished):
     shutil.copytree(finished.path, small_disk / "run")
     remount(small_disk, "ro")
     with pytest.raises(UserError, match=r"--run_dir=.*: cannot be written \(Read-only"):
-        loop.run({"run_dir": str(small_disk / "run"), "resume": True})
+        runner.run({"run_dir": str(small_disk / "run"), "resume": True})
 
 
 def test_a_summary_that_finds_no_room_ends_a_run_that_goes_on(
@@ -124,9 +124,9 @@ def test_a_summary_that_finds_no_room_ends_a_run_that_goes_on(
     subprocess.run(mount, check=True)
     filler = fill(small_disk)
     with pytest.raises(UserError, match=r"run/tensorboard.*: cannot be written \("):
-        loop.run({**small_options, "run_dir": str(folder.path)})
+        runner.run({**small_options, "run_dir": str(folder.path)})
     filler.unlink()
-    loop.run({"run_dir": str(folder.path), "resume": True})
+    runner.run({"run_dir": str(folder.path), "resume": True})
     assert weights(folder) == weights(finished)
     subprocess.run(["umount", "-l", str(folder.path / "tensorboard")], check=True)
 
@@ -225,13 +225,13 @@ def test_texts_that_change_or_vanish_between_runs(small_options, tmp_path):
     content = pathlib.Path(small_options["train_file"]).read_text()
     train.write_text(content)
     options = {**small_options, "train_file": str(train), "num_epochs": 1}
-    folder = loop.run({**options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**options, "run_dir": str(tmp_path / "run")})
     saved = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
     resume = {"run_dir": str(folder.path), "resume": True, "num_epochs": 2}
 
     def refused(message):
         with pytest.raises(UserError, match=message):
-            loop.run(resume)
+            runner.run(resume)
         assert saved == {path: path.read_bytes() for path in saved}
 
     train.unlink()
@@ -244,7 +244,7 @@ def test_texts_that_change_or_vanish_between_runs(small_options, tmp_path):
         path.unlink()
     refused("the texts are not those that this run began with")
     train.write_text(content)
-    loop.run(resume)
+    runner.run(resume)
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_cached(small_options, tmp_path, monkeypatch):
@@ -260,7 +260,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_cached(small_options, tmp_p
     monkeypatch.setattr(corpus_module, "_write", change)
     options = {"train_file": str(train), "cache_dir": str(tmp_path / "cache")}
     with pytest.raises(UserError, match="it was changed while it was in use"):
-        loop.run({**options, "run_dir": str(tmp_path / "run")})
+        runner.run({**options, "run_dir": str(tmp_path / "run")})
     assert not list((tmp_path / "cache").glob("[!.]*"))
 
 
@@ -268,18 +268,18 @@ def test_a_clock_that_jumps_changes_no_bit(small_options, finished, tmp_path, mo
     chooser = random.Random(9)
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + chooser.uniform(-1e9, 1e9))
-    folder = loop.run({**small_options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**small_options, "run_dir": str(tmp_path / "run")})
     assert weights(folder) == weights(finished)
 
 
 def test_divergence_stops_with_the_numbers_and_the_last_good_checkpoint(small_options, tmp_path):
     options = {**small_options, "optimizer": "sgd", "max_grad_norm": 0.0, "patience": 0}
     run_dir = str(tmp_path / "run")
-    folder = loop.run({**options, "run_dir": run_dir, "num_epochs": 1})
+    folder = runner.run({**options, "run_dir": run_dir, "num_epochs": 1})
     good = max(folder.checkpoints.iterdir())
     resume = {"run_dir": run_dir, "resume": True, "num_epochs": 9}
     with pytest.raises(DivergedError) as error:
-        loop.run({**resume, "learning_rate": 1e38})
+        runner.run({**resume, "learning_rate": 1e38})
     message = str(error.value)
     assert "at step 1" in message
     assert "go on with a smaller --learning_rate" in message
@@ -287,7 +287,7 @@ def test_divergence_stops_with_the_numbers_and_the_last_good_checkpoint(small_op
     assert max(folder.checkpoints.iterdir()) == good
     arrays, _ = checkpoints.read(good)
     assert all(np.isfinite(array).all() for array in arrays.values())
-    loop.run({**resume, "num_epochs": 2, "learning_rate": 0.01})
+    runner.run({**resume, "num_epochs": 2, "learning_rate": 0.01})
 
 
 def test_the_command_exits_with_1_and_one_line_when_training_diverges(small_options, tmp_path):

@@ -13,7 +13,7 @@ from tf_textrnn.errors import UserError
 from tf_textrnn.model import TextRNN
 from tf_textrnn.reference import LSTMWeights, lstm_backward, lstm_forward, softmax
 from tf_textrnn.runs import RunFolder
-from tf_textrnn.training import loop
+from tf_textrnn.training import runner
 
 HIDDEN, CLASSES = 4, 3
 BATCH = Batch(
@@ -129,7 +129,7 @@ def test_the_claims_of_the_article(tmp_path: pathlib.Path, capsys) -> None:
 
 def test_a_run_is_measured_on_its_own_texts(small_options, tmp_path: pathlib.Path, capsys) -> None:
     run_dir = str(tmp_path / "run")
-    folder = loop.run({**small_options, "run_dir": run_dir, "num_epochs": 1})
+    folder = runner.run({**small_options, "run_dir": run_dir, "num_epochs": 1})
     capsys.readouterr()
     gradient_flow.main({"run_dir": run_dir, "output": str(tmp_path / "plot.png")})
     assert "| lstm backward | " in capsys.readouterr().out

@@ -29,7 +29,7 @@ from tf_textrnn.evaluation import worst_mistakes
 from tf_textrnn.files import read_lines
 from tf_textrnn.model import TextRNN
 from tf_textrnn.runs import RunFolder, load_run
-from tf_textrnn.training import checkpoints, loop
+from tf_textrnn.training import checkpoints, runner
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -37,7 +37,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def finished(small_options, tmp_path_factory):
     options = {**small_options, "num_epochs": 1}
-    return loop.run({**options, "run_dir": str(tmp_path_factory.mktemp("runs") / "run")})
+    return runner.run({**options, "run_dir": str(tmp_path_factory.mktemp("runs") / "run")})
 
 
 def read(path, **options):
@@ -60,7 +60,7 @@ def test_a_link_in_a_run_folder_is_refused(finished, tmp_path, name):
     (run / name).symlink_to(outside / "moved")
     for action in (
         lambda: load_run(RunFolder(str(run))),
-        lambda: loop.run({"run_dir": str(run), "resume": True}),
+        lambda: runner.run({"run_dir": str(run), "resume": True}),
     ):
         with pytest.raises(UserError, match=f"{name}: expected a file or a folder of this run"):
             action()
@@ -103,7 +103,7 @@ def test_a_config_cannot_say_where_the_cache_is_or_name_a_file_that_is_not_its_o
         path.unlink()
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     with pytest.raises(UserError, match="the texts are not those that this run began with"):
-        loop.run({"run_dir": str(run), "resume": True})
+        runner.run({"run_dir": str(run), "resume": True})
     assert not cache.exists()
     after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert after == before
@@ -140,13 +140,13 @@ def test_damaged_or_foreign_files_of_a_run_are_named(finished, tmp_path, name, c
 
 
 def test_a_checkpoint_with_another_programs_state_is_refused(small_options, tmp_path):
-    folder = loop.run({**small_options, "num_epochs": 1, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**small_options, "num_epochs": 1, "run_dir": str(tmp_path / "run")})
     (path,) = folder.checkpoints.iterdir()
     arrays, state = checkpoints.read(path)
     for wrong in ([], {}, {**state, "progress": {"epoch": 0, "exec": "x"}}):
         checkpoints.write(path, arrays, wrong)
         with pytest.raises(UserError, match="not a checkpoint of a training"):
-            loop.run({"run_dir": str(folder.path), "resume": True})
+            runner.run({"run_dir": str(folder.path), "resume": True})
 
 
 # --- checkpoints ------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from tf_textrnn.config import ModelConfig, TrainingConfig
 from tf_textrnn.data.batches import Batch
 from tf_textrnn.model import TextRNN
 from tf_textrnn.optimizers import make_optimizer
-from tf_textrnn.training.loop import balanced_weights
+from tf_textrnn.training.start import balanced_weights
 from tf_textrnn.training.step import mean_loss, train_step
 
 RATE = 0.5

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tf_textrnn.histograms import HistogramMaker
 from tf_textrnn.runs import RunFolder
 from tf_textrnn.summaries import Summaries, _escaped
-from tf_textrnn.training import loop
+from tf_textrnn.training import loop, runner
 
 ROWS, COLUMNS = 40, 3
 MAKER = HistogramMaker([ROWS * COLUMNS])
@@ -100,7 +100,7 @@ def test_histogram_and_sparsity_are_those_of_the_steps_gradients(
 
     monkeypatch.setattr(Summaries, "step", step)
     options = {"gradients_every": 1, "num_epochs": 1, "max_grad_norm": 0.05}
-    folder = loop.run({**small_options, **options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**small_options, **options, "run_dir": str(tmp_path / "run")})
     events = read_events(folder.tensorboard / "train")
     assert sorted(events) == sorted(steps) == list(range(1, 11))
     vocabulary = len(folder.vocabulary.read_text().splitlines())
@@ -140,7 +140,7 @@ def serialized(events):
 @pytest.fixture(scope="module")
 def whole(small_options, tmp_path_factory):
     run_dir = str(tmp_path_factory.mktemp("runs") / "whole")
-    return loop.run({**small_options, "gradients_every": 2, "run_dir": run_dir})
+    return runner.run({**small_options, "gradients_every": 2, "run_dir": run_dir})
 
 
 @pytest.mark.parametrize(("killed_after", "every"), [(3, 0), (20, 0), (17, 4)])
@@ -164,13 +164,13 @@ def test_a_resumed_run_neither_repeats_nor_loses_steps(
             clock = iter(range(0, 10**9, 60 * 10 // every))
             patch.setattr(loop.time, "monotonic", clock.__next__)
         with pytest.raises(Killed):
-            loop.run(
+            runner.run(
                 {**options, "run_dir": str(cut.path), "checkpoint_minutes": 10.0 * bool(every)}
             )
     checkpoints = [int(path.stem) for path in cut.checkpoints.iterdir()]
     stale = max(read_events(cut.tensorboard / "train"))
     assert stale == killed_after > max(checkpoints, default=0)
-    loop.run({"run_dir": str(cut.path), "resume": True})
+    runner.run({"run_dir": str(cut.path), "resume": True})
     for run in ("train", "valid"):
         resumed = read_events(cut.tensorboard / run)
         assert serialized(resumed) == serialized(read_events(whole.tensorboard / run))
@@ -182,7 +182,7 @@ def test_an_older_checkpoint_cuts_further_back(whole, tmp_path):
     folder = RunFolder(str(shutil.copytree(whole.path, tmp_path / "run")))
     for path in sorted(folder.checkpoints.iterdir())[1:]:
         path.unlink()
-    loop.run({"run_dir": str(folder.path), "resume": True})
+    runner.run({"run_dir": str(folder.path), "resume": True})
     resumed = serialized(read_events(folder.tensorboard / "train"))
     assert resumed == serialized(read_events(whole.tensorboard / "train"))
 
@@ -190,7 +190,7 @@ def test_an_older_checkpoint_cuts_further_back(whole, tmp_path):
 @pytest.mark.parametrize(("every", "steps"), [(0, []), (4, [4, 8])])
 def test_gradients_every(small_options, tmp_path, every, steps):
     options = {**small_options, "num_epochs": 1, "gradients_every": every}
-    folder = loop.run({**options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**options, "run_dir": str(tmp_path / "run")})
     events = read_events(folder.tensorboard / "train")
     assert [step for step, values in events.items() if "embedding/grad/hist" in values] == [*steps]
     assert list(events) == [*range(1, 11)]

@@ -14,7 +14,7 @@ import pytest
 
 from tf_textrnn.runs import load_run
 from tf_textrnn.summaries import Summaries
-from tf_textrnn.training import loop
+from tf_textrnn.training import runner
 
 LABELS = ["animals", "colours", "numbers"]
 WEIGHTS = [
@@ -55,8 +55,8 @@ def folder(small_options, topics, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Summaries, "step", step)
         with pytest.raises(Killed):
-            loop.run({**options, "run_dir": run_dir})
-    return loop.run({"run_dir": run_dir, "resume": True})
+            runner.run({**options, "run_dir": run_dir})
+    return runner.run({"run_dir": run_dir, "resume": True})
 
 
 class TensorBoard:

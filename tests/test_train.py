@@ -11,7 +11,7 @@ import pytest
 
 from tf_textrnn.errors import UserError
 from tf_textrnn.runs import RunFolder, load_run
-from tf_textrnn.training import checkpoints, loop
+from tf_textrnn.training import checkpoints, loop, runner
 
 ROOT = pathlib.Path(__file__).parents[1]
 TIMINGS = {"examples_per_second", "train_examples_per_second"}
@@ -35,7 +35,7 @@ def results(folder: RunFolder):
 
 @pytest.fixture(scope="module")
 def finished(small_options, tmp_path_factory):
-    return loop.run({**small_options, "run_dir": str(tmp_path_factory.mktemp("runs") / "first")})
+    return runner.run({**small_options, "run_dir": str(tmp_path_factory.mktemp("runs") / "first")})
 
 
 def test_learns_and_leaves_the_files_of_a_run(finished, topics):
@@ -76,9 +76,9 @@ def test_the_best_model_can_be_loaded(finished):
 
 
 def test_the_same_seed_gives_the_same_bits(finished, small_options, tmp_path):
-    again = loop.run({**small_options, "run_dir": str(tmp_path / "again")})
+    again = runner.run({**small_options, "run_dir": str(tmp_path / "again")})
     assert results(again) == results(finished)
-    other = loop.run({**small_options, "run_dir": str(tmp_path / "other"), "seed": 2})
+    other = runner.run({**small_options, "run_dir": str(tmp_path / "other"), "seed": 2})
     assert results(other)[0] != results(finished)[0]
 
 
@@ -107,22 +107,22 @@ def test_a_run_that_was_cut_short_ends_with_the_same_bits(
         # As often as can be, so that the middle of an epoch is resumed too.
         patch.setattr(loop.time, "monotonic", iter(range(0, 10**9, 1_000)).__next__)
         with pytest.raises(Killed):
-            loop.run({**small_options, "run_dir": run_dir})
-    resumed = loop.run({"run_dir": run_dir, "resume": True})
+            runner.run({**small_options, "run_dir": run_dir})
+    resumed = runner.run({"run_dir": run_dir, "resume": True})
     assert results(resumed) == results(finished)
 
 
 def test_a_finished_run_can_go_on_for_more_epochs(small_options, tmp_path):
-    long = loop.run({**small_options, "num_epochs": 3, "run_dir": str(tmp_path / "long")})
+    long = runner.run({**small_options, "num_epochs": 3, "run_dir": str(tmp_path / "long")})
     run_dir = str(tmp_path / "short")
-    loop.run({**small_options, "num_epochs": 2, "run_dir": run_dir})
-    resumed = loop.run({"run_dir": run_dir, "resume": True, "num_epochs": 3})
+    runner.run({**small_options, "num_epochs": 2, "run_dir": run_dir})
+    resumed = runner.run({"run_dir": run_dir, "resume": True, "num_epochs": 3})
     assert results(resumed) == results(long)
 
 
 def test_patience_stops_a_run_that_no_longer_improves(small_options, tmp_path):
     options = {"learning_rate": 1e-9, "average_decay": 0.0, "patience": 2, "num_epochs": 9}
-    folder = loop.run({**small_options, **options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**small_options, **options, "run_dir": str(tmp_path / "run")})
     metrics = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
     best = json.loads(folder.report_json.read_text())["best_epoch"]
     assert len(metrics) == min(best + 2, 9)
@@ -131,14 +131,14 @@ def test_patience_stops_a_run_that_no_longer_improves(small_options, tmp_path):
 def test_the_learning_rate_follows_the_sources_schedule(small_options, tmp_path):
     options = {"learning_rate": 0.5, "lr_decay": 0.5, "max_decay_epoch": 1, "num_epochs": 4}
     options |= {"optimizer": "sgd", "patience": 0}
-    folder = loop.run({**small_options, **options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**small_options, **options, "run_dir": str(tmp_path / "run")})
     rates = [json.loads(line)["learning_rate"] for line in folder.metrics.read_text().splitlines()]
     assert rates == [0.5, 0.5, 0.25, 0.125]
 
 
 def test_without_a_test_file_the_report_is_on_valid_and_says_so(small_options, tmp_path):
     options = {**small_options, "valid_file": "", "test_file": "", "num_epochs": 1}
-    folder = loop.run({**options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**options, "run_dir": str(tmp_path / "run")})
     report = json.loads(folder.report_json.read_text())
     assert report["evaluated_on"].startswith("valid")
     assert report["test_accuracy"] == report["valid_accuracy"]
@@ -160,7 +160,7 @@ def test_dirty_texts_are_trained_on(small_options, tmp_path):
     (tmp_path / "test.tsv").write_bytes(b"a\t\nb\tunknown words only\n")
     options = {**small_options, "train_file": str(tmp_path / "train.tsv"), "valid_file": ""}
     options |= {"valid_fraction": 0.3, "test_file": str(tmp_path / "test.tsv")}
-    folder = loop.run({**options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**options, "run_dir": str(tmp_path / "run")})
     for line in folder.metrics.read_text().splitlines():
         assert all(np.isfinite(value) for value in json.loads(line).values())
     assert np.isfinite(json.loads(folder.report_json.read_text())["test_loss"])
@@ -201,7 +201,7 @@ def test_bad_input_is_named_and_leaves_nothing_behind(
         pathlib.Path("config.json").write_text("{}")
     before = {path.name for path in tmp_path.iterdir()} | {"cache"}
     with pytest.raises(UserError) as error:
-        loop.run(options)
+        runner.run(options)
     assert message in str(error.value)
     assert {path.name for path in tmp_path.iterdir()} <= before
 
@@ -217,17 +217,17 @@ def test_bad_input_is_named_and_leaves_nothing_behind(
 )
 def test_a_resume_that_is_none(finished, options, message):
     with pytest.raises(UserError, match=message):
-        loop.run({"run_dir": str(finished.path), "resume": True, **options})
+        runner.run({"run_dir": str(finished.path), "resume": True, **options})
 
 
 def test_a_changed_training_file_is_not_resumed(small_options, tmp_path, topics):
     train = tmp_path / "train.tsv.gz"
     train.write_bytes(gzip.compress((topics / "train.tsv").read_bytes()))
     options = {**small_options, "train_file": str(train), "num_epochs": 1}
-    loop.run({**options, "run_dir": str(tmp_path / "run")})
+    runner.run({**options, "run_dir": str(tmp_path / "run")})
     train.write_bytes(gzip.compress((topics / "train.tsv").read_bytes() + b"animals\tfox\n"))
     with pytest.raises(UserError, match="the texts are not those that this run began with"):
-        loop.run({"run_dir": str(tmp_path / "run"), "resume": True})
+        runner.run({"run_dir": str(tmp_path / "run"), "resume": True})
 
 
 def test_the_command_exits_with_2_and_one_line(tmp_path):

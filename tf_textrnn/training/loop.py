@@ -1,25 +1,20 @@
-"""A run from its flags to its report."""
+"""The training loop: epochs, validation, the best weights, checkpoints, the report at the end."""
 
 import contextlib
 import dataclasses
 import json
-import shlex
 import statistics
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_textrnn import gradient_flow
 from tf_textrnn.calibration import fit_branch_weights
 from tf_textrnn.config import Config, TrainingConfig
-from tf_textrnn.data import splits
 from tf_textrnn.data.batches import BATCH_SPEC, Batch, training_batches
-from tf_textrnn.data.embeddings import read_vectors
-from tf_textrnn.data.ngrams import choose_ngrams
 from tf_textrnn.data.splits import Data
 from tf_textrnn.errors import DivergedError, UserError
 from tf_textrnn.evaluation import (
@@ -29,15 +24,14 @@ from tf_textrnn.evaluation import (
     per_class_report,
     score_split,
 )
-from tf_textrnn.files import read_lines, write_lines, written_whole
-from tf_textrnn.layers.ngrams import SCALE
-from tf_textrnn.model import TextRNN
+from tf_textrnn.files import written_whole
 from tf_textrnn.optimizers import WeightAverage, make_optimizer
-from tf_textrnn.runs import RunFolder, new_run_dir, read_best
+from tf_textrnn.runs import RunFolder, read_best
 from tf_textrnn.summaries import Summaries
 from tf_textrnn.training import checkpoints, signals
 from tf_textrnn.training.progress import EpochBar, print_epoch
 from tf_textrnn.training.report import write_report
+from tf_textrnn.training.start import balanced_weights, new_model, start_from_pretrained
 from tf_textrnn.training.step import StepResult, train_step
 
 TABLES = ("embedding", "ngrams/kernel")  # weights whose gradients come as rows
@@ -73,114 +67,12 @@ def learning_rate(config: TrainingConfig, epoch: int) -> float:
     return config.learning_rate * config.lr_decay ** max(epoch - config.max_decay_epoch, 0)
 
 
-def balanced_weights(classes: np.ndarray, num_classes: int) -> tf.Tensor:
-    """float32[num_classes]: weights that give each class the same sum; their mean text has 1."""
-    counts = np.bincount(classes, minlength=num_classes)
-    return tf.constant(len(classes) / (num_classes * np.maximum(counts, 1)), tf.float32)
-
-
-def run(given: dict[str, Any]) -> RunFolder:
-    """Trains, evaluates and reports.
-
-    Args:
-      given: the options of the command line, by name.
-
-    Returns:
-      The finished run's folder.
-
-    Raises:
-      UserError: a mistake in flags or files, or a file that cannot be written.
-      DivergedError: training lost its way.
-    """
-    folder, config = _open_run(given)
-    data = splits.load(config)
-    resume = f"python train.py --resume --run_dir={shlex.quote(str(folder.path))}"
-    if "cache_dir" in given:
-        resume += f" --cache_dir={shlex.quote(given['cache_dir'])}"
-    try:
-        with folder.locked():
-            _prepare(folder, config, data)
-            signals.advise(f"to go on: {resume}")
-            _train(folder, config, data)
-    except OSError as error:
-        raise UserError(
-            f"{error.filename or 'the output'}: cannot be written ({error.strerror}); what was "
-            f"saved is whole; mend this, then: {resume}"
-        ) from error
-    except DivergedError as error:
-        raise DivergedError(
-            f"{error}; the last good checkpoint is kept; go on with a smaller --learning_rate, or "
-            f"with --max_grad_norm=1: {resume} --learning_rate="
-            f"{config.training.learning_rate / 10:g}"
-        ) from error
-    return folder
-
-
-def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
-    """Writes what rebuilds the model; a resumed run must find it as it would be written."""
-    if config.run.resume:
-        folder.remove_leftovers()
-        labels = [label.encode() for label in data.labels]
-        if read_lines(folder.vocabulary) != data.vocabulary or read_lines(folder.labels) != labels:
-            raise _other_texts(folder)
-    else:
-        folder.check_new()  # again: another process may have been faster
-        write_lines(folder.vocabulary, data.vocabulary)
-        write_lines(folder.labels, [label.encode() for label in data.labels])
-    with written_whole(folder.config) as file:
-        file.write(config.to_json().encode())
-
-
-def _other_texts(folder: RunFolder) -> UserError:
+def other_texts(folder: RunFolder) -> UserError:
+    """The error of a run folder whose texts have changed."""
     return UserError(
         f"--run_dir={folder.path}: the texts are not those that this run began with; expected the "
         f"same files, or a new run"
     )
-
-
-def _train(folder: RunFolder, config: Config, data: Data) -> None:
-    tf.config.experimental.enable_op_determinism()  # not before: it would tokenize on one core
-    keras.utils.set_random_seed(config.training.seed)
-    print(
-        f"{data.train.corpus.source.name}: {len(data.train):,} training texts, "
-        f"{len(data.valid):,} to validate on"
-        + (f", {len(data.test):,} to test on" if data.test else "")
-        + f"; {len(data.labels)} labels, {len(data.vocabulary):,} token ids\nrun: {folder.path}",
-        flush=True,
-    )
-    trainer = Trainer(config, data, folder)
-    trainer.restore()
-    trainer.train()
-    trainer.report()
-
-
-def _open_run(given: dict[str, Any]) -> tuple[RunFolder, Config]:
-    """The run's folder and its config; a resumed run keeps the options that it began with."""
-    if not given.get("resume"):
-        config = splits.resolve(Config().replace(**given))
-        config = config.replace(run_dir=config.run.run_dir or new_run_dir())
-        folder = RunFolder(config.run.run_dir)
-        folder.check_new()
-        return folder, config
-    if not given.get("run_dir"):
-        raise UserError("--resume: expected --run_dir, the folder of the run to go on with")
-    folder = RunFolder(given["run_dir"])
-    saved = folder.read_config()
-    saved.check_resume(given)
-    # The cache is this machine's matter: a run folder from elsewhere must not say where to write.
-    return folder, splits.resolve(saved.replace(**{"cache_dir": "", **given}))
-
-
-def _new_model(config: Config, data: Data) -> TextRNN:
-    """A model at its start; the linear part knows the training texts' n-grams."""
-    vocab_size, num_classes = len(data.vocabulary), len(data.labels)
-    ngrams = choose_ngrams(data.train, config.model.ngrams, vocab_size, num_classes)
-    model = TextRNN(config.model, vocab_size, num_classes, len(ngrams.keys), name="text_rnn")
-    model.build()
-    if model.ngrams:
-        model.ngrams.keys.assign(ngrams.keys)
-        model.ngrams.kernel.assign(ngrams.log_count_ratios / SCALE)
-    return model
 
 
 class Trainer:
@@ -197,7 +89,7 @@ class Trainer:
         self._data = data
         self._folder = folder
         self._progress = Progress()
-        self.model = _new_model(config, data)
+        self.model = new_model(config, data)
         self._weights = self.model.named_weights()
         self.optimizer = make_optimizer(config.training)
         self.optimizer.build(list(self._weights.values()))
@@ -245,7 +137,10 @@ class Trainer:
         """Goes on from the newest checkpoint, where there is one."""
         checkpoint = checkpoints.newest(self._folder.checkpoints)
         if checkpoint is None:
-            self._start_from_pretrained()
+            if self._config.model.pretrained_embeddings:
+                start_from_pretrained(self.model, self._config, self._data)
+                if self._average:
+                    self._average.restart()
             self._summaries.open({})
             return
         try:
@@ -255,31 +150,10 @@ class Trainer:
         except (KeyError, TypeError) as error:
             raise UserError(f"{checkpoint.path}: not a checkpoint of a training") from error
         if fingerprint != self._data.fingerprint:
-            raise _other_texts(self._folder)
+            raise other_texts(self._folder)
         checkpoints.assign(checkpoint.path, checkpoint.arrays, self._variables)
         self._progress = progress
         self._summaries.open(kept_events)
-
-    def _start_from_pretrained(self) -> None:
-        """Puts the vectors of --pretrained_embeddings in their places, and tells how many."""
-        path = self._config.model.pretrained_embeddings
-        if not path:
-            return
-        train, vocabulary = self._data.train, self._data.vocabulary
-        found = read_vectors(path, vocabulary, self._config.model.embedding_dim)
-        embeddings = self._weights["embedding"].numpy()
-        embeddings[found.token_ids] = found.values
-        self._weights["embedding"].assign(embeddings)
-        if self._average:
-            self._average.restart()
-        types = splits.count_types(train.corpus, train.rows, train.max_len)
-        counts = np.bincount(train.id_of_type, weights=types, minlength=len(vocabulary))
-        share = counts[found.token_ids].sum() / max(counts.sum(), 1)
-        print(
-            f"{path}: vectors of {len(found.token_ids):,} of {len(vocabulary):,} token ids, which "
-            f"are {share:.1%} of the training tokens",
-            flush=True,
-        )
 
     def save(self) -> None:
         """Writes a checkpoint.

@@ -1,0 +1,101 @@
+"""A run from its flags to its report."""
+
+import shlex
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_textrnn.config import Config
+from tf_textrnn.data import splits
+from tf_textrnn.data.splits import Data
+from tf_textrnn.errors import DivergedError, UserError
+from tf_textrnn.files import read_lines, write_lines, written_whole
+from tf_textrnn.runs import RunFolder, new_run_dir
+from tf_textrnn.training import signals
+from tf_textrnn.training.loop import Trainer, other_texts
+
+
+def run(given: dict[str, Any]) -> RunFolder:
+    """Trains, evaluates and reports.
+
+    Args:
+      given: the options of the command line, by name.
+
+    Returns:
+      The finished run's folder.
+
+    Raises:
+      UserError: a mistake in flags or files, or a file that cannot be written.
+      DivergedError: training lost its way.
+    """
+    folder, config = _open_run(given)
+    data = splits.load(config)
+    resume = f"python train.py --resume --run_dir={shlex.quote(str(folder.path))}"
+    if "cache_dir" in given:
+        resume += f" --cache_dir={shlex.quote(given['cache_dir'])}"
+    try:
+        with folder.locked():
+            _prepare(folder, config, data)
+            signals.advise(f"to go on: {resume}")
+            _train(folder, config, data)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or 'the output'}: cannot be written ({error.strerror}); what was "
+            f"saved is whole; mend this, then: {resume}"
+        ) from error
+    except DivergedError as error:
+        raise DivergedError(
+            f"{error}; the last good checkpoint is kept; go on with a smaller --learning_rate, or "
+            f"with --max_grad_norm=1: {resume} --learning_rate="
+            f"{config.training.learning_rate / 10:g}"
+        ) from error
+    return folder
+
+
+def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
+    """Writes what rebuilds the model; a resumed run must find it as it would be written."""
+    if config.run.resume:
+        folder.remove_leftovers()
+        labels = [label.encode() for label in data.labels]
+        if read_lines(folder.vocabulary) != data.vocabulary or read_lines(folder.labels) != labels:
+            raise other_texts(folder)
+    else:
+        folder.check_new()  # again: another process may have been faster
+        write_lines(folder.vocabulary, data.vocabulary)
+        write_lines(folder.labels, [label.encode() for label in data.labels])
+    with written_whole(folder.config) as file:
+        file.write(config.to_json().encode())
+
+
+def _train(folder: RunFolder, config: Config, data: Data) -> None:
+    tf.config.experimental.enable_op_determinism()  # not before: it would tokenize on one core
+    keras.utils.set_random_seed(config.training.seed)
+    print(
+        f"{data.train.corpus.source.name}: {len(data.train):,} training texts, "
+        f"{len(data.valid):,} to validate on"
+        + (f", {len(data.test):,} to test on" if data.test else "")
+        + f"; {len(data.labels)} labels, {len(data.vocabulary):,} token ids\nrun: {folder.path}",
+        flush=True,
+    )
+    trainer = Trainer(config, data, folder)
+    trainer.restore()
+    trainer.train()
+    trainer.report()
+
+
+def _open_run(given: dict[str, Any]) -> tuple[RunFolder, Config]:
+    """The run's folder and its config; a resumed run keeps the options that it began with."""
+    if not given.get("resume"):
+        config = splits.resolve(Config().replace(**given))
+        config = config.replace(run_dir=config.run.run_dir or new_run_dir())
+        folder = RunFolder(config.run.run_dir)
+        folder.check_new()
+        return folder, config
+    if not given.get("run_dir"):
+        raise UserError("--resume: expected --run_dir, the folder of the run to go on with")
+    folder = RunFolder(given["run_dir"])
+    saved = folder.read_config()
+    saved.check_resume(given)
+    # The cache is this machine's matter: a run folder from elsewhere must not say where to write.
+    return folder, splits.resolve(saved.replace(**{"cache_dir": "", **given}))

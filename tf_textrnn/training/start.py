@@ -1,0 +1,52 @@
+"""Where training starts: the model's first weights, and the weights of the classes."""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_textrnn.config import Config
+from tf_textrnn.data import splits
+from tf_textrnn.data.embeddings import read_vectors
+from tf_textrnn.data.ngrams import choose_ngrams
+from tf_textrnn.data.splits import Data
+from tf_textrnn.layers.ngrams import SCALE
+from tf_textrnn.model import TextRNN
+
+
+def new_model(config: Config, data: Data) -> TextRNN:
+    """A model at its start; the linear part knows the training texts' n-grams."""
+    vocab_size, num_classes = len(data.vocabulary), len(data.labels)
+    ngrams = choose_ngrams(data.train, config.model.ngrams, vocab_size, num_classes)
+    model = TextRNN(config.model, vocab_size, num_classes, len(ngrams.keys), name="text_rnn")
+    model.build()
+    if model.ngrams:
+        model.ngrams.keys.assign(ngrams.keys)
+        model.ngrams.kernel.assign(ngrams.log_count_ratios / SCALE)
+    return model
+
+
+def start_from_pretrained(model: TextRNN, config: Config, data: Data) -> None:
+    """Puts the vectors of --pretrained_embeddings in their places, and tells how many.
+
+    Raises:
+      UserError: a mistake in the file.
+    """
+    path, vocabulary = config.model.pretrained_embeddings, data.vocabulary
+    found = read_vectors(path, vocabulary, config.model.embedding_dim)
+    embeddings = model.embedding.embeddings.numpy()
+    embeddings[found.token_ids] = found.values
+    model.embedding.embeddings.assign(embeddings)
+    train = data.train
+    types = splits.count_types(train.corpus, train.rows, train.max_len)
+    counts = np.bincount(train.id_of_type, weights=types, minlength=len(vocabulary))
+    share = counts[found.token_ids].sum() / max(counts.sum(), 1)
+    print(
+        f"{path}: vectors of {len(found.token_ids):,} of {len(vocabulary):,} token ids, which "
+        f"are {share:.1%} of the training tokens",
+        flush=True,
+    )
+
+
+def balanced_weights(classes: np.ndarray, num_classes: int) -> tf.Tensor:
+    """float32[num_classes]: weights that give each class the same sum; their mean text has 1."""
+    counts = np.bincount(classes, minlength=num_classes)
+    return tf.constant(len(classes) / (num_classes * np.maximum(counts, 1)), tf.float32)
