@@ -26,11 +26,13 @@ def parse(argv: Sequence[str], description: str) -> dict[str, Any]:
       description: what `--help` says above the flags.
 
     Raises:
-      UserError: an unknown flag, a value of the wrong type, or an argument that is no flag.
+      UserError: an unknown flag, a value that is not allowed, or an argument that is no flag.
     """
     defaults = {name: field.default for name, field in option_fields().items()}
     values = _values(argv, defaults, f"{description}\n\n{_help()}")
-    return {name: values[name].value for name in defaults if values[name].present}
+    given = {name: values[name].value for name in defaults if values[name].present}
+    Config().replace(**given)  # the bounds, before anything is loaded
+    return given
 
 
 def parse_tool(
