@@ -156,8 +156,10 @@ def _tokenized(
         tokens = tokenize(texts, tokenizer, MAX_TEXT_TOKENS)
         return tokens.flat_values, tokens.row_lengths()
 
+    traced = split.get_concrete_function()  # here, not in every thread at once
+
     def job(chunk: list[Example]) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        tokens, token_counts = split(tf.constant([example.text for example in chunk]))
+        tokens, token_counts = traced(tf.constant([example.text for example in chunk]))
         return tokens.numpy(), token_counts.numpy(), [example.label for example in chunk]
 
     workers = os.cpu_count() or 1
