@@ -183,7 +183,7 @@ class TrainingConfig(_Checked):
     """The optimization."""
 
     batch_size: int = option(64, "examples in a step, over all workers", minimum=1)
-    num_epochs: int = option(12, "most passes over the training texts", minimum=1, on_resume=True)
+    num_epochs: int = option(10, "most passes over the training texts", minimum=1, on_resume=True)
     optimizer: str = option("adam", "update rule", choices=("adam", "sgd"))
     learning_rate: float = option(2e-3, "step size before any decay", above=0, on_resume=True)
     lr_decay: float = option(
