@@ -60,7 +60,13 @@ def main() -> None:
         trainer = Trainer(
             config, Data(vocabulary, labels, split, split, None, "contest"), RunFolder(folder)
         )
-        contest.compete(trainer._train_epoch, args.epochs, len(rows))
+        trainer.restore()  # opens the summaries; there is no checkpoint
+
+        def epoch() -> None:
+            trainer.train_epoch()
+            trainer.progress.batch = 0
+
+        contest.compete(epoch, args.epochs, len(rows))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ PATHS = {"run_dir", "resume", "cache_dir"}
 # (file, function) inside which a process kills itself.
 START = ("splits.py", "load")
 CACHE = ("corpus.py", "_write")
-EPOCH = ("loop.py", "_train_epoch")
+EPOCH = ("loop.py", "train_epoch")
 VALIDATION = ("loop.py", "_score_valid")
 CHECKPOINT = ("checkpoints.py", "write")
 REPORT = ("report.py", "write_report")

@@ -88,7 +88,7 @@ class Trainer:
         self._config = config
         self._data = data
         self._folder = folder
-        self._progress = Progress()
+        self.progress = Progress()
         self.model = new_model(config, data)
         self._weights = self.model.named_weights()
         self.optimizer = make_optimizer(config.training)
@@ -152,7 +152,7 @@ class Trainer:
         if fingerprint != self._data.fingerprint:
             raise other_texts(self._folder)
         checkpoints.assign(checkpoint.path, checkpoint.arrays, self._variables)
-        self._progress = progress
+        self.progress = progress
         self._summaries.open(kept_events)
 
     def save(self) -> None:
@@ -163,7 +163,7 @@ class Trainer:
         """
         self._check_finite()
         state = {
-            "progress": dataclasses.asdict(self._progress),
+            "progress": dataclasses.asdict(self.progress),
             "data": self._data.fingerprint,
             "summaries": self._summaries.flush(),
         }
@@ -186,7 +186,7 @@ class Trainer:
           DivergedError: the loss or the gradient is not finite.
           Stopped: a signal has come; the checkpoint is that of the last step.
         """
-        config, progress = self._config.training, self._progress
+        config, progress = self._config.training, self.progress
         self._summaries.start(self._config, self._step.get_concrete_function().graph)
         with signals.deferred():
             try:
@@ -195,7 +195,7 @@ class Trainer:
                     if self._embedding_rate is not None:
                         tunes = 0 <= config.tune_embeddings_epoch <= progress.epoch
                         self._embedding_rate.assign(float(tunes))
-                    self._train_epoch()
+                    self.train_epoch()
                     self._finish_epoch()
                     self.save()
             except signals.Stopped:
@@ -203,13 +203,14 @@ class Trainer:
                 raise
 
     def _is_out_of_patience(self) -> bool:
-        patience, progress = self._config.training.patience, self._progress
+        patience, progress = self._config.training.patience, self.progress
         return bool(patience and progress.best) and (
             progress.epoch - 1 - progress.best["epoch"] >= patience
         )
 
-    def _train_epoch(self) -> None:
-        config, progress = self._config.training, self._progress
+    def train_epoch(self) -> None:
+        """Trains on what is left of the epoch under way."""
+        config, progress = self._config.training, self.progress
         batches = training_batches(
             self._data.train, config.batch_size, config.seed, progress.epoch, progress.batch
         )
@@ -246,7 +247,7 @@ class Trainer:
     def _finish_epoch(self) -> None:
         """Validates, keeps the best weights, and moves on to the next epoch."""
         self._check_finite()
-        progress, examples = self._progress, len(self._data.train)
+        progress, examples = self.progress, len(self._data.train)
         with self._averaged_weights():
             classes, labels = self._data.valid.classes, self._data.labels
             scores, temperature = self._score_valid()
@@ -318,7 +319,7 @@ class Trainer:
         arrays, best = read_best(self._folder)
         weights = {name: weight.value for name, weight in self.model.saved_weights().items()}
         checkpoints.assign(self._folder.best, arrays, weights)
-        history = self._progress.history
+        history = self.progress.history
         rates = [epoch["examples_per_second"] for epoch in history[1:] or history]
         data = self._data
         scores = score_split(self._scorer, data.test or data.valid, len(data.labels))
