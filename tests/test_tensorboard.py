@@ -195,6 +195,7 @@ def test_images(tensorboard):
     assert tensorboard.get("plugin/images/tags")["run"].keys() == {
         "confusion_matrix",
         "gradient_flow",
+        "reliability",
     }
     (image,) = tensorboard.get(
         "plugin/images/images", run="run", tag="confusion_matrix", sample="0"
