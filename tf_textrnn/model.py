@@ -143,8 +143,15 @@ class TextRNN(keras.Model):
             dropout_seed = tf.cast(self.seed_generator.next(), tf.int32)
         if training and self.config.word_dropout:
             token_ids = word_dropout(token_ids, self.config.word_dropout, dropout_seed)
-        network = self.score_embedded(self.embedding(token_ids), mask, training, dropout_seed)
+        network = self.score_embedded(self.embed(token_ids), mask, training, dropout_seed)
         return [network, *branches]
+
+    def embed(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """float32[..., embedding_dim] of token ids int32[...].
+
+        Keras's layer reads the whole table first, which is a copy of it at every step.
+        """
+        return tf.gather(self.embedding.embeddings.value, token_ids)
 
     def score_embedded(
         self,

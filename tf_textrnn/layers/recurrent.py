@@ -21,7 +21,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_textrnn.layers.dropout import dropout
+from tf_textrnn.layers.dropout import dropout_mask
+from tf_textrnn.layers.lstm import lstm
 
 DIRECTIONS = ("forward", "backward")
 
@@ -130,6 +131,8 @@ class RecurrentStack(keras.layers.Layer):
         self.bptt_truncate = bptt_truncate
         self.drops_last = drops_last
         self.seed_generator = keras.random.SeedGenerator()
+        has_gpu = bool(tf.config.list_physical_devices("GPU"))
+        self._trains_on_cpu = cell == "lstm" and not bptt_truncate and not has_gpu
         directions = DIRECTIONS if bidirectional else DIRECTIONS[:1]
         self.recurrent_layers = [
             [self._recurrent_layer(f"{cell}_{index}_{direction}") for direction in directions]
@@ -196,20 +199,31 @@ class RecurrentStack(keras.layers.Layer):
         drops = training and self.keep_prob < 1
         if drops and dropout_seed is None:
             dropout_seed = tf.cast(self.seed_generator.next(), tf.int32)
+        # Not the outputs' own, so that the masks need not wait for them.
+        shape = tf.concat([tf.shape(inputs)[:2], [self.compute_output_shape(inputs.shape)[-1]]], 0)
         outputs = inputs
         for index in range(self.num_layers):
-            outputs = self.run_layer(index, outputs, lengths)
+            outputs = self.run_layer(index, outputs, lengths, training)
             if drops and (self.drops_last or index + 1 < self.num_layers):
-                outputs = dropout(outputs, self.keep_prob, dropout_seed, place=index + 1)
+                outputs *= dropout_mask(shape, self.keep_prob, dropout_seed, place=index + 1)
         return outputs
 
-    def run_layer(self, index: int, inputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """One of the layers, in its directions; shapes as in `call`."""
-        forward, *backward = self.recurrent_layers[index]
-        directions = [forward(inputs)]
-        for layer in backward:
-            outputs = layer(tf.reverse_sequence(inputs, lengths, seq_axis=1))
-            directions.append(tf.reverse_sequence(outputs, lengths, seq_axis=1))
+    def run_layer(
+        self, index: int, inputs: tf.Tensor, lengths: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
+        """One of the layers, in its directions; arguments as in `call`."""
+        directions = []
+        for direction, layer in zip(DIRECTIONS, self.recurrent_layers[index], strict=False):
+            backward = direction == "backward"
+            if training and self._trains_on_cpu:
+                weights = [weight.value for weight in layer.trainable_variables]
+                outputs = lstm(inputs, lengths, *weights, backward=backward)
+            elif backward:
+                outputs = layer(tf.reverse_sequence(inputs, lengths, seq_axis=1))
+                outputs = tf.reverse_sequence(outputs, lengths, seq_axis=1)
+            else:
+                outputs = layer(inputs)
+            directions.append(outputs)
         return tf.concat(directions, axis=-1)  # [batch, time, units of both directions]
 
     def get_config(self) -> dict[str, Any]:
