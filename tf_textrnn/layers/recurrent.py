@@ -216,8 +216,8 @@ class RecurrentStack(keras.layers.Layer):
         for direction, layer in zip(DIRECTIONS, self.recurrent_layers[index], strict=False):
             backward = direction == "backward"
             if training and self._trains_on_cpu:
-                weights = [weight.value for weight in layer.trainable_variables]
-                outputs = lstm(inputs, lengths, *weights, backward=backward)
+                kernel, recurrent_kernel, bias = (w.value for w in layer.trainable_variables)
+                outputs = lstm(inputs, lengths, kernel, recurrent_kernel, bias, backward)
             elif backward:
                 outputs = layer(tf.reverse_sequence(inputs, lengths, seq_axis=1))
                 outputs = tf.reverse_sequence(outputs, lengths, seq_axis=1)
