@@ -1,4 +1,4 @@
-"""The LSTM of training on CPUs, with its gradient written out.
+"""The LSTM of CPUs, with its gradient written out.
 
 What it computes is what `keras.layers.LSTM` computes. It costs less because
 
@@ -28,7 +28,8 @@ def lstm(
     kernel: tf.Tensor,
     recurrent_kernel: tf.Tensor,
     bias: tf.Tensor,
-    backward: bool = False,
+    backward: bool,
+    training: bool,
 ) -> tf.Tensor:
     """Runs an LSTM over texts from a zero state, from their first step or from their last.
 
@@ -39,6 +40,7 @@ def lstm(
       recurrent_kernel: float32[hidden, 4 * hidden].
       bias: float32[4 * hidden].
       backward: whether each text is read from its end.
+      training: whether there will be a gradient.
 
     Returns:
       float32[batch, time, hidden].
@@ -57,8 +59,11 @@ def lstm(
     # The candidate g comes from a logistic function of twice its input.
     doubled = tf.repeat(tf.constant([1.0, 1.0, 2.0, 1.0]), hidden_size)
     weights = (kernel * doubled, recurrent_kernel * doubled, bias * doubled)
-    halves = tf.split(steps, [batch // 2, batch - batch // 2], axis=1)
-    outputs = tf.concat([_run(half, *weights) for half in halves], axis=1)
+    if training:
+        halves = tf.split(steps, [batch // 2, batch - batch // 2], axis=1)
+        outputs = tf.concat([_train(half, *weights) for half in halves], axis=1)
+    else:
+        (outputs,) = _forward(steps, *weights, keeps_all=False)
     outputs, _ = tf.split(outputs, [time, padding])
     return _rearrange(outputs, by_text, by_time)
 
@@ -85,7 +90,7 @@ def _rearrange(
 
 
 @tf.custom_gradient
-def _run(
+def _train(
     inputs: tf.Tensor, kernel: tf.Tensor, recurrent_kernel: tf.Tensor, bias: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[..., Any]]:
     """Runs over inputs float32[time, batch, units], time a multiple of `BLOCK_STEPS`.
@@ -97,51 +102,20 @@ def _run(
     units, hidden_size = inputs.shape[-1], recurrent_kernel.shape[0]
     blocks = time // BLOCK_STEPS
     zeros = tf.zeros([batch, hidden_size])
+    kept = _forward(inputs, kernel, recurrent_kernel, bias, keeps_all=True)
+    outputs, gates, states, tanh_states = kept
 
     def in_blocks(steps: tf.Tensor) -> tf.Tensor:
         return tf.reshape(steps, [blocks, BLOCK_STEPS, batch, steps.shape[-1]])
 
-    def array(width: int) -> tf.TensorArray:
-        return tf.TensorArray(tf.float32, blocks, element_shape=[BLOCK_STEPS, None, width])
-
-    flat_inputs = tf.reshape(inputs, [-1, units])
-    gate_inputs = tf.reshape(tf.matmul(flat_inputs, kernel) + bias, [time, batch, 4 * hidden_size])
-    gate_inputs = array(4 * hidden_size).unstack(in_blocks(gate_inputs))
-
-    def forward(block: tf.Tensor, output: tf.Tensor, state: tf.Tensor, *kept: Any) -> Any:
-        steps = []
-        for gate_input in tf.unstack(gate_inputs.read(block), BLOCK_STEPS):
-            gates = tf.sigmoid(gate_input + tf.matmul(output, recurrent_kernel))
-            i, f, g, o = tf.split(gates, 4, axis=1)
-            state = f * state + i * (2.0 * g - 1.0)
-            tanh_state = tf.tanh(state)
-            output = o * tanh_state
-            steps.append((gates, state, tanh_state, output))
-        stacked = [tf.stack(step) for step in zip(*steps, strict=True)]
-        written = [array.write(block, value) for array, value in zip(kept, stacked, strict=True)]
-        return block + 1, output, state, *written
-
-    widths = (4 * hidden_size, hidden_size, hidden_size, hidden_size)
-    _, _, _, *kept = tf.while_loop(
-        lambda block, *_: block < blocks,
-        forward,
-        (0, zeros, zeros, *map(array, widths)),
-        parallel_iterations=1,
-        maximum_iterations=blocks,
-    )
-    gates, states, tanh_states, outputs = [array.stack() for array in kept]
-    outputs = tf.reshape(outputs, [time, batch, hidden_size])
-
     def gradient(output_gradients: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        flat_states = tf.reshape(states, [time, batch, hidden_size])
-        states_before = tf.concat([zeros[None], flat_states[:-1]], axis=0)
+        states_before = tf.concat([zeros[None], states[:-1]], axis=0)
         transposed = tf.transpose(recurrent_kernel)  # once, not a step
         outputs_before = tf.concat([zeros[None], outputs[:-1]], axis=0)
         arrays = [
-            array(values.shape[-1]).unstack(values)
-            for values in (gates, in_blocks(states_before), tanh_states,
-                           in_blocks(output_gradients))
-        ]  # fmt: skip
+            _blocks_of(values.shape[-1], blocks).unstack(in_blocks(values))
+            for values in (gates, states_before, tanh_states, output_gradients)
+        ]
 
         def backward(block: tf.Tensor, d_output: tf.Tensor, d_state: tf.Tensor, kept: Any) -> Any:
             gates, state_before, tanh_state, d_outputs = [array.read(block) for array in arrays]
@@ -169,16 +143,69 @@ def _run(
         *_, d_gate_inputs = tf.while_loop(
             lambda block, *_: block >= 0,
             backward,
-            (blocks - 1, zeros, zeros, array(4 * hidden_size)),
+            (blocks - 1, zeros, zeros, _blocks_of(4 * hidden_size, blocks)),
             parallel_iterations=1,
             maximum_iterations=blocks,
         )
         flat = tf.reshape(d_gate_inputs.stack(), [-1, 4 * hidden_size])
         return (
-            tf.reshape(tf.matmul(flat, tf.transpose(kernel)), tf.shape(inputs)),
-            tf.matmul(flat_inputs, flat, transpose_a=True),
+            tf.reshape(tf.matmul(flat, kernel, transpose_b=True), tf.shape(inputs)),
+            tf.matmul(tf.reshape(inputs, [-1, units]), flat, transpose_a=True),
             tf.matmul(tf.reshape(outputs_before, [-1, hidden_size]), flat, transpose_a=True),
             tf.reduce_sum(flat, axis=0),
         )
 
     return outputs, gradient
+
+
+def _forward(
+    inputs: tf.Tensor,
+    kernel: tf.Tensor,
+    recurrent_kernel: tf.Tensor,
+    bias: tf.Tensor,
+    keeps_all: bool,
+) -> list[tf.Tensor]:
+    """The outputs float32[time, batch, hidden] and, where all is kept, what the gradient reads.
+
+    That is the gates i, f, (g + 1) / 2, o float32[time, batch, 4 * hidden], the states, and the
+    states' tanh, both as the outputs. Arguments as `_train`'s.
+    """
+    time, batch = tf.unstack(tf.shape(inputs)[:2])
+    units, hidden_size = inputs.shape[-1], recurrent_kernel.shape[0]
+    blocks = time // BLOCK_STEPS
+    zeros = tf.zeros([batch, hidden_size])
+    block_inputs = tf.reshape(inputs, [blocks, BLOCK_STEPS, batch, units])
+    block_inputs = _blocks_of(units, blocks).unstack(block_inputs)
+
+    def forward(block: tf.Tensor, output: tf.Tensor, state: tf.Tensor, *kept: Any) -> Any:
+        gate_inputs = tf.matmul(tf.reshape(block_inputs.read(block), [-1, units]), kernel) + bias
+        steps = []
+        for gate_input in tf.split(gate_inputs, BLOCK_STEPS):
+            gates = tf.sigmoid(gate_input + tf.matmul(output, recurrent_kernel))
+            i, f, g, o = tf.split(gates, 4, axis=1)
+            state = f * state + i * (2.0 * g - 1.0)
+            tanh_state = tf.tanh(state)
+            output = o * tanh_state
+            steps.append((output, gates, state, tanh_state))
+        written = [
+            array.write(block, tf.stack(values))
+            for array, values in zip(kept, zip(*steps, strict=True), strict=False)
+        ]
+        return block + 1, output, state, *written
+
+    widths = (hidden_size, 4 * hidden_size, hidden_size, hidden_size)[: 4 if keeps_all else 1]
+    _, _, _, *kept = tf.while_loop(
+        lambda block, *_: block < blocks,
+        forward,
+        (0, zeros, zeros, *(_blocks_of(width, blocks) for width in widths)),
+        parallel_iterations=1,
+        maximum_iterations=blocks,
+    )
+    return [
+        tf.reshape(array.stack(), [time, batch, width])
+        for array, width in zip(kept, widths, strict=True)
+    ]
+
+
+def _blocks_of(width: int, blocks: tf.Tensor) -> tf.TensorArray:
+    return tf.TensorArray(tf.float32, blocks, element_shape=[BLOCK_STEPS, None, width])

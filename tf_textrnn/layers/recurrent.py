@@ -132,7 +132,7 @@ class RecurrentStack(keras.layers.Layer):
         self.drops_last = drops_last
         self.seed_generator = keras.random.SeedGenerator()
         has_gpu = bool(tf.config.list_physical_devices("GPU"))
-        self._trains_on_cpu = cell == "lstm" and not bptt_truncate and not has_gpu
+        self._uses_own_lstm = cell == "lstm" and not bptt_truncate and not has_gpu
         directions = DIRECTIONS if bidirectional else DIRECTIONS[:1]
         self.recurrent_layers = [
             [self._recurrent_layer(f"{cell}_{index}_{direction}") for direction in directions]
@@ -215,9 +215,9 @@ class RecurrentStack(keras.layers.Layer):
         directions = []
         for direction, layer in zip(DIRECTIONS, self.recurrent_layers[index], strict=False):
             backward = direction == "backward"
-            if training and self._trains_on_cpu:
+            if self._uses_own_lstm:
                 kernel, recurrent_kernel, bias = (w.value for w in layer.trainable_variables)
-                outputs = lstm(inputs, lengths, kernel, recurrent_kernel, bias, backward)
+                outputs = lstm(inputs, lengths, kernel, recurrent_kernel, bias, backward, training)
             elif backward:
                 outputs = layer(tf.reverse_sequence(inputs, lengths, seq_axis=1))
                 outputs = tf.reverse_sequence(outputs, lengths, seq_axis=1)
