@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-EMBEDDING_DIM = HIDDEN_SIZE = 128
-BATCH_SIZE = 64
+EMBEDDING_DIM = 128
 KEEP_PROB = 0.5
 MAX_GRAD_NORM = 5.0
 
@@ -51,6 +50,8 @@ def arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--unidirectional", action="store_true")
     parser.add_argument("--sgd", action="store_true", help="gradient descent at 0.1; else Adam")
     parser.add_argument("--max_len", type=int, default=400)
+    parser.add_argument("--hidden_size", type=int, default=128)
+    parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--summaries", action="store_true", help="of the gradients, at every step")
     return parser.parse_args()
 
@@ -62,23 +63,23 @@ def read(path: str) -> Contest:
                        *(int(file[name]) for name in Contest._fields[3:]))  # fmt: skip
 
 
-def compete(epoch: Callable[[], object], epochs: int, examples: int) -> None:
+def compete(epoch: Callable[[], object], args: argparse.Namespace, examples: int) -> None:
     """Runs epochs and prints examples/s (the median after the first epoch) and peak memory.
 
     Args:
       epoch: trains on every example once.
-      epochs: how often; the first is a warm-up.
+      args: how many epochs, of which the first is a warm-up, and the batch size.
       examples: in an epoch.
     """
     seconds = []
-    for _ in range(epochs):
+    for _ in range(args.epochs):
         start = time.perf_counter()
         epoch()
         seconds.append(time.perf_counter() - start)
     typical = statistics.median(seconds[1:] or seconds)
     figures = {
         "examples_per_second": examples / typical,
-        "step_milliseconds": 1e3 * typical / -(-examples // BATCH_SIZE),
+        "step_milliseconds": 1e3 * typical / -(-examples // args.batch_size),
         "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     print(json.dumps(figures), flush=True)

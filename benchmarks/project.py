@@ -30,8 +30,8 @@ def main() -> None:
         label_smoothing=0.0,
         average_decay=0.0,
         embedding_dim=contest.EMBEDDING_DIM,
-        hidden_size=contest.HIDDEN_SIZE,
-        batch_size=contest.BATCH_SIZE,
+        hidden_size=args.hidden_size,
+        batch_size=args.batch_size,
         keep_prob=contest.KEEP_PROB,
         max_grad_norm=contest.MAX_GRAD_NORM,
         bidirectional=not args.unidirectional,
@@ -66,7 +66,7 @@ def main() -> None:
             trainer.train_epoch()
             trainer.progress.batch = 0
 
-        contest.compete(epoch, args.epochs, len(rows))
+        contest.compete(epoch, args, len(rows))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def main() -> None:
     args = contest.arguments(__doc__)
     data = contest.read(args.input)
     tf1.disable_v2_behavior()
-    width, hidden = args.max_len, contest.HIDDEN_SIZE
+    width, hidden = args.max_len, args.hidden_size
     tokens = tf1.placeholder(tf.int32, [None, width])
     target = tf1.placeholder(tf.int64, [None])
     mask = tf1.placeholder(tf.float32, [width, None])
@@ -71,15 +71,15 @@ def main() -> None:
 
         def epoch() -> None:
             order = random.permutation(rows)
-            for start in range(0, len(order), contest.BATCH_SIZE):
-                batch = order[start : start + contest.BATCH_SIZE]
+            for start in range(0, len(order), args.batch_size):
+                batch = order[start : start + args.batch_size]
                 feed = {tokens: token_ids[batch], target: data.classes[batch],
                         mask: masks[:, batch]}  # fmt: skip
                 results = session.run(fetches, feed)
                 if args.summaries:
                     writer.add_summary(results[-1], start)
 
-        contest.compete(epoch, args.epochs, len(rows))
+        contest.compete(epoch, args, len(rows))
 
 
 if __name__ == "__main__":

@@ -21,13 +21,13 @@ def main() -> None:
     def texts() -> tf.data.Dataset:
         ragged = tf.RaggedTensor.from_tensor(token_ids, lengths=lengths)
         examples = tf.data.Dataset.from_tensor_slices((ragged, data.classes))
-        batches = examples.shuffle(len(rows), seed=0).ragged_batch(contest.BATCH_SIZE)
+        batches = examples.shuffle(len(rows), seed=0).ragged_batch(args.batch_size)
         return batches.map(lambda ids, label: (ids.to_tensor(), label)).prefetch(tf.data.AUTOTUNE)
 
     inputs = keras.Input((None,), dtype="int32")
     embedding = keras.layers.Embedding(data.vocab_size, contest.EMBEDDING_DIM, mask_zero=True)
     hidden = keras.layers.Dropout(1 - contest.KEEP_PROB)(embedding(inputs))
-    lstm = keras.layers.LSTM(contest.HIDDEN_SIZE, return_sequences=True)
+    lstm = keras.layers.LSTM(args.hidden_size, return_sequences=True)
     hidden = (lstm if args.unidirectional else keras.layers.Bidirectional(lstm))(hidden)
     pooled = keras.layers.GlobalAveragePooling1D()(hidden)
     pooled = keras.layers.Dropout(1 - contest.KEEP_PROB)(pooled)
@@ -39,7 +39,7 @@ def main() -> None:
         metrics=["accuracy"],
     )
     batches = texts()
-    contest.compete(lambda: model.fit(batches, verbose=0), args.epochs, len(rows))
+    contest.compete(lambda: model.fit(batches, verbose=0), args, len(rows))
 
 
 if __name__ == "__main__":
