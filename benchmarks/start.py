@@ -45,7 +45,7 @@ def start_once(began: float, flags: list[str]) -> None:
     from tf_textrnn import flags as flag_parsing
     from tf_textrnn.startup import load_tensorflow
 
-    given = flag_parsing.parse(["train.py", *flags])
+    given = flag_parsing.parse(["train.py", *flags], __doc__)
     load_tensorflow()
     from tf_textrnn.training import loop, runner
 

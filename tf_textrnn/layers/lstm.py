@@ -47,12 +47,15 @@ def lstm(
     """
     batch, time = tf.unstack(tf.shape(inputs)[:2])
     hidden_size = recurrent_kernel.shape[0]
-    order = tf.tile(tf.range(time)[:, None], [1, batch])  # [time, batch], the step read at a time
-    if backward:
-        order = tf.where(order < lengths, lengths - 1 - order, order)
-    texts = tf.range(batch)
-    by_time = order + time * texts  # where in [batch * time] what is read at a time stands
-    by_text = tf.transpose(order * batch + texts)  # where in [time * batch] a text's steps stand
+
+    def read_order(times: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        """Which step of a text is read at these times; also when a step is read."""
+        return tf.where(times < lengths, lengths - 1 - times, times) if backward else times
+
+    times, texts = tf.range(time), tf.range(batch)
+    # Where in [batch * time] what is read at a time stands, and where in [time * batch] a step.
+    by_time = read_order(times[:, None], lengths) + time * texts  # [time, batch]
+    by_text = read_order(times, lengths[:, None]) * batch + texts[:, None]  # [batch, time]
     steps = _rearrange(inputs, by_time, by_text)
     padding = -time % BLOCK_STEPS
     steps = tf.pad(steps, [[0, padding], [0, 0], [0, 0]])
