@@ -129,6 +129,7 @@ def _batches(tokens: np.ndarray, sizes: np.ndarray) -> Iterator[np.ndarray]:
 def load_tensorflow() -> Any:
     """TensorFlow; what it logs as it starts shows only if that fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # cores go to batches, not to single ops
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as log:
