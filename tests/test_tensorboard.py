@@ -3,15 +3,13 @@
 import html
 import json
 import re
-import subprocess
-import sys
 import time
 import urllib.parse
-import urllib.request
 
 import numpy as np
 import pytest
 
+from tests.tensorboard_server import serve
 from tf_textrnn.runs import load_run
 from tf_textrnn.summaries import Summaries
 from tf_textrnn.training import runner
@@ -59,42 +57,6 @@ def folder(small_options, topics, tmp_path_factory):
     return runner.run({"run_dir": run_dir, "resume": True})
 
 
-class TensorBoard:
-    """TensorBoard on loopback.
-
-    Args:
-      address: of its pages.
-    """
-
-    def __init__(self, address: str):
-        self._address = address
-
-    def get(self, route: str, **query: str):
-        """The answer of a route, read as JSON where it is JSON."""
-        url = f"{self._address}data/{route}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(url, timeout=60) as response:
-            content = response.read()
-            is_json = response.headers.get_content_type() == "application/json"
-        return json.loads(content) if is_json else content
-
-    def post(self, route: str, body: dict):
-        """The JSON answer to a JSON body."""
-        request = urllib.request.Request(
-            f"{self._address}data/{route}",
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return json.load(response)
-
-    def wait_until_read(self) -> None:
-        """Waits for the last that a run writes."""
-        deadline = time.monotonic() + 60
-        while "worst_mistakes" not in self.get("plugin/text/tags").get("run", []):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-
-
 @pytest.fixture(
     scope="module",
     params=["true", pytest.param("false", marks=pytest.mark.slow)],
@@ -102,23 +64,9 @@ class TensorBoard:
 )
 def tensorboard(folder, request, tmp_path_factory):
     log = tmp_path_factory.mktemp("tensorboard") / "log"
-    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={folder.tensorboard}"]
-    command += ["--host=127.0.0.1", "--port=0", f"--load_fast={request.param}"]
-    with (
-        open(log, "wb") as output,
-        subprocess.Popen(command, stdout=output, stderr=output) as process,
-    ):
-        try:
-            deadline = time.monotonic() + 60
-            while not (found := re.search(r"http://127\.0\.0\.1:\d+/", log.read_text())):
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.2)
-            server = TensorBoard(found.group())
-            server.wait_until_read()
-            yield server
-        finally:
-            process.terminate()
+    with serve(folder.tensorboard, log, f"--load_fast={request.param}") as server:
+        server.wait_until_read()
+        yield server
 
 
 def metrics_of(folder):

@@ -30,14 +30,17 @@ def run(given: dict[str, Any]) -> RunFolder:
       DivergedError: training lost its way.
     """
     folder, config = _open_run(given)
-    data = splits.load(config)
     resume = f"python train.py --resume --run_dir={shlex.quote(str(folder.path))}"
     if "cache_dir" in given:
         resume += f" --cache_dir={shlex.quote(given['cache_dir'])}"
+    if config.run.resume:
+        signals.advise(f"to go on: {resume}")
+    data = splits.load(config)
     try:
         with folder.locked():
-            _prepare(folder, config, data)
-            signals.advise(f"to go on: {resume}")
+            with signals.deferred():
+                _prepare(folder, config, data)
+                signals.advise(f"to go on: {resume}")
             _train(folder, config, data)
     except OSError as error:
         raise UserError(
