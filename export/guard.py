@@ -1,7 +1,7 @@
 """Whether a SavedModel is made of harmless ops only. Needs TensorFlow and the standard library.
 
 A SavedModel is a program: a stranger's could write files as soon as it is loaded or run. The ops
-below compute; `tests/test_saved_model.py` holds every kind of model of this project to them.
+below compute; `tests/test_export.py` holds every kind of model of this project to them.
 """
 
 import pathlib

@@ -43,6 +43,14 @@ def topic_lines(count: int, seed: int) -> list[str]:
     return lines
 
 
+def weights(folder) -> dict[str, bytes]:
+    """The bits of the best weights of a run."""
+    from tf_textrnn.training import checkpoints
+
+    arrays, _ = checkpoints.read(folder.best)
+    return {name: array.tobytes() for name, array in arrays.items()}
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test touches the user's cache."""
@@ -80,6 +88,14 @@ def small_options(
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
     """What the TF1 graph computes."""
     return run_oracle(tmp_path_factory.mktemp("oracle"))
+
+
+@pytest.fixture(scope="session")
+def finished(small_options: dict[str, object], tmp_path_factory: pytest.TempPathFactory):
+    """The folder of a finished run over `topics`, for all to read."""
+    from tf_textrnn.training import runner
+
+    return runner.run({**small_options, "run_dir": str(tmp_path_factory.mktemp("finished") / "r")})
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
     pip install atheris && python tests/fuzz_readers.py -max_total_time=600
 
-A finding becomes a case of tests/test_hostile.py.
+A finding becomes a case of tests/test_hostile_texts.py.
 """
 
 import gzip

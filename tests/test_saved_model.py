@@ -1,8 +1,6 @@
 """The exported model: same answers as the trainer's, by any loader, from any text."""
 
-import importlib
 import json
-import os
 import pathlib
 import random
 import subprocess
@@ -12,17 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.python.framework import op_def_registry
 from tensorflow.python.tools import saved_model_cli
 from tensorflow_serving.apis import prediction_log_pb2
 
-import train
-from export import extras, guard
-from export.saved_model import export_run
+from export import extras
 from export.signatures import ServedTextRNN
 from tests.conftest import topic_lines
 from tf_textrnn.config import ModelConfig
-from tf_textrnn.errors import UserError
 from tf_textrnn.model import TextRNN
 from tf_textrnn.runs import load_run
 from tf_textrnn.text import TextEncoder
@@ -165,55 +159,6 @@ def test_answers_without_pythons_tensorflow(path, trainer_scores):
     np.testing.assert_allclose(json.loads(done.stdout), trainer_scores, atol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """A vocabulary and a labels file."""
-    folder = tmp_path_factory.mktemp("files")
-    (folder / "vocabulary.txt").write_text("[PAD]\n[UNK]\na\n")
-    (folder / "labels.txt").write_text("x\ny\n")
-    return str(folder / "vocabulary.txt"), str(folder / "labels.txt")
-
-
-def traced_ops(served):
-    """Every op of every signature, with its attributes."""
-    for function in served.signatures.values():
-        graph = function.graph.as_graph_def()
-        for body in [graph.node, *(f.node_def for f in graph.library.function)]:
-            yield from body
-
-
-@pytest.mark.parametrize(
-    ("cell", "pooling", "bptt_truncate", "bidirectional", "tokenizer"),
-    [
-        ("lstm", "mean", 0, True, "word"),
-        ("lstm", "last", 3, False, "char"),
-        ("gru", "attention", 0, True, "char"),
-        ("gru", "max", 3, False, "word"),
-        ("rnn", "last", 0, True, "word"),
-        ("rnn", "attention", 3, False, "char"),
-    ],
-)
-def test_every_kind_of_model_is_of_stock_ops(
-    monkeypatch, files, cell, pooling, bptt_truncate, bidirectional, tokenizer
-):
-    # As on a host with a GPU, where Keras takes cuDNN's ops if it may.
-    keras_rnn = importlib.import_module("keras.src.backend.tensorflow.rnn")
-    monkeypatch.setattr(keras_rnn, "_is_gpu_available", lambda: True)
-    config = ModelConfig(
-        cell=cell, pooling=pooling, bptt_truncate=bptt_truncate, bidirectional=bidirectional,
-        hidden_size=4, embedding_dim=4, ngrams=2,
-    )  # fmt: skip
-    network = TextRNN(config, 3, 2, num_ngrams=5)
-    network.build()
-    nodes = list(traced_ops(ServedTextRNN(network, *files, tokenizer, 10)))
-    for node in nodes:
-        assert op_def_registry.get(node.op) is not None
-        assert not node.attr["_XlaMustCompile"].b
-    ops = {node.op for node in nodes}
-    assert not {op for op in ops if "Xla" in op or "Cudnn" in op}
-    assert ops <= guard.COMPUTING_OPS | {"StatefulPartitionedCall"}
-
-
 def test_saved_model_cli_shows_and_runs_each_signature(
     path, capsys, monkeypatch, tmp_path, trainer_scores, trainer_probability
 ):
@@ -270,61 +215,6 @@ def test_warm_up_requests_are_answered(path, model):
     assert names == list(SIGNATURES) * len(extras.WARM_UP_WORDS)
 
 
-def test_model_card_tells_what_the_run_was(exported, path):
-    card = json.loads((path / "assets.extra" / "model_card.json").read_text())
-    report = json.loads(exported.report_json.read_text())
-    assert card["data"]["texts"] == {"train": 300, "valid": 60, "test": 60}
-    assert card["metrics"]["test_accuracy"] == report["test_accuracy"]
-    assert card["per_class"] == report["per_class"]
-    assert card["sizes"]["parameters"] == report["parameters"]
-    assert card["versions"]["tensorflow"] == tf.__version__
-    config = exported.read_config()
-    assert card["train_again"].split() == [
-        "python", "train.py", f"--train_file={config.data.train_file}",
-        f"--valid_file={config.data.valid_file}", f"--test_file={config.data.test_file}",
-        "--tokenizer=word", "--hidden_size=8", "--embedding_dim=8", "--ngrams=2",
-        "--batch_size=32", "--num_epochs=3", "--learning_rate=0.02",
-    ]  # fmt: skip
-    text = (path / "assets.extra" / "model_card.md").read_text()
-    assert f"| test accuracy | {report['test_accuracy']:.4f} |" in text
-    assert card["train_again"] in text
-
-
-def test_versions_count_up_and_nothing_half_written_stays(exported, monkeypatch):
-    (exported.export / "7").mkdir()
-    assert export_run(str(exported.path)).name == "8"
-    seen = []
-
-    def fail(folder, *_):
-        seen.extend(path.name for path in exported.export.iterdir())
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(extras, "write", fail)
-    with pytest.raises(UserError, match="No space left"):
-        export_run(str(exported.path))
-    assert {path.name for path in exported.export.iterdir()} == {"1", "7", "8"}
-    # A server takes every whole number for a version; while the model was written there was none.
-    assert {name for name in seen if name.isdecimal()} == {"1", "7", "8"}
-    (exported.export / "7").rmdir()
-
-
-def test_a_folder_without_a_run_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="holds no run"):
-        export_run(str(tmp_path))
-
-
-def test_training_ends_with_an_export_unless_told_not_to(small_options, tmp_path, capsys):
-    for export, files in ((True, {"assets", "assets.extra", "fingerprint.pb"}), (False, set())):
-        run_dir = tmp_path / str(export)
-        train.main({**small_options, "num_epochs": 1, "run_dir": str(run_dir), "export": export})
-        out = capsys.readouterr().out
-        assert {path.name for path in run_dir.glob("export/1/*")} >= files
-        assert f"tensorboard --logdir {run_dir}" in out
-        command = f'python -m export.predict --model {run_dir}/export/1 "your text"'
-        assert (command in out) is export
-        assert (run_dir / "export").exists() is export
-
-
 def hostile_texts(count):
     """Texts that nobody would write."""
     chooser = random.Random(5)
@@ -362,29 +252,3 @@ def test_hostile_texts(model):
 @pytest.mark.slow
 def test_ten_thousand_hostile_texts(model):
     check_hostile(model, 10_000)
-
-
-class WritesAFile(tf.Module):
-    """A SavedModel that looks like ours and writes a file."""
-
-    def __init__(self, target):
-        super().__init__()
-        self._target = target
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
-    def predict(self, text):
-        probability = tf.ones([tf.size(text), 2]) / 2
-        if tf.size(text) > 0:
-            tf.io.write_file(self._target, "gotcha")
-        return {"probability": probability, "prediction": tf.argmax(probability, 1)}
-
-
-def test_guard_finds_what_writes_files(tmp_path, path):
-    assert guard.find_harmful_op(path) is None
-    module = WritesAFile(os.fspath(tmp_path / "written"))
-    model_path = tmp_path / "model"
-    tf.saved_model.save(module, str(model_path), signatures={"serving_default": module.predict})
-    assert guard.find_harmful_op(model_path) == "WriteFile"
-    (model_path / "saved_model.pb").write_bytes(b"\x08\x01")
-    with pytest.raises(ValueError, match="not a SavedModel"):
-        guard.find_harmful_op(model_path)

@@ -3,11 +3,13 @@
 import gzip
 import json
 import pathlib
+import random
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tf_textrnn.errors import UserError
 from tf_textrnn.runs import RunFolder, load_run
@@ -31,11 +33,6 @@ def results(folder: RunFolder):
     report["config"] = {k: v for k, v in report["config"].items() if k not in PATHS}
     arrays = {name: array.tobytes() for name, array in [*weights.items(), *newest.items()]}
     return arrays, metrics, report, folder.mistakes.read_text()
-
-
-@pytest.fixture(scope="module")
-def finished(small_options, tmp_path_factory):
-    return runner.run({**small_options, "run_dir": str(tmp_path_factory.mktemp("runs") / "first")})
 
 
 def test_learns_and_leaves_the_files_of_a_run(finished, topics):
@@ -73,6 +70,29 @@ def test_the_best_model_can_be_loaded(finished):
     ids = [run.vocabulary.index(word) for word in (b"horse", b"dog")]
     scores = run.model((np.array([ids]), np.array([2])))
     assert run.labels[int(np.argmax(scores))] == "animals"
+
+
+def test_nothing_is_traced_twice_whatever_the_lengths(small_options, tmp_path, monkeypatch):
+    chooser = random.Random(0)
+    lines = [f"{chooser.choice('ab')}\t{'x ' * (n % 61)}\n" for n in range(330)]
+    (tmp_path / "train.tsv").write_text("".join(lines))
+    functions, function = [], tf.function
+
+    def kept(python_function=None, **options):
+        if python_function is None:
+            return lambda decorated: kept(decorated, **options)
+        functions.append(function(python_function, **options))
+        return functions[-1]
+
+    monkeypatch.setattr(tf, "function", kept)
+    options = {"train_file": str(tmp_path / "train.tsv"), "run_dir": str(tmp_path / "run")}
+    for name in ("cache_dir", "hidden_size", "embedding_dim", "num_epochs"):
+        options[name] = small_options[name]
+    runner.run({**options, "batch_size": 4, "gradients_every": 1})
+    traces = [(f.python_function.__name__, f.experimental_get_tracing_count()) for f in functions]
+    assert sorted(traces) == [
+        ("_measure", 1), ("_train_step", 1), ("score", 1), ("score", 1), ("split", 1)
+    ]  # fmt: skip
 
 
 def test_the_same_seed_gives_the_same_bits(finished, small_options, tmp_path):

@@ -36,6 +36,21 @@ def written_whole(path: pathlib.Path) -> Iterator[BinaryIO]:
         scratch.unlink(missing_ok=True)
 
 
+def ends_whole(path: pathlib.Path, start: int) -> bool:
+    """Whether a TFRecord file, as event files are, ends with a whole record.
+
+    Args:
+      path: of records: length uint64, its CRC uint32, content, its CRC uint32.
+      start: where one of its records begins.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        while start < size:
+            file.seek(start)
+            start += 16 + int.from_bytes(file.read(8), "little")
+    return start == size
+
+
 def write_lines(path: pathlib.Path, lines: Sequence[bytes]) -> None:
     """Writes a vocabulary or label file."""
     with written_whole(path) as file:

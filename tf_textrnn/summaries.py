@@ -32,7 +32,7 @@ from tensorboard.plugins.hparams import api_pb2 as hparams_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 
 from tf_textrnn.config import Config
-from tf_textrnn.files import write_lines
+from tf_textrnn.files import ends_whole, write_lines
 from tf_textrnn.histograms import Histogram, HistogramMaker
 from tf_textrnn.optimizers import Gradient
 from tf_textrnn.text import SPECIAL_TOKENS
@@ -96,6 +96,7 @@ class Summaries:
         self._gradients_every = gradients_every
         self._histograms = HistogramMaker([math.prod(w.shape) for w in weights.values()])
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
+        self._sizes: dict[pathlib.Path, int] = {}  # of event files that are known to be whole
 
     @_naming_the_folder
     def open(self, kept: Mapping[str, int]) -> None:
@@ -110,8 +111,10 @@ class Summaries:
             size = kept.get(f"{path.parent.name}/{path.name}")
             if size is None:
                 path.unlink()
-            elif size < path.stat().st_size:
+                continue
+            if size < path.stat().st_size:
                 os.truncate(path, size)
+            self._sizes[path] = path.stat().st_size
         self._writers = {
             run: tf.summary.create_file_writer(str(self._folder / run))
             for run in ("train", "valid", "run")
@@ -122,10 +125,15 @@ class Summaries:
         """Brings everything to the files; returns the size of each that a resumed run keeps."""
         for writer in self._writers.values():
             writer.flush()
+        for path in self._folder.glob("*/events.*"):
+            # TensorFlow says nothing of most events that find no room.
+            if not ends_whole(path, self._sizes.get(path, 0)):
+                raise OSError(errno.EIO, "events are lost; is the disk full?", str(path))
+            self._sizes[path] = path.stat().st_size
         return {
-            f"{run}/{path.name}": path.stat().st_size
-            for run in ("train", "valid")
-            for path in sorted((self._folder / run).glob("events.*"))
+            f"{path.parent.name}/{path.name}": size
+            for path, size in sorted(self._sizes.items())
+            if path.parent.name != "run"
         }
 
     @_naming_the_folder

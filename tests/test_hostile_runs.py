@@ -1,0 +1,170 @@
+"""Run folders and checkpoints from strangers: nothing runs, nothing leads elsewhere."""
+
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import zipfile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tf_textrnn.config import ModelConfig
+from tf_textrnn.errors import UserError
+from tf_textrnn.model import TextRNN
+from tf_textrnn.runs import RunFolder, load_run
+from tf_textrnn.training import checkpoints, runner
+
+
+@pytest.mark.parametrize(
+    "name", ["vocabulary.txt", "best", "checkpoints", "checkpoints/0000000099.npz", "elsewhere"]
+)
+def test_a_link_in_a_run_folder_is_refused(finished, tmp_path, name):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(finished.path), str(run)], check=True)
+    if (run / name).exists():
+        (run / name).rename(outside / "moved")
+    (run / name).symlink_to(outside / "moved")
+    for action in (
+        lambda: load_run(RunFolder(str(run))),
+        lambda: runner.run({"run_dir": str(run), "resume": True}),
+    ):
+        with pytest.raises(UserError, match=f"{name}: expected a file or a folder of this run"):
+            action()
+
+
+def test_a_pipe_in_a_run_folder_does_not_block(finished, tmp_path):
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(finished.path), str(run)], check=True)
+    (run / "labels.txt").unlink()
+    os.mkfifo(run / "labels.txt")
+    with pytest.raises(UserError, match=r"labels\.txt: expected a file"):
+        load_run(RunFolder(str(run)))
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
+    target = tmp_path / "target"
+    target.write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(target)
+    with (
+        pytest.raises(UserError, match="cannot be written"),
+        RunFolder(str(tmp_path / "run")).locked(),
+    ):
+        pass
+    assert target.read_text() == "mine"
+
+
+def test_a_config_cannot_say_where_the_cache_is_or_name_a_file_that_is_not_its_own(
+    finished, tmp_path
+):
+    run, cache = tmp_path / "run", tmp_path / "cache"
+    subprocess.run(["cp", "-r", str(finished.path), str(run)], check=True)
+    secret = tmp_path / "secret.tsv"
+    secret.write_text("key\t1234\nkeys\t5678\n" * 9)
+    config = json.loads((run / "config.json").read_text())
+    config["run"]["cache_dir"] = str(cache)
+    config["data"] = {"train_file": str(secret)}
+    (run / "config.json").write_text(json.dumps(config))
+    for path in (run / "checkpoints").iterdir():
+        path.unlink()
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="the texts are not those that this run began with"):
+        runner.run({"run_dir": str(run), "resume": True})
+    assert not cache.exists()
+    after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_a_config_cannot_ask_for_more_than_the_memory(finished, tmp_path):
+    with pytest.raises(UserError, match="GiB of memory"):
+        TextRNN(ModelConfig(hidden_size=65_536, num_layers=64), 10, 2).build()
+    with pytest.raises(UserError, match="GiB of memory"):
+        TextRNN(ModelConfig(embedding_dim=65_536), 50_000_000, 2).build()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("labels.txt", b"animals\n\x1b[2J\nnumbers\n", "labels.txt: expected printable labels"),
+        ("labels.txt", b"a\nb\n", "is float32[16, 3], expected float32[16, 2]"),
+        ("vocabulary.txt", b"[PAD]\n[UNK]\n", "'embedding' is float32["),
+        ("config.json", b'{"data": {"__class__": "os.system"}}', "--__class__ is not an option"),
+        ("config.json", b"[" * 100_000, "config.json: not JSON"),
+        ("config.json", b'{"model": {"h\\ni\\u001b": 1}}', r"--h\ni\x1b is not an option"),
+        ("config.json", b'{"model": {"cell": "os.system"}}', "expected one of lstm, gru, rnn"),
+        ("best/model.npz", b"", "model.npz: cannot be read"),
+    ],
+)
+def test_damaged_or_foreign_files_of_a_run_are_named(finished, tmp_path, name, content, message):
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(finished.path), str(run)], check=True)
+    (run / name).write_bytes(content)
+    with pytest.raises(UserError) as error:
+        load_run(RunFolder(str(run)))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_checkpoint_with_another_programs_state_is_refused(small_options, tmp_path):
+    folder = runner.run({**small_options, "num_epochs": 1, "run_dir": str(tmp_path / "run")})
+    (path,) = folder.checkpoints.iterdir()
+    arrays, state = checkpoints.read(path)
+    for wrong in ([], {}, {**state, "progress": {"epoch": 0, "exec": "x"}}):
+        checkpoints.write(path, arrays, wrong)
+        with pytest.raises(UserError, match="not a checkpoint of a training"):
+            runner.run({"run_dir": str(folder.path), "resume": True})
+
+
+def npz(path: pathlib.Path, members: dict[str, bytes], compression=zipfile.ZIP_STORED) -> None:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def header(shape: str, dtype: str = "<f4") -> bytes:
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}"
+    text = text.ljust(118 - 1) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+HUGE = 10**15
+
+
+CHECKPOINTS = {
+    "bomb": ({"x.npy": header("(50_000_000,)") + bytes(200_000_000)}, zipfile.ZIP_DEFLATED),
+    "declares": ({"x.npy": header(f"({HUGE},)")}, zipfile.ZIP_STORED),
+    "empty": ({"x.npy": header(f"({HUGE}, 0)")}, zipfile.ZIP_STORED),
+    "negative": ({"x.npy": header("(-2, -2)") + bytes(16)}, zipfile.ZIP_STORED),
+    "no width": ({"x.npy": header(f"({HUGE},)", "|V0")}, zipfile.ZIP_STORED),
+    "object": ({"x.npy": header("(1,)", "|O") + b"cos\nsystem\n(S'true'\ntR."}, zipfile.ZIP_STORED),
+    "names": ({"../../x.npy": header("()") + bytes(4)}, zipfile.ZIP_STORED),
+    "deep": ({"x.npy": header("(" * 60)}, zipfile.ZIP_STORED),
+}
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_a_hostile_checkpoint_is_refused_within_memory(tmp_path, kind):
+    path = tmp_path / "0000000001.npz"
+    npz(path, *CHECKPOINTS[kind])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(checkpoints.DamagedError) as error:
+        checkpoints.read(path)
+    assert len(str(error.value)) <= 200
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda b: header("(3,)") + b))
+def test_any_bytes_in_a_checkpoint_are_a_damaged_one(tmp_path_factory, content):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    (folder / "raw").write_bytes(content)
+    npz(folder / "member", {"x.npy": content, "sha256.npy": content})
+    for path in folder.iterdir():
+        with pytest.raises(checkpoints.DamagedError):
+            checkpoints.read(path)
