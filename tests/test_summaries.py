@@ -13,6 +13,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.memory import resident_mebibytes
 from tf_textrnn.histograms import HistogramMaker
 from tf_textrnn.runs import RunFolder
 from tf_textrnn.summaries import Summaries, _escaped
@@ -206,3 +207,13 @@ def test_a_text_is_shown_as_it_is(text):
 
         shown = plugin_util.markdown_to_safe_html(f"x {_escaped(text)} x")
     assert html.unescape(re.sub(r"</?p>", "", shown)).split() == f"x {text} x".split()
+
+
+def test_steps_stay_out_of_memory_once_written(tmp_path):
+    summaries = Summaries(tmp_path, {}, gradients_every=0)
+    summaries.open({})
+    for step in range(21_000):
+        summaries.step(step, 0.0, 0.0, 0.0, [])
+        if step == 1_000:
+            before = resident_mebibytes()
+    assert resident_mebibytes() - before < 5

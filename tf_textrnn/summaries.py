@@ -141,7 +141,8 @@ class Summaries:
         """Writes one event, as TF1 did with its merged summary: a call a value costs more."""
         summary = tf.compat.v1.Summary(value=values)
         with self._writers[run].as_default():
-            tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step)
+            # TensorFlow keeps every Python number that it ever made a tensor of.
+            tf.summary.experimental.write_raw_pb(summary.SerializeToString(), np.int64(step))
 
     @_naming_the_folder
     def start(self, config: Config, graph: tf.Graph) -> None:
