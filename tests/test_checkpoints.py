@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -13,29 +14,51 @@ from tf_textrnn.errors import UserError
 from tf_textrnn.training import checkpoints
 
 
-def variables(value=1.0):
+def variables():
     return {
-        "model/embedding": tf.Variable(tf.fill([3, 2], value)),
+        "model/embedding": tf.Variable(tf.ones([3, 2])),
         "optimizer/iterations": tf.Variable(7, dtype=tf.int64),
     }
 
 
+def arrays(value=1.0):
+    return {
+        "model/embedding": np.full([3, 2], value, np.float32),
+        "optimizer/iterations": np.array(7, np.int64),
+    }
+
+
 def test_restores_every_bit(tmp_path):
-    saved = {"x": tf.Variable(np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32))}
+    saved = {"x": np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)}
     checkpoints.save_step(tmp_path, 3, saved, {"epoch": 1, "loss": 0.1 + 0.2})
     restored = {"x": tf.Variable(tf.zeros([5, 3]))}
     found = checkpoints.newest(tmp_path)
     assert found.state == {"epoch": 1, "loss": 0.1 + 0.2}
     checkpoints.assign(found.path, found.arrays, restored)
-    assert restored["x"].numpy().tobytes() == saved["x"].numpy().tobytes()
+    assert restored["x"].numpy().tobytes() == saved["x"].tobytes()
 
 
 def test_the_newest_three_are_kept_and_nothing_half_written(tmp_path):
     for step in (9, 10, 11, 100):
-        checkpoints.save_step(tmp_path, step, variables(), {"step": step})
+        checkpoints.save_step(tmp_path, step, arrays(), {"step": step})
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["0000000010.npz", "0000000011.npz", "0000000100.npz"]
     assert checkpoints.newest(tmp_path).state == {"step": 100}
+
+
+def test_what_is_saved_in_the_background_is_the_moment_it_was_asked_for(tmp_path, monkeypatch):
+    go_on, save_step = threading.Event(), checkpoints.save_step
+    monkeypatch.setattr(checkpoints, "save_step", lambda *a: go_on.wait() and save_step(*a))
+    saver, variable = checkpoints.BackgroundSaver(), tf.Variable(tf.zeros([3]))
+    saver.save(tmp_path, 1, {"x": variable}, {})
+    variable.assign_add(tf.ones([3]))
+    go_on.set()
+    saver.wait()
+    np.testing.assert_array_equal(checkpoints.newest(tmp_path).arrays["x"], np.zeros(3))
+    saver.save(tmp_path / "missing", 2, {"x": variable}, {})
+    with pytest.raises(FileNotFoundError, match=r"0000000002\.npz"):
+        saver.wait()
+    saver.wait()  # what failed is told once
 
 
 def test_an_empty_folder_is_the_start(tmp_path):
@@ -46,8 +69,8 @@ def test_an_empty_folder_is_the_start(tmp_path):
 @given(st.data())
 def test_any_flipped_bit_or_cut_falls_back_to_the_checkpoint_before(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("checkpoints")
-    checkpoints.save_step(folder, 1, variables(1.0), {"step": 1})
-    checkpoints.save_step(folder, 2, variables(2.0), {"step": 2})
+    checkpoints.save_step(folder, 1, arrays(1.0), {"step": 1})
+    checkpoints.save_step(folder, 2, arrays(2.0), {"step": 2})
     newest = folder / "0000000002.npz"
     content = bytearray(newest.read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))
@@ -80,7 +103,7 @@ def test_only_damaged_checkpoints_are_an_error(tmp_path, capsys):
     ],
 )
 def test_another_models_checkpoint_is_refused(tmp_path, name, variable, message):
-    checkpoints.save_step(tmp_path, 1, variables(), {})
+    checkpoints.save_step(tmp_path, 1, arrays(), {})
     found = checkpoints.newest(tmp_path)
     with pytest.raises(UserError, match=message):
         checkpoints.assign(found.path, found.arrays, variables() | {name: variable})

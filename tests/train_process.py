@@ -40,6 +40,7 @@ def profile(frame, event, argument):
             threading.Thread(target=act).start() if int(number) and float(delay) else act()
 def audit(event, arguments):
     if event == "import" and arguments[0] == "tf_textrnn.training.loop":
+        threading.setprofile(profile)
         sys.setprofile(profile)
 sys.addaudithook(audit)
 """

@@ -1,5 +1,6 @@
 """Checkpoints: arrays and a state, in one file, written whole and verified when read."""
 
+import concurrent.futures
 import hashlib
 import json
 import math
@@ -88,20 +89,44 @@ def _digest(entries: Mapping[str, np.ndarray]) -> bytes:
 
 
 def save_step(
-    folder: pathlib.Path, step: int, variables: Mapping[str, tf.Variable], state: Mapping[str, Any]
+    folder: pathlib.Path, step: int, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]
 ) -> None:
     """Writes the checkpoint of a step.
 
     All but three up to this step are removed, and all past it: damaged ones that a resumed run
     had passed over.
     """
-    arrays = {name: variable.numpy() for name, variable in variables.items()}
     path = folder / f"{step:010d}.npz"
     write(path, arrays, state)
     paths = sorted(folder.glob("*.npz"))
     place = paths.index(path)
     for other in paths[: max(place + 1 - KEPT, 0)] + paths[place + 1 :]:
         other.unlink()
+
+
+class BackgroundSaver:
+    """Calls `save_step` in a thread of its own, so that training goes on meanwhile."""
+
+    def __init__(self) -> None:
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
+        self._under_way: concurrent.futures.Future | None = None
+
+    def save(
+        self,
+        folder: pathlib.Path,
+        step: int,
+        variables: Mapping[str, tf.Variable],
+        state: Mapping[str, Any],
+    ) -> None:
+        """Begins to save the variables as they are now. One save at a time: `wait` comes before."""
+        arrays = {name: variable.numpy() for name, variable in variables.items()}
+        self._under_way = self._thread.submit(save_step, folder, step, arrays, state)
+
+    def wait(self) -> None:
+        """Returns when the last save is on disk, or raises what it failed with."""
+        under_way, self._under_way = self._under_way, None
+        if under_way:
+            under_way.result()
 
 
 class Checkpoint(NamedTuple):

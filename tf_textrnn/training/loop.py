@@ -98,6 +98,7 @@ class Trainer:
         self._average = WeightAverage(self._weights, tables, decay) if decay else None
         self._scorer = make_scorer(self.model)
         self._branch_scorer = make_branch_scorer(self.model)
+        self._saver = checkpoints.BackgroundSaver()
         self._summaries = Summaries(folder.tensorboard, self._weights, config.run.gradients_every)
         self._embedding_rate = tf.Variable(1.0) if config.model.pretrained_embeddings else None
         self._class_weights = None
@@ -156,18 +157,20 @@ class Trainer:
         self._summaries.open(kept_events)
 
     def save(self) -> None:
-        """Writes a checkpoint.
+        """Begins to write a checkpoint, once the one before is on disk.
 
         Raises:
           DivergedError: the weights are not finite.
+          OSError: the one before cannot be written.
         """
+        self._saver.wait()
         self._check_finite()
         state = {
             "progress": dataclasses.asdict(self.progress),
             "data": self._data.fingerprint,
             "summaries": self._summaries.flush(),
         }
-        checkpoints.save_step(self._folder.checkpoints, self._steps, self._variables, state)
+        self._saver.save(self._folder.checkpoints, self._steps, self._variables, state)
 
     @property
     def _steps(self) -> int:
@@ -201,6 +204,8 @@ class Trainer:
             except signals.Stopped:
                 self.save()
                 raise
+            finally:
+                self._saver.wait()
 
     def _is_out_of_patience(self) -> bool:
         patience, progress = self._config.training.patience, self.progress
