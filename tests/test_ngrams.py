@@ -70,6 +70,13 @@ def test_scores_are_the_mean_by_root_of_the_known_ngrams_weights(texts, order):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def split_of(examples, tmp_path):
+    corpus = open_corpus(examples_source("x", examples), "word", str(tmp_path))
+    ids = ids_of_types(corpus, [b"[PAD]", b"[UNK]", b"w", b"x", b"y", b"z"])
+    classes = np.array(["ab".index(label) for label in corpus.label_names], np.int32)
+    return Split(corpus, np.arange(len(corpus)), ids, classes, 9)
+
+
 @pytest.fixture
 def split(tmp_path):
     examples = [
@@ -78,9 +85,7 @@ def split(tmp_path):
         Example("a", "y x"),
         Example("b", "w"),
     ]
-    corpus = open_corpus(examples_source("x", examples), "word", str(tmp_path))
-    ids = ids_of_types(corpus, [b"[PAD]", b"[UNK]", b"w", b"x", b"y", b"z"])
-    return Split(corpus, np.arange(4), ids, np.array([0, 1], np.int32), 9)
+    return split_of(examples, tmp_path)
 
 
 def test_the_ngrams_start_at_half_their_log_count_ratios(split):
@@ -100,6 +105,18 @@ def test_the_ngrams_start_at_half_their_log_count_ratios(split):
     assert found.keys() == expected.keys()
     for key, row in expected.items():
         np.testing.assert_allclose(found[key], row, rtol=1e-6)
+
+
+def test_an_ngram_whose_texts_spread_as_the_classes_do_starts_at_0(tmp_path):
+    examples = [Example("a", "x"), Example("a", "x"), Example("a", "y"), Example("b", "x z")]
+    start = choose_ngrams(split_of(examples * 2, tmp_path), 1, 6, 2).log_count_ratios
+    # Of 8 texts, 6 are of class a; so of the 2 added texts 1.5 are.
+    ratios = [math.log((a + 1.5) / (b + 0.5)) - math.log(3) for a, b in [(4, 2), (2, 0), (0, 2)]]
+    np.testing.assert_allclose(start[:, 0], [0.5 * ratio for ratio in ratios], rtol=1e-5)
+    np.testing.assert_allclose(start[:, 1], -start[:, 0], rtol=1e-5)
+    examples = [Example("a", "x"), Example("a", "x"), Example("a", "x"), Example("b", "x")]
+    start = choose_ngrams(split_of(examples, tmp_path), 1, 6, 2).log_count_ratios
+    np.testing.assert_allclose(start, 0, atol=1e-6)
 
 
 def test_the_most_frequent_ngrams_are_kept_where_they_are_too_many(split, monkeypatch):

@@ -30,8 +30,14 @@ class Ngrams(NamedTuple):
 def choose_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) -> Ngrams:
     """The n-grams of the texts, the most frequent ones where there are too many.
 
-    With n_fc the texts of class c that hold n-gram f, and n_f those of all classes, the weight of f
-    for c starts at half of log((n_fc + 1) / (n_f - n_fc + 1)) (Wang & Manning 2012).
+    With n_fc the texts of class c that hold n-gram f, n_f those of all C classes and p_c the share
+    of class c, the weight of f for c starts at half of
+
+        log((n_fc + C p_c) / (n_f - n_fc + C (1 - p_c))) - log(p_c / (1 - p_c)).
+
+    So C more texts, spread as the classes are, are taken to hold each n-gram; one whose texts
+    spread likewise starts at 0, and a class is not favoured for its size. For two classes alike in
+    size it is the ratio of Wang & Manning (2012) with one text added to each.
 
     Args:
       split: the training texts.
@@ -71,5 +77,9 @@ def choose_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) -
     if len(keys):
         is_known = keys[place] == np.concatenate(found)
         np.add.at(counts, (place[is_known], np.concatenate(classes)[is_known]), 1)
-    ratios = np.log((counts + 1) / (texts[:, None] - counts + 1))
+    texts_of_class = np.bincount(split.classes, minlength=num_classes).astype(np.float32)
+    share = texts_of_class / len(split)
+    added = num_classes * share
+    ratios = np.log((counts + added) / (texts[:, None] - counts + num_classes - added))
+    ratios -= np.log(share / (1 - share))
     return Ngrams(keys, (PRIOR_WEIGHT * ratios).astype(np.float32))
