@@ -1,5 +1,6 @@
 """Which n-grams the linear part of a model knows, and where their weights start."""
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -57,26 +58,25 @@ def choose_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) -
         return Ngrams(np.zeros(0, np.int64), np.zeros((0, num_classes), np.float32))
     stride = max(1, -(-int(split.lengths.sum()) * order // MAX_COUNTED))
     examples = np.arange(0, len(split), stride)
-    found, classes = [], []
+    found = []
     for start in range(0, len(examples), _TEXTS):
         batch = split.batch(examples[start : start + _TEXTS])
-        for keys, label in zip(
-            ngram_keys(batch.token_ids, order, vocab_size).numpy(), batch.labels, strict=True
-        ):
-            keys = np.unique(keys[keys > 0])
-            found.append(keys)
-            classes.append(np.full(len(keys), label))
-    keys, texts = np.unique(np.concatenate(found), return_counts=True)
+        keys = ngram_keys(batch.token_ids, order, vocab_size).numpy()
+        found.append([np.unique(text[text > 0]) for text in keys])
+    keys, texts = np.unique(np.concatenate(list(itertools.chain(*found))), return_counts=True)
     most = min(MAX_NGRAMS, MAX_WEIGHTS // num_classes)
     frequent = np.sort(np.argsort(-texts, kind="stable")[:most])
     keys, texts = keys[frequent], texts[frequent]
 
-    place = np.searchsorted(keys, np.concatenate(found))
-    place = np.minimum(place, max(len(keys) - 1, 0))
     counts = np.zeros((len(keys), num_classes), np.float32)
-    if len(keys):
-        is_known = keys[place] == np.concatenate(found)
-        np.add.at(counts, (place[is_known], np.concatenate(classes)[is_known]), 1)
+    classes = split.classes[examples]
+    for part, start in zip(found, range(0, len(examples), _TEXTS), strict=True):
+        part_keys = np.concatenate(part)
+        place = np.minimum(np.searchsorted(keys, part_keys), max(len(keys) - 1, 0))
+        part_classes = np.repeat(classes[start : start + len(part)], [len(text) for text in part])
+        if len(keys):
+            is_known = keys[place] == part_keys
+            np.add.at(counts, (place[is_known], part_classes[is_known]), 1)
     texts_of_class = np.bincount(split.classes, minlength=num_classes).astype(np.float32)
     share = texts_of_class / len(split)
     added = num_classes * share
