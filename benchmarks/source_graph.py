@@ -7,12 +7,9 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"  # the legacy cells live in tf-keras
 import tempfile
 
 import numpy as np
+import tensorflow as tf
 
 from benchmarks import contest
-from tf_textrnn.startup import load_tensorflow
-
-load_tensorflow()
-import tensorflow as tf  # noqa: E402
 
 tf1 = tf.compat.v1
 

@@ -7,6 +7,7 @@ Contestants run in processes of their own, alternated; a figure is the median of
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -18,13 +19,14 @@ import numpy as np
 
 from tf_textrnn.startup import load_tensorflow
 
-# name: (contestant, flags); a setting is a project and the peers that do the same work.
+# name: (contestant, flags); a setting is a project and the peers that do the same work. In one
+# direction they train by gradient descent on texts cut at 40 tokens, in both by Adam.
 SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
-    "one direction, SGD, 40 tokens": {
+    "one-direction": {
         "project": ("project", "--unidirectional", "--sgd", "--max_len=40"),
         "TF1 source graph": ("source_graph", "--unidirectional", "--sgd", "--max_len=40"),
     },
-    "the same, gradient summaries at every step": {
+    "one-direction-summaries": {
         "project": ("project", "--unidirectional", "--sgd", "--max_len=40", "--summaries"),
         "TF1 source graph": (
             "source_graph",
@@ -34,7 +36,7 @@ SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
             "--summaries",
         ),
     },
-    "both directions, Adam": {
+    "both-directions": {
         "project": ("project",),
         "stock Keras": ("stock_keras",),
     },
@@ -46,21 +48,26 @@ def main() -> None:
     parser.add_argument("--data_dir", help="folder with train.tsv; default: the built-in set")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--json", help="write the figures here")
     args = parser.parse_args()
+    environment = dict(os.environ)  # without the project's threads: a peer runs as its users run it
     with tempfile.TemporaryDirectory() as folder:
         path = str(pathlib.Path(folder) / "contest.npz")
         write_contest(path, args.data_dir)
         limit = matrix_product_limit()
         figures: dict[str, Any] = {"matrix_product_gflops": limit}
         print(f"matrix products of the LSTM's shape: {limit:.0f} GFLOP/s")
-        for setting, contestants in SETTINGS.items():
+        for setting in args.settings:
+            contestants = SETTINGS[setting]
             rounds: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
             for _ in range(args.rounds):
                 for name, (module, *flags) in contestants.items():
                     command = [sys.executable, "-m", f"benchmarks.{module}", path, *flags]
                     command.append(f"--epochs={args.epochs}")
-                    done = subprocess.run(command, check=True, capture_output=True, text=True)
+                    done = subprocess.run(
+                        command, check=True, capture_output=True, text=True, env=environment
+                    )
                     rounds[name].append(json.loads(done.stdout.splitlines()[-1]))
             figures[setting] = summarize(setting, rounds)
     if args.json:

@@ -1,13 +1,10 @@
 """Contestant: the usual Keras recipe: masked embedding, (bidirectional) LSTM, mean pooling, fit."""
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from benchmarks import contest
-from tf_textrnn.startup import load_tensorflow
-
-load_tensorflow()
-import keras  # noqa: E402
-import tensorflow as tf  # noqa: E402
 
 
 def main() -> None:
