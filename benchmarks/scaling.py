@@ -78,7 +78,8 @@ def work(index: int, vocab_size: int) -> dict[str, float]:
         order = (data.train, config.training.batch_size, 1, 0, 0)
         return training_batches(*order, workers.replicas, workers.num_replicas)
 
-    stream, results = batches(), []
+    stream = batches()
+    results: list[Any] = []
 
     def step() -> None:
         size, shares = next(stream)

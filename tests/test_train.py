@@ -110,7 +110,7 @@ class Killed(BaseException):
 def test_a_run_that_was_cut_short_ends_with_the_same_bits(
     finished, small_options, tmp_path, monkeypatch, steps
 ):
-    original = replicas.Replicas._step
+    original = replicas.Replicas._train_step
     run_dir = str(tmp_path / "cut")
 
     def build(self, *args):
@@ -122,7 +122,7 @@ def test_a_run_that_was_cut_short_ends_with_the_same_bits(
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(replicas.Replicas, "_step", build)
+        patch.setattr(replicas.Replicas, "_train_step", build)
         patch.setattr(loop.EpochBar, "update", update)
         # As often as can be, so that the middle of an epoch is resumed too.
         patch.setattr(loop.time, "monotonic", iter(range(0, 10**9, 1_000)).__next__)

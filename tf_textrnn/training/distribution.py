@@ -87,8 +87,8 @@ class Workers:
         # Of all summands, only the chief's are not zeros.
         content = json.dumps(message).encode() if self.is_chief else b""
         size = int(self.sum_arrays(np.array(len(content), np.int32)))
-        content = np.frombuffer(content.ljust(size, b"\0"), np.uint8).astype(np.int32)
-        message = json.loads(self.sum_arrays(content).astype(np.uint8).tobytes())
+        characters = np.frombuffer(content.ljust(size, b"\0"), np.uint8).astype(np.int32)
+        message = json.loads(self.sum_arrays(characters).astype(np.uint8).tobytes())
         if "error" in message:
             with contextlib.suppress(tf.errors.OpError):  # the chief stays until all have read it
                 self.wait()

@@ -28,48 +28,15 @@ from tf_textrnn.runs import RunFolder, read_best
 from tf_textrnn.summaries import Summaries
 from tf_textrnn.training import checkpoints, signals
 from tf_textrnn.training.distribution import Workers
-from tf_textrnn.training.progress import EpochBar, print_epoch
+from tf_textrnn.training.progress import EpochBar, Progress, print_epoch
 from tf_textrnn.training.replicas import Replicas
 from tf_textrnn.training.report import write_report
 from tf_textrnn.training.start import start_from_pretrained
 
 
-@dataclasses.dataclass
-class Progress:
-    """Where a run stands; all of it is in every checkpoint.
-
-    Attributes:
-      epoch: the epoch under way, from 0.
-      batch: batches of it that are done.
-      loss_sum: the sum of their examples' losses.
-      correct: how many of those examples were right.
-      clipped: batches whose gradient was clipped.
-      seconds: the time that the epoch's steps took.
-      best: the metrics of the best epoch so far.
-      history: the metrics of every finished epoch.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    loss_sum: float = 0.0
-    correct: int = 0
-    clipped: int = 0
-    seconds: float = 0.0
-    best: dict[str, Any] = dataclasses.field(default_factory=dict)
-    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-
-
 def learning_rate(config: TrainingConfig, epoch: int) -> float:
     """The source's schedule: constant up to `max_decay_epoch`, then a factor an epoch."""
     return config.learning_rate * config.lr_decay ** max(epoch - config.max_decay_epoch, 0)
-
-
-def other_texts(folder: RunFolder) -> UserError:
-    """The error of a run folder whose texts have changed."""
-    return UserError(
-        f"--run_dir={folder.path}: the texts are not those that this run began with; expected the "
-        f"same files, or a new run"
-    )
 
 
 class Trainer:
@@ -117,7 +84,7 @@ class Trainer:
         except (KeyError, TypeError) as error:
             raise UserError(f"{checkpoint.path}: not a checkpoint of a training") from error
         if fingerprint != self._data.fingerprint:
-            raise other_texts(self._folder)
+            raise self._folder.other_texts()
         checkpoints.assign(checkpoint.path, checkpoint.arrays, self.replicas.first.variables)
         self._summaries.open(kept_events)
         return dataclasses.asdict(progress)

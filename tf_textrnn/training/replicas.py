@@ -83,7 +83,9 @@ class Replicas:
             self._class_weights = balanced_weights(data.train.classes, len(data.labels))
         size_spec, asked_spec = tf.TensorSpec([]), tf.TensorSpec([2])
         shares_spec = (BATCH_SPEC,) * len(workers.devices)
-        self.step = tf.function(self._step, input_signature=[size_spec, asked_spec, shares_spec])
+        self.step = tf.function(
+            self._train_step, input_signature=[size_spec, asked_spec, shares_spec]
+        )
 
     @property
     def steps(self) -> int:
@@ -101,7 +103,7 @@ class Replicas:
         if self._embedding_rate is not None:
             self._embedding_rate.assign(float(tunes_embeddings))
 
-    def _step(
+    def _train_step(
         self, batch_size: tf.Tensor, asked: tf.Tensor, shares: tuple[Batch, ...]
     ) -> tuple[StepResult, tf.Tensor]:
         """Trains on a batch.

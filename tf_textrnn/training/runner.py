@@ -15,7 +15,7 @@ from tf_textrnn.files import read_lines, write_lines, written_whole
 from tf_textrnn.runs import RunFolder, new_run_dir
 from tf_textrnn.training import signals
 from tf_textrnn.training.distribution import Workers, connect
-from tf_textrnn.training.loop import Trainer, other_texts
+from tf_textrnn.training.loop import Trainer
 
 
 def run(given: dict[str, Any]) -> RunFolder | None:
@@ -83,7 +83,7 @@ def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
         folder.remove_leftovers()
         labels = [label.encode() for label in data.labels]
         if read_lines(folder.vocabulary) != data.vocabulary or read_lines(folder.labels) != labels:
-            raise other_texts(folder)
+            raise folder.other_texts()
     else:
         folder.check_new()  # again: another process may have been faster
         write_lines(folder.vocabulary, data.vocabulary)
