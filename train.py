@@ -9,6 +9,8 @@ def main(given: dict) -> None:
     from tf_textrnn.training import runner
 
     folder = runner.run(given)
+    if folder is None:  # the chief reports and exports
+        return
     print(f"report: {folder.report_text}   confusion matrix: {folder.confusion_matrix}")
     print(f"to see it learn:  tensorboard --logdir {folder.path}")
     if folder.read_config().run.export:

@@ -30,7 +30,7 @@ def open_files() -> int:
 
 def measure(steps: int, folder: pathlib.Path) -> dict[str, list]:
     """Trains and looks every 50 steps: step, MiB, descriptors and traces so far."""
-    from tf_textrnn.training import loop, runner
+    from tf_textrnn.training import loop, replicas, runner
 
     chooser = random.Random(1)
     lines = []
@@ -41,7 +41,7 @@ def measure(steps: int, folder: pathlib.Path) -> dict[str, list]:
     (folder / "train.tsv").write_text("".join(lines))
 
     seen: dict[str, list] = {"step": [], "mebibytes": [], "open_files": [], "traces": []}
-    train_step = loop.Trainer._train_step
+    train_step = replicas.Replicas._train_step
     update = loop.EpochBar.update
     traces = step = 0
 
@@ -59,7 +59,7 @@ def measure(steps: int, folder: pathlib.Path) -> dict[str, list]:
                 seen[name].append(value)
         update(self, *args)
 
-    loop.Trainer._train_step = counted_train_step  # type: ignore[method-assign]
+    replicas.Replicas._train_step = counted_train_step  # type: ignore[method-assign]
     loop.EpochBar.update = watched_update  # type: ignore[method-assign]
     steps_an_epoch = -(-7_200 // 8)
     runner.run(

@@ -17,6 +17,7 @@ from tf_textrnn.data.corpus import Corpus  # noqa: E402
 from tf_textrnn.data.datasets import examples_source  # noqa: E402
 from tf_textrnn.data.splits import Data  # noqa: E402
 from tf_textrnn.runs import RunFolder  # noqa: E402
+from tf_textrnn.training.distribution import Workers  # noqa: E402
 from tf_textrnn.training.loop import Trainer  # noqa: E402
 
 
@@ -58,7 +59,10 @@ def main() -> None:
     keras.utils.set_random_seed(1)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
-            config, Data(vocabulary, labels, split, split, None, "contest"), RunFolder(folder)
+            config,
+            Data(vocabulary, labels, split, split, None, "contest"),
+            RunFolder(folder),
+            Workers(),
         )
         trainer.restore()  # opens the summaries; there is no checkpoint
 

@@ -81,9 +81,42 @@ def test_an_epoch_can_be_entered_in_the_middle(split):
     whole = list(training_batches(split, 32, seed=3, epoch=2, first_batch=0))
     rest = list(training_batches(split, 32, seed=3, epoch=2, first_batch=5))
     assert len(rest) == len(whole) - 5
-    for expected, found in zip(whole[5:], rest, strict=True):
+    for (size, (expected,)), (found_size, (found,)) in zip(whole[5:], rest, strict=True):
+        assert found_size == size == len(expected.labels)
         for a, b in zip(expected, found, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("num_replicas", [2, 3, 8])
+def test_replicas_share_the_batches_of_one(split, num_replicas):
+    whole = list(training_batches(split, 30, seed=3, epoch=2, first_batch=0))
+    order = epoch_batches(split.lengths, 30, seed=3, epoch=2)
+    assert {len(examples) for examples in order} == {30, 13}
+    halves = [
+        training_batches(split, 30, 3, 2, 0, range(0, 1), num_replicas),
+        training_batches(split, 30, 3, 2, 0, range(1, num_replicas), num_replicas),
+    ]
+    for examples, (size, _), *parts in zip(order, whole, *halves, strict=True):
+        assert [part[0] for part in parts] == [size, size]
+        shares = [share for _, shares in parts for share in shares]
+        assert len(shares) == num_replicas
+        for replica, share in enumerate(shares):
+            expected = split.batch(examples[replica::num_replicas])
+            for a, b in zip(expected, share, strict=True):
+                np.testing.assert_array_equal(a, b)
+        sizes = [len(share.labels) for share in shares]
+        assert sum(sizes) == size
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_an_empty_share_has_a_step_and_no_text(split):
+    batch = split.batch(np.array([], int))
+    assert [array.shape for array in batch] == [(0, 1), (0,), (0,)]
+
+
+def test_workers_share_the_texts_to_evaluate(split):
+    seen = [i for worker in range(3) for i, _ in evaluation_batches(split, worker, 3)]
+    assert sorted(np.concatenate(seen)) == list(range(len(split)))
 
 
 def test_evaluation_reads_every_example_once_in_bounded_batches(split):

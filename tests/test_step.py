@@ -148,3 +148,27 @@ def test_dropout_is_a_pure_function_of_its_seed() -> None:
     for first, again in zip(*found[:2], strict=True):
         np.testing.assert_array_equal(first, again)
     assert any(np.any(first != other) for first, other in zip(found[0], found[2], strict=True))
+
+
+def test_shares_of_a_batch_sum_to_it_and_an_empty_one_to_nothing() -> None:
+    texts = Batch(*(tensor.numpy() for tensor in BATCH))
+    found = []
+    for rows in ([0, 1, 2], [0, 2], [1], []):
+        share = Batch(*(tf.constant(array[rows]) for array in texts))
+        keras.utils.set_random_seed(1)
+        model, optimizer = make(keep_prob=1.0)
+        sums: list = []
+
+        def all_reduce(values, sums=sums):
+            sums.extend([*values[:2], *map(tf.convert_to_tensor, values[2])])
+            return values
+
+        train_step(
+            model, optimizer, None, share, 5.0, tf.constant([0, 0]), 0.1,
+            batch_size=tf.constant(3.0), all_reduce=all_reduce,
+        )  # fmt: skip
+        found.append([value.numpy().astype(float) for value in sums])
+    for whole, first, second, none in zip(*found, strict=True):
+        np.testing.assert_allclose(first + second, whole, atol=1e-6)
+        assert np.any(whole)
+        assert not np.any(none)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tf_textrnn.errors import UserError
 from tf_textrnn.runs import RunFolder, load_run
-from tf_textrnn.training import checkpoints, loop, runner
+from tf_textrnn.training import checkpoints, loop, replicas, runner
 
 ROOT = pathlib.Path(__file__).parents[1]
 TIMINGS = {"examples_per_second", "train_examples_per_second"}
@@ -110,19 +110,19 @@ class Killed(BaseException):
 def test_a_run_that_was_cut_short_ends_with_the_same_bits(
     finished, small_options, tmp_path, monkeypatch, steps
 ):
-    original = loop.Trainer._train_step
+    original = replicas.Replicas._train_step
     run_dir = str(tmp_path / "cut")
 
     def build(self, *args):
-        build.trainer = self
+        build.replicas = self
         return original(self, *args)
 
     def update(self, *args):
-        if int(build.trainer.optimizer.iterations.numpy()) == steps:
+        if build.replicas.steps == steps:
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "_train_step", build)
+        patch.setattr(replicas.Replicas, "_train_step", build)
         patch.setattr(loop.EpochBar, "update", update)
         # As often as can be, so that the middle of an epoch is resumed too.
         patch.setattr(loop.time, "monotonic", iter(range(0, 10**9, 1_000)).__next__)

@@ -242,6 +242,13 @@ class RunConfig(_Checked):
         "where encoded files are kept; empty = tf_textrnn in the user's cache folder",
         on_resume=True,
     )
+    strategy: str = option(
+        "auto",
+        "devices: one, mirrored = all GPUs of this machine, multiworker = TF_CONFIG's processes; "
+        "auto = what is there",
+        choices=("auto", "one", "mirrored", "multiworker"),
+        on_resume=True,
+    )
     export: bool = option(
         True, "write <run>/export/<version>, to serve, at the end", on_resume=True
     )

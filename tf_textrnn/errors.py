@@ -17,3 +17,7 @@ class UserError(Exception):
 
 class DivergedError(Exception):
     """Training lost its way: numbers that are not finite. Exit status 1, in one line."""
+
+
+class PeerLostError(Exception):
+    """Another worker of this training died or hangs. Exit status 75, in one line: restart us."""

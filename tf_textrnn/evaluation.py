@@ -42,10 +42,15 @@ def make_branch_scorer(model: TextRNN) -> Scorer:
     return score
 
 
-def score_split(scorer: Scorer, split: Split, num_classes: int) -> np.ndarray:
-    """float32[examples, classes]: the scores of a split's examples, in their order."""
+def score_split(
+    scorer: Scorer, split: Split, num_classes: int, worker: int = 0, num_workers: int = 1
+) -> np.ndarray:
+    """float32[examples, classes]: the scores of a split's examples, in their order.
+
+    Of several workers each scores a part; elsewhere its scores are zeros.
+    """
     scores = np.zeros((len(split), num_classes), np.float32)
-    for examples, batch in evaluation_batches(split):
+    for examples, batch in evaluation_batches(split, worker, num_workers):
         scores[examples] = scorer(batch.token_ids, batch.lengths)
     return scores
 

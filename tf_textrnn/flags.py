@@ -1,6 +1,7 @@
 """absl flags made from the config's fields. No other module knows absl."""
 
 import dataclasses
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 from absl import flags
 
 from tf_textrnn.config import Config, allowed_values, option_fields
-from tf_textrnn.errors import DivergedError, UserError
+from tf_textrnn.errors import DivergedError, PeerLostError, UserError
 from tf_textrnn.training import signals
 
 _DEFINE = {bool: flags.DEFINE_boolean, str: flags.DEFINE_string, int: flags.DEFINE_integer,
@@ -106,7 +107,7 @@ def run(
       tool_options: those of `parse_tool`; None = the options of a run, by `parse`.
 
     Exit status: 0 done; with one line on stderr 2 for what the user can mend, 1 for a training
-    that diverged, 143 or 130 for SIGTERM or Ctrl-C.
+    that diverged, 75 for a lost worker, 143 or 130 for SIGTERM or Ctrl-C.
     """
     signals.install()
     try:
@@ -117,6 +118,9 @@ def run(
     except (UserError, DivergedError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UserError) else 1)
+    except PeerLostError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(75)  # at once: TensorFlow would wait for the lost one
     except signals.Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(stopped.status)

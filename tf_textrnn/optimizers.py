@@ -15,7 +15,7 @@ Gradient: TypeAlias = "tf.Tensor | tf.IndexedSlices"
 def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
     """The optimizer of a run, at its starting learning rate. Clipping is the train step's work."""
     if config.optimizer == "sgd":
-        return keras.optimizers.SGD(config.learning_rate)
+        return GradientDescent(config.learning_rate)
     return RowSparseAdam(config.learning_rate)
 
 
@@ -32,8 +32,23 @@ def sum_rows(gradient: Gradient) -> Gradient:
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
 
 
+class _TakesGradientsAsTheyAre(keras.optimizers.Optimizer):
+    """Inside `tf.distribute`, Keras's optimizers sum gradients over the replicas once more."""
+
+    def _backend_update_step(
+        self, grads: list[Gradient], trainable_variables: list, learning_rate: tf.Tensor
+    ) -> None:
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            self.update_step(gradient, variable, learning_rate)
+
+
 @keras.saving.register_keras_serializable("tf_textrnn")
-class RowSparseAdam(keras.optimizers.Adam):
+class GradientDescent(_TakesGradientsAsTheyAre, keras.optimizers.SGD):
+    """Plain gradient descent."""
+
+
+@keras.saving.register_keras_serializable("tf_textrnn")
+class RowSparseAdam(_TakesGradientsAsTheyAre, keras.optimizers.Adam):
     """Adam (Kingma & Ba 2015) that moves only the rows a table's gradient names.
 
     For a dense gradient it is Keras's Adam. For `tf.IndexedSlices` the moments of a row decay when

@@ -62,6 +62,13 @@ class RunFolder:
                 f"--run_dir={self.path}: {existing} cannot be written ({error.strerror})"
             ) from error
 
+    def other_texts(self) -> UserError:
+        """The error of a run whose texts have changed."""
+        return UserError(
+            f"--run_dir={self.path}: the texts are not those that this run began with; expected "
+            f"the same files, or a new run"
+        )
+
     def make(self) -> None:
         """Makes the folders of a run, where they are missing."""
         for folder in (self.checkpoints, self.best.parent):

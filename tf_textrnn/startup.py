@@ -16,7 +16,9 @@ def load_tensorflow() -> None:
     TensorFlow writes to stderr before it has read `TF_CPP_MIN_LOG_LEVEL`
     (github.com/tensorflow/tensorflow/issues/100442), so the descriptor is turned aside.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    is_worker = bool(os.environ.get("TF_CONFIG"))
+    # What TensorFlow has to say of a lost worker, `train.py` says in one line.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if is_worker else "2")
     cores = os.cpu_count() or 1
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(cores))
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // _SUBGRAPHS)))
@@ -27,7 +29,8 @@ def load_tensorflow() -> None:
         try:
             import tensorflow as tf
 
-            tf.constant(0)
+            if not is_worker:  # whose devices start when it connects
+                tf.constant(0)
         except Exception:
             log.seek(0)
             os.write(stderr, log.read())

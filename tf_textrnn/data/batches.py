@@ -73,7 +73,7 @@ class Split:
         rows = self.rows[examples]
         starts = self.corpus.offsets[rows]
         lengths = np.minimum(self.corpus.offsets[rows + 1] - starts, self.max_len)
-        time = np.arange(max(int(lengths.max()), 1))
+        time = np.arange(max(int(lengths.max(initial=0)), 1))
         is_token = time < lengths[:, None]  # [batch, time]
         token_ids = np.full(is_token.shape, PADDING_ID, np.int32)
         types = self.corpus.type_ids[(starts[:, None] + time)[is_token]]
@@ -115,14 +115,40 @@ def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -
 
 
 def training_batches(
-    split: Split, batch_size: int, seed: int, epoch: int, first_batch: int
-) -> Iterator[Batch]:
-    """An epoch's batches from `first_batch` on, each made while the step before runs."""
-    return _ahead(split, epoch_batches(split.lengths, batch_size, seed, epoch)[first_batch:])
+    split: Split,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    first_batch: int,
+    replicas: range = range(1),
+    num_replicas: int = 1,
+) -> Iterator[tuple[int, tuple[Batch, ...]]]:
+    """An epoch's batches from `first_batch` on, each made while the step before runs.
+
+    Args:
+      split: the examples.
+      batch_size: examples in a batch, over all replicas.
+      seed: of the run.
+      epoch: from 0.
+      first_batch: batches of the epoch that are left out.
+      replicas: those that train here; each takes every `num_replicas`-th example of a batch, so
+        that their texts are of like length.
+      num_replicas: all that train together.
+
+    Yields:
+      A batch's examples over all replicas, and the shares of `replicas`, which can be empty.
+    """
+    batches = epoch_batches(split.lengths, batch_size, seed, epoch)[first_batch:]
+    shares = [
+        _ahead(split, [batch[replica::num_replicas] for batch in batches]) for replica in replicas
+    ]
+    return zip(map(len, batches), zip(*shares, strict=True), strict=True)
 
 
-def evaluation_batches(split: Split) -> Iterator[tuple[np.ndarray, Batch]]:
-    """(indices in the split, batch) for all examples, longest texts first."""
+def evaluation_batches(
+    split: Split, worker: int = 0, num_workers: int = 1
+) -> Iterator[tuple[np.ndarray, Batch]]:
+    """(indices in the split, batch) for all of a worker's examples, longest texts first."""
     lengths = split.lengths
     order = np.argsort(-lengths, kind="stable")
     batches = []
@@ -131,6 +157,7 @@ def evaluation_batches(split: Split) -> Iterator[tuple[np.ndarray, Batch]]:
         size = max(1, EVALUATION_TOKENS // max(int(lengths[order[start]]), 1))
         batches.append(order[start : start + size])
         start += size
+    batches = batches[worker::num_workers]
     yield from zip(batches, _ahead(split, batches), strict=True)
 
 

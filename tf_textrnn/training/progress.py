@@ -1,9 +1,35 @@
-"""What a person sees while a run trains: a bar on a terminal, else a line an epoch."""
+"""Where a run stands, and what a person sees of it: a bar on a terminal, else a line an epoch."""
 
+import dataclasses
 import sys
 from typing import Any
 
 import tqdm
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands; all of it is in every checkpoint.
+
+    Attributes:
+      epoch: the epoch under way, from 0.
+      batch: batches of it that are done.
+      loss_sum: the sum of their examples' losses.
+      correct: how many of those examples were right.
+      clipped: batches whose gradient was clipped.
+      seconds: the time that the epoch's steps took.
+      best: the metrics of the best epoch so far.
+      history: the metrics of every finished epoch.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    clipped: int = 0
+    seconds: float = 0.0
+    best: dict[str, Any] = dataclasses.field(default_factory=dict)
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 class EpochBar:

@@ -1,5 +1,6 @@
 """A run from its flags to its report."""
 
+import contextlib
 import shlex
 from typing import Any
 
@@ -13,35 +14,56 @@ from tf_textrnn.errors import DivergedError, UserError
 from tf_textrnn.files import read_lines, write_lines, written_whole
 from tf_textrnn.runs import RunFolder, new_run_dir
 from tf_textrnn.training import signals
-from tf_textrnn.training.loop import Trainer, other_texts
+from tf_textrnn.training.distribution import Workers, connect
+from tf_textrnn.training.loop import Trainer
 
 
-def run(given: dict[str, Any]) -> RunFolder:
+def run(given: dict[str, Any]) -> RunFolder | None:
     """Trains, evaluates and reports.
 
     Args:
       given: the options of the command line, by name.
 
     Returns:
-      The finished run's folder.
+      The finished run's folder; None in a worker that is not the chief.
 
     Raises:
       UserError: a mistake in flags or files, or a file that cannot be written.
       DivergedError: training lost its way.
+      PeerLostError: another worker did.
     """
-    folder, config = _open_run(given)
+    workers = connect(given.get("strategy", "auto"))
+    with workers.watched():
+        opened = workers.from_chief(lambda: _open_run(given, workers).to_json())
+        config = Config.from_json(opened, "the chief's options")
+        folder = RunFolder(config.run.run_dir)
+        _run(given, folder, config, workers)
+    return folder if workers.is_chief else None
+
+
+def _run(given: dict[str, Any], folder: RunFolder, config: Config, workers: Workers) -> None:
     resume = f"python train.py --resume --run_dir={shlex.quote(str(folder.path))}"
     if "cache_dir" in given:
         resume += f" --cache_dir={shlex.quote(given['cache_dir'])}"
     if config.run.resume:
         signals.advise(f"to go on: {resume}")
-    data = splits.load(config)
+    data = workers.in_turn(lambda: splits.load(config))
+    if data.fingerprint != workers.from_chief(lambda: data.fingerprint):
+        raise UserError(
+            f"worker {workers.index}: the texts are not the chief's; expected the same files "
+            f"at every worker"
+        )
     try:
-        with folder.locked():
-            with signals.deferred():
+        with contextlib.ExitStack() as held:
+
+            def prepare() -> None:
+                held.enter_context(folder.locked())
                 _prepare(folder, config, data)
+
+            with signals.deferred():
+                workers.from_chief(prepare)
                 signals.advise(f"to go on: {resume}")
-            _train(folder, config, data)
+            _train(folder, config, data, workers)
     except OSError as error:
         raise UserError(
             f"{error.filename or 'the output'}: cannot be written ({error.strerror}); what was "
@@ -53,7 +75,6 @@ def run(given: dict[str, Any]) -> RunFolder:
             f"with --max_grad_norm=1: {resume} --learning_rate="
             f"{config.training.learning_rate / 10:g}"
         ) from error
-    return folder
 
 
 def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
@@ -62,7 +83,7 @@ def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
         folder.remove_leftovers()
         labels = [label.encode() for label in data.labels]
         if read_lines(folder.vocabulary) != data.vocabulary or read_lines(folder.labels) != labels:
-            raise other_texts(folder)
+            raise folder.other_texts()
     else:
         folder.check_new()  # again: another process may have been faster
         write_lines(folder.vocabulary, data.vocabulary)
@@ -71,34 +92,45 @@ def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
         file.write(config.to_json().encode())
 
 
-def _train(folder: RunFolder, config: Config, data: Data) -> None:
+def _train(folder: RunFolder, config: Config, data: Data, workers: Workers) -> None:
     tf.config.experimental.enable_op_determinism()  # not before: it would tokenize on one core
     keras.utils.set_random_seed(config.training.seed)
+    if workers.is_chief:
+        _print_start(folder, data, workers)
+    trainer = Trainer(config, data, folder, workers)
+    trainer.restore()
+    trainer.train()
+    trainer.report()
+    workers.wait()
+
+
+def _print_start(folder: RunFolder, data: Data, workers: Workers) -> None:
     print(
         f"{data.train.corpus.source.name}: {len(data.train):,} training texts, "
         f"{len(data.valid):,} to validate on"
         + (f", {len(data.test):,} to test on" if data.test else "")
-        + f"; {len(data.labels)} labels, {len(data.vocabulary):,} token ids\nrun: {folder.path}",
+        + f"; {len(data.labels)} labels, {len(data.vocabulary):,} token ids"
+        + (f"; {workers.num_replicas} replicas" if workers.num_replicas > 1 else "")
+        + f"\nrun: {folder.path}",
         flush=True,
     )
-    trainer = Trainer(config, data, folder)
-    trainer.restore()
-    trainer.train()
-    trainer.report()
 
 
-def _open_run(given: dict[str, Any]) -> tuple[RunFolder, Config]:
-    """The run's folder and its config; a resumed run keeps the options that it began with."""
+def _open_run(given: dict[str, Any], workers: Workers) -> Config:
+    """The run's config, its folder named; a resumed run keeps the options that it began with.
+
+    Schedulers restart a lost worker's cluster by the same command, which then goes on.
+    """
+    if workers.count > 1 and RunFolder(given.get("run_dir", "")).config.exists():
+        given = {**given, "resume": True}
     if not given.get("resume"):
         config = splits.resolve(Config().replace(**given))
         config = config.replace(run_dir=config.run.run_dir or new_run_dir())
-        folder = RunFolder(config.run.run_dir)
-        folder.check_new()
-        return folder, config
+        RunFolder(config.run.run_dir).check_new()
+        return config
     if not given.get("run_dir"):
         raise UserError("--resume: expected --run_dir, the folder of the run to go on with")
-    folder = RunFolder(given["run_dir"])
-    saved = folder.read_config()
+    saved = RunFolder(given["run_dir"]).read_config()
     saved.check_resume(given)
     # The cache is this machine's matter: a run folder from elsewhere must not say where to write.
-    return folder, splits.resolve(saved.replace(**{"cache_dir": "", **given}))
+    return splits.resolve(saved.replace(**{"cache_dir": "", **given}))

@@ -42,15 +42,35 @@ def install() -> None:
             signal.signal(number, _handle)
 
 
+def reinstall() -> None:
+    """Takes charge again, if we had it: TensorFlow has a handler of its own where workers join.
+
+    That one, for notices of preemption, would keep the signal from us.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if (handler := signal.getsignal(number)) is _handle:
+            signal.signal(number, handler)
+
+
 def advise(advice: str) -> None:
     """Sets what the user reads from now on if a signal ends the run: how to go on."""
     _state.advice = advice
 
 
+def received() -> bool:
+    """Whether a signal has come."""
+    return bool(_state.received)
+
+
 def check() -> None:
     """Raises `Stopped` if a signal has come."""
     if _state.received:
-        raise Stopped(_state.received, _state.advice)
+        stop()
+
+
+def stop() -> None:
+    """Raises `Stopped` for the signal that has come, here or to another worker."""
+    raise Stopped(_state.received or signal.SIGTERM, _state.advice)
 
 
 @contextlib.contextmanager

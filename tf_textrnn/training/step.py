@@ -1,6 +1,7 @@
 """The train step."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -36,8 +37,10 @@ def train_step(
     label_smoothing: float = 0.0,
     class_weights: tf.Tensor | None = None,
     embedding_rate: tf.Tensor | None = None,
+    batch_size: tf.Tensor | None = None,
+    all_reduce: Callable[[Any], Any] | None = None,
 ) -> StepResult:
-    """One gradient step on one batch.
+    """One gradient step on one batch, or this replica's part of it.
 
     Args:
       model: a built `TextRNN`.
@@ -49,6 +52,8 @@ def train_step(
       label_smoothing: share of the network's target that goes to all classes alike.
       class_weights: float32[num_classes], of a text's loss by its label; None = all alike.
       embedding_rate: float32[], factor of the embedding's gradient; None = 1.
+      batch_size: float32[], examples of the whole batch; None = `batch` is the whole.
+      all_reduce: sums (loss, correct, gradients) over the replicas; None = this is the only one.
     """
     weights = [weight.value for weight in model.named_weights().values()]
     with tf.GradientTape() as tape:
@@ -56,14 +61,22 @@ def train_step(
         branches = model.branch_scores(inputs, training=True, dropout_seed=dropout_seed)
         # Each branch learns by itself; what is served is their sum.
         network, *linear = branches
-        losses = [mean_loss(network, batch.labels, label_smoothing, class_weights)]
-        losses += [mean_loss(scores, batch.labels, 0.0, class_weights) for scores in linear]
+        losses = [mean_loss(network, batch.labels, label_smoothing, class_weights, batch_size)]
+        losses += [
+            mean_loss(scores, batch.labels, 0.0, class_weights, batch_size) for scores in linear
+        ]
         objective = tf.add_n(losses)
     gradients = [sum_rows(gradient) for gradient in tape.gradient(objective, weights)]
     if embedding_rate is not None:
         rows = gradients[0]
         values = rows.values * embedding_rate
         gradients[0] = tf.IndexedSlices(values, rows.indices, rows.dense_shape)
+    scores = tf.add_n(branches)
+    loss = mean_loss(scores, batch.labels, batch_size=batch_size)
+    predictions = tf.argmax(scores, axis=1, output_type=tf.int32)
+    correct = tf.math.count_nonzero(predictions == batch.labels, dtype=tf.int32)
+    if all_reduce:
+        loss, correct, gradients = all_reduce((loss, correct, gradients))
     grad_norm = tf.linalg.global_norm(gradients)
     if max_grad_norm:
         gradients, _ = tf.clip_by_global_norm(gradients, max_grad_norm, use_norm=grad_norm)
@@ -74,11 +87,7 @@ def train_step(
     optimizer.apply(gradients, weights)
     if average:
         average.after_update(gradients, step)
-
-    scores = tf.add_n(branches)
-    predictions = tf.argmax(scores, axis=1, output_type=tf.int32)
-    correct = tf.math.count_nonzero(predictions == batch.labels, dtype=tf.int32)
-    return StepResult(mean_loss(scores, batch.labels), correct, grad_norm, gradients)
+    return StepResult(loss, correct, grad_norm, gradients)
 
 
 def mean_loss(
@@ -86,11 +95,13 @@ def mean_loss(
     labels: tf.Tensor,
     smoothing: float = 0.0,
     class_weights: tf.Tensor | None = None,
+    batch_size: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """float32[]: mean softmax cross-entropy of scores float32[n, classes], labels int32[n].
 
     With smoothing, that share of each target is spread over all classes (Szegedy 2016). Each
     text's loss is multiplied by its label's weight where there are weights float32[classes].
+    Of a part of a batch, which can be empty, it is the sum over float32[] `batch_size`.
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores)
     if smoothing:
@@ -98,4 +109,6 @@ def mean_loss(
         losses = (1.0 - smoothing) * losses + smoothing * uniform
     if class_weights is not None:
         losses *= tf.gather(class_weights, labels)
-    return tf.reduce_mean(losses)
+    if batch_size is None:
+        return tf.reduce_mean(losses)
+    return tf.reduce_sum(losses) / batch_size

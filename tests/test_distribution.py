@@ -1,0 +1,126 @@
+"""Many replicas train as one does: processes on loopback, and devices of one process."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.cluster import ROOT, Cluster, flags
+from tf_textrnn.errors import UserError
+from tf_textrnn.runs import RunFolder
+from tf_textrnn.training import checkpoints, distribution, runner
+
+# Three devices in one process, which has one CPU.
+MIRRORED = """
+import json, sys
+from tf_textrnn.startup import load_tensorflow
+import tensorflow as tf
+device = tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [device] * 3)
+load_tensorflow()
+from tf_textrnn.training import runner
+runner.run(json.loads(sys.argv[1]))
+"""
+
+
+def assert_same(found: RunFolder, expected: RunFolder, weights: float, loss: float) -> None:
+    """Compares all variables of the last step and of the best epoch, and the losses."""
+    for path in ("checkpoints", "best"):
+        newest = [max((folder.path / path).glob("*.npz")) for folder in (found, expected)]
+        assert newest[0].name == newest[1].name
+        (arrays, _), (expected_arrays, _) = map(checkpoints.read, newest)
+        assert arrays.keys() == expected_arrays.keys()
+        for name, array in arrays.items():
+            np.testing.assert_allclose(
+                array, expected_arrays[name], rtol=0, atol=weights, err_msg=name
+            )
+    epochs = [
+        [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+        for folder in (found, expected)
+    ]
+    assert len(epochs[0]) == len(epochs[1])
+    for ours, theirs in zip(*epochs, strict=True):
+        for name in ("train_loss", "valid_loss"):
+            assert ours[name] == pytest.approx(theirs[name], abs=loss)
+
+
+@pytest.fixture(scope="module")
+def options(small_options):
+    """No dropout; clipping bites; the last batch has one text, so that most shares are empty."""
+    return {
+        **small_options, "keep_prob": 1.0, "word_dropout": 0.0, "max_grad_norm": 0.1,
+        "batch_size": 23, "learning_rate": 0.002, "num_epochs": 2, "export": False,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def alone(options, tmp_path_factory):
+    """The run of one process."""
+    return runner.run({**options, "run_dir": str(tmp_path_factory.mktemp("runs") / "alone")})
+
+
+def test_two_processes_train_as_one(alone, options, tmp_path):
+    run_dir = tmp_path / "two"
+    ended = Cluster(2, flags({**options, "run_dir": run_dir})).finish()
+    assert ended == [(0, ""), (0, "")]
+    assert_same(RunFolder(str(run_dir)), alone, weights=1e-5, loss=1e-6)
+
+
+def test_three_devices_train_as_one(alone, options, tmp_path):
+    run_dir = tmp_path / "three"
+    mirrored = json.dumps({**options, "run_dir": str(run_dir), "strategy": "mirrored"})
+    subprocess.run([sys.executable, "-c", MIRRORED, mirrored], cwd=ROOT, check=True)
+    assert_same(RunFolder(str(run_dir)), alone, weights=1e-5, loss=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ({}, 0)),
+        ('{"cluster": {}, "task": {"type": "worker", "index": 0}}', ({}, 0)),
+        ('{"cluster": {"worker": ["a:1"]}}', ({"worker": 1}, 0)),
+        (
+            '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}',
+            ({"worker": 2}, 1),
+        ),
+        (
+            '{"cluster": {"worker": ["b:1", "c:1"], "chief": ["a:1"], "evaluator": ["d:1"]}, '
+            '"task": {"type": "worker", "index": "1"}}',
+            ({"chief": 1, "worker": 2}, 2),
+        ),
+    ],
+)
+def test_the_cluster_of_tf_config(monkeypatch, text, expected):
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert distribution._cluster() == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"cluster": {"worker": ["a:1", "b:1"]}}',
+        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}',
+        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "ps", "index": 0}}',
+    ],
+)
+def test_a_cluster_that_is_none(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match="expected JSON with a cluster"):
+        distribution.connect("auto")
+
+
+def test_multiworker_needs_a_cluster(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UserError, match="--strategy=multiworker: expected a cluster"):
+        distribution.connect("multiworker")
+
+
+def test_a_mistake_of_the_chief_ends_all_with_its_line(options, tmp_path):
+    (tmp_path / "bad.tsv").write_text("a\tone\nno tab\n")
+    arguments = flags({**options, "train_file": tmp_path / "bad.tsv", "run_dir": tmp_path / "r"})
+    line = f"error: {tmp_path / 'bad.tsv'}:2: expected label<TAB>text, found no tab\n"
+    assert Cluster(2, arguments).finish() == [(2, line), (2, line)]

@@ -1,0 +1,148 @@
+"""What trains on each device: a model, its optimizer and its running average."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from tf_textrnn.config import Config
+from tf_textrnn.data.batches import BATCH_SPEC, Batch
+from tf_textrnn.data.splits import Data
+from tf_textrnn.optimizers import WeightAverage, make_optimizer
+from tf_textrnn.training.distribution import Workers
+from tf_textrnn.training.start import balanced_weights, new_model
+from tf_textrnn.training.step import StepResult, train_step
+
+TABLES = ("embedding", "ngrams/kernel")  # weights whose gradients come as rows
+
+
+class Replica:
+    """A model in training.
+
+    Args:
+      config: resolved.
+      data: what it trains on.
+    """
+
+    def __init__(self, config: Config, data: Data):
+        self.model = new_model(config, data)
+        self.weights = self.model.named_weights()
+        self.optimizer = make_optimizer(config.training)
+        self.optimizer.build(list(self.weights.values()))
+        decay = config.training.average_decay
+        tables = [name for name in TABLES if name in self.weights]
+        self.average = WeightAverage(self.weights, tables, decay) if decay else None
+
+    @property
+    def variables(self) -> dict[str, tf.Variable]:
+        """Every variable of the run, by name."""
+        weights = self.model.saved_weights()
+        variables = {f"model/{name}": weight.value for name, weight in weights.items()}
+        for variable in self.optimizer.variables:
+            slot = variable.path.partition("/")[2]  # without the optimizer's own name
+            variables[f"optimizer/{slot}"] = variable.value
+        if self.average:
+            variables |= {f"average/{k}": v for k, v in self.average.state.items()}
+        return variables
+
+    @contextlib.contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Puts the averages in the weights' place, and the weights back afterwards."""
+        last = {name: weight.numpy() for name, weight in self.weights.items()}
+        averages = self.average.values() if self.average else {}
+        for name, value in averages.items():
+            self.weights[name].assign(value)
+        try:
+            yield
+        finally:
+            for name, value in last.items():
+                self.weights[name].assign(value)
+
+
+class Replicas:
+    """This worker's replicas, which are alike after every step; the first is read and saved.
+
+    Args:
+      config: resolved.
+      data: what they train on.
+      workers: all that train together.
+    """
+
+    def __init__(self, config: Config, data: Data, workers: Workers):
+        self._config = config
+        self._workers = workers
+        self._replicas = []
+        for device in workers.devices:
+            with tf.device(device):
+                self._replicas.append(Replica(config, data))
+        self.first = self._replicas[0]
+        self._embedding_rate = tf.Variable(1.0) if config.model.pretrained_embeddings else None
+        self._class_weights = None
+        if config.training.class_weights == "balanced":
+            self._class_weights = balanced_weights(data.train.classes, len(data.labels))
+        size_spec, asked_spec = tf.TensorSpec([]), tf.TensorSpec([2])
+        shares_spec = (BATCH_SPEC,) * len(workers.devices)
+        self.step = tf.function(
+            self._train_step, input_signature=[size_spec, asked_spec, shares_spec]
+        )
+
+    @property
+    def steps(self) -> int:
+        """Steps done since the run began."""
+        return int(self.first.optimizer.iterations.numpy())
+
+    def share(self) -> None:
+        """Makes all like the chief's first."""
+        self._workers.share_variables([list(r.variables.values()) for r in self._replicas])
+
+    def set_rates(self, learning_rate: float, tunes_embeddings: bool) -> None:
+        """Sets the learning rate, and whether pretrained embeddings learn."""
+        for replica in self._replicas:
+            replica.optimizer.learning_rate = learning_rate
+        if self._embedding_rate is not None:
+            self._embedding_rate.assign(float(tunes_embeddings))
+
+    def _train_step(
+        self, batch_size: tf.Tensor, asked: tf.Tensor, shares: tuple[Batch, ...]
+    ) -> tuple[StepResult, tf.Tensor]:
+        """Trains on a batch.
+
+        Args:
+          batch_size: float32[], examples over all replicas.
+          asked: float32[2], what this worker asks of all; the sum over the workers is returned.
+          shares: of this worker's replicas.
+        """
+        return self._workers.run(
+            lambda place: self._replica_step(place, batch_size, asked, shares[place])
+        )
+
+    def _replica_step(
+        self, place: int, batch_size: tf.Tensor, asked: tf.Tensor, share: Batch
+    ) -> tuple[StepResult, tf.Tensor]:
+        replica, training = self._replicas[place], self._config.training
+        step = tf.cast(replica.optimizer.iterations.value, tf.int32)
+        seed = tf.stack([training.seed, step])
+        all_reduce = None
+        if self._workers.num_replicas > 1:
+            seed = tf.random.experimental.stateless_fold_in(seed, self._workers.replicas[place])
+
+            def all_reduce(sums: Any) -> Any:
+                nonlocal asked
+                asked, sums = self._workers.all_reduce((asked, sums))
+                return sums
+
+        result = train_step(
+            replica.model,
+            replica.optimizer,
+            replica.average,
+            share,
+            training.max_grad_norm,
+            dropout_seed=seed,
+            label_smoothing=training.label_smoothing,
+            class_weights=self._class_weights,
+            embedding_rate=self._embedding_rate,
+            batch_size=batch_size,
+            all_reduce=all_reduce,
+        )
+        return result, asked
