@@ -183,7 +183,7 @@ class TrainingConfig(_Checked):
     """The optimization."""
 
     batch_size: int = option(64, "examples in a step, over all workers", minimum=1)
-    num_epochs: int = option(10, "most passes over the training texts", minimum=1, on_resume=True)
+    num_epochs: int = option(16, "most passes over the training texts", minimum=1, on_resume=True)
     optimizer: str = option("adam", "update rule", choices=("adam", "sgd"))
     learning_rate: float = option(2e-3, "step size before any decay", above=0, on_resume=True)
     lr_decay: float = option(
@@ -194,7 +194,7 @@ class TrainingConfig(_Checked):
         on_resume=True,
     )
     max_decay_epoch: int = option(
-        4, "last epoch, from 0, at the full learning rate", minimum=0, on_resume=True
+        8, "last epoch, from 0, at the full learning rate", minimum=0, on_resume=True
     )
     max_grad_norm: float = option(
         5.0, "clip gradients at this global norm; 0 = off", minimum=0, on_resume=True
