@@ -60,7 +60,7 @@ def start_once(began: float, flags: list[str]) -> None:
         )
         sys.exit()
 
-    loop.EpochBar.update = stop  # type: ignore[method-assign]
+    loop.EpochBar.update = stop  # type: ignore[method-assign, assignment]
     runner.run(given)
 
 

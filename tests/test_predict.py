@@ -13,7 +13,7 @@ import tensorflow as tf
 from export import predict
 from export.predictor import BATCH_TEXTS, PredictError, Predictor
 from tests.conftest import topic_lines
-from tests.test_saved_model import WritesAFile
+from tests.test_export import WritesAFile
 
 ROOT = pathlib.Path(__file__).parents[1]
 TEXTS = [line.partition("\t")[2] for line in topic_lines(300, seed=21)]
