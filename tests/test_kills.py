@@ -89,12 +89,12 @@ def farewell(run: Run, name: str) -> str:
 def test_signals_end_a_run_that_goes_on_with_the_same_bits(new_run, expected):
     run = new_run()
     for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        process = run.start()
-        wait_for(process, "epoch ")
-        start = time.monotonic()
+        process = run.start(hooked(0, EPOCH, delay=1))  # held up there, so that it does not end
+        wait_for(process, "reached")
         process.send_signal(number)
+        sent = time.monotonic()
         _, errors = process.communicate()
-        seconds = time.monotonic() - start
+        seconds = time.monotonic() - sent
         print(f"{number.name}: {seconds:.2f} s")
         assert (process.returncode, errors) == (status, farewell(run, number.name))
         assert seconds < 10
@@ -123,14 +123,17 @@ def test_a_signal_anywhere_ends_a_run_that_goes_on_with_the_same_bits(new_run, e
 
 def test_a_second_signal_ends_the_process_at_once(new_run):
     run = new_run()
-    process = run.start(hooked(0, CHECKPOINT, call=2, delay=60))
-    wait_for(process, "reached write")
-    process.send_signal(signal.SIGTERM)
-    with pytest.raises(subprocess.TimeoutExpired):  # the first one waits for the checkpoint
-        process.wait(1)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 130  # of the minute that it would have been held up
-    assert process.communicate()[1] == ""
+    with run.start(hooked(0, CHECKPOINT, call=2, delay=100)) as process:
+        wait_for(process, "reached write")
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):  # it waits for the checkpoint
+            process.wait(1)
+        process.send_signal(signal.SIGINT)
+        sent = time.monotonic()
+        assert (process.wait(), process.stderr.read()) == (130, "")
+        seconds = time.monotonic() - sent
+        print(f"second signal: {seconds:.2f} s")
+        assert seconds < 50  # of the 100 that it is held up
 
 
 @pytest.mark.slow
@@ -158,7 +161,9 @@ def test_a_tensorboard_reads_while_we_write(new_run, tmp_path, load_fast):
         tensorboard.wait_until_read()
         print(f"steps seen meanwhile: {sorted(seen)}")
         assert len(seen - {0, 600}) > 1
-        assert steps() == list(range(1, 601))
+        # A reader in Python shows again what it had read past the last checkpoint.
+        found = steps() if load_fast == "true" else sorted(set(steps()))
+        assert found == list(range(1, 601))
     assert outcome(run.folder) == expected
     assert "Traceback" not in log.read_text()
 
