@@ -53,7 +53,7 @@ def assert_is_histogram_of(proto: tf.compat.v1.HistogramProto, values: np.ndarra
     exceptions = np.abs(np.subtract(*nudged)).sum()
     found = numpy_counts(exact, proto)
     assert np.abs(np.subtract(found, proto.bucket)).sum() <= exceptions
-    assert exceptions <= max(4, 0.02 * exact.size)
+    assert exceptions <= max(12, 0.02 * exact.size)  # one in 500 is so near, and counts twice
 
 
 @pytest.mark.parametrize("seed", range(20))
