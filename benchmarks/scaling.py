@@ -97,7 +97,6 @@ def work(index: int, vocab_size: int) -> dict[str, float]:
     rows = [g for g in gradients if isinstance(g, tf.IndexedSlices)]
     dense = [g for g in gradients if not isinstance(g, tf.IndexedSlices)]
     figures["dense_bytes"] = float(sum(4 * tf.size(g).numpy() for g in dense))
-    figures["rows"] = float(sum(g.indices.shape[0] for g in rows)) / workers.count
     figures["row_bytes"] = 4.0 * rows[0].values.shape[1] + 4.0
     if workers.count == 1:
         figures |= seconds_by_rows(replicas, rows[0])
@@ -193,9 +192,9 @@ def predict(alone: dict[str, float], two: dict[str, float]) -> dict[str, Any]:
 
     def step_seconds(workers: int, bytes_a_second: float) -> float:
         others = workers - 1
-        received = others * two["rows"]
-        sent = 2 * others / workers * two["dense_bytes"] + received * two["row_bytes"]
-        work = alone["step"] + received * alone["seconds_a_row"]
+        row_bytes = others * (two["bytes_sent"] - two["dense_bytes"])
+        sent = 2 * others / workers * two["dense_bytes"] + row_bytes
+        work = alone["step"] + row_bytes / two["row_bytes"] * alone["seconds_a_row"]
         return work + others * two["latency"] + sent / bytes_a_second
 
     def examples(workers: int, bytes_a_second: float) -> float:
