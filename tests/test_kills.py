@@ -23,6 +23,8 @@ EXPORT = ("saved_model.py", "export_run")
 @pytest.fixture(scope="module")
 def new_run(small_options, tmp_path_factory):
     """Makes a `Run` in a folder of its own."""
+    # A shell's background jobs, and what they start, ignore it, and so would the runs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     hook = tmp_path_factory.mktemp("hook")
     (hook / "sitecustomize.py").write_text(HOOK)
     options = {**small_options, "checkpoint_minutes": 0.001}
