@@ -96,7 +96,7 @@ def plot(figures: dict[str, dict[int, float]], path: str) -> None:
         axis.set(xscale="log", xlabel=curve.replace("_", " "), ylabel="thousand tokens/s")
         axis.set_xticks(list(points), [f"{value:,}" for value in points], fontsize=7, minor=False)
         axis.minorticks_off()
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.1e-3 * max(points.values()))
         axis.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, dpi=100)
