@@ -86,6 +86,7 @@ def hang():
     def received():
         if next(calls, None) is None:
             time.sleep(1_000_000)
+        return False
     sys.modules["tf_textrnn.training.signals"].received = received
 if json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("index") == 1:
     threading.Thread(target=hang, daemon=True).start()
