@@ -1,6 +1,7 @@
 """Workers that are killed, stopped and signalled: the others notice, and no bit is lost."""
 
 import json
+import pathlib
 import signal
 
 import numpy as np
@@ -74,6 +75,48 @@ def test_a_lost_worker_costs_no_bit(undisturbed, options, tmp_path, worker, numb
     assert_same_bits(RunFolder(str(run_dir)), undisturbed)
 
 
+# Python runs a `sitecustomize` on its path as it starts: this one lets the second worker's training
+# sleep for ever after 100 steps, while its process lives on.
+HANG = """
+import json, os, sys, threading, time
+def hang():
+    while not hasattr(sys.modules.get("tf_textrnn.training.signals"), "stop"):
+        time.sleep(0.01)
+    calls = iter(range(100))
+    def received():
+        if next(calls, None) is None:
+            time.sleep(1_000_000)
+        return False
+    sys.modules["tf_textrnn.training.signals"].received = received
+if json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("index") == 1:
+    threading.Thread(target=hang, daemon=True).start()
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_noticed(options, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(HANG)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    cluster = Cluster(2, flags({**options, "run_dir": tmp_path / "run"}))
+    cluster.wait_for("epoch  10/")
+    (seconds,) = cluster.seconds_to_end(NOTICED_SECONDS, [0])
+    print(f"worker 1 hangs: worker 0 ends after {seconds} s")
+    cluster.workers[1].kill()
+    assert_lost(cluster.finish()[:1], 2)
+
+
+@pytest.mark.slow
+def test_a_long_run_needs_no_more_threads(options, tmp_path):
+    cluster = Cluster(2, flags({**options, "run_dir": tmp_path / "run"}))
+    counts = []
+    for epoch in (5, 20):
+        cluster.wait_for(f"epoch {epoch:3d}/")
+        counts.append(len(list(pathlib.Path(f"/proc/{cluster.workers[0].pid}/task").iterdir())))
+    assert cluster.finish() == [(0, "")] * 2
+    print(f"threads in epochs 5 and 20: {counts}")
+    assert counts[1] - counts[0] < 20
+
+
 @pytest.mark.slow
 def test_sigterm_to_one_ends_all_at_one_step(undisturbed, options, tmp_path):
     run_dir = tmp_path / "run"
@@ -131,7 +174,7 @@ def test_two_and_four_processes_train_as_one_on_the_built_in_set(tmp_path, optim
     options = {
         "cache_dir": tmp_path / "cache", "hidden_size": 32, "embedding_dim": 32,
         "batch_size": 215, "num_epochs": 1, "keep_prob": 1.0, "word_dropout": 0.0,
-        "optimizer": optimizer, "learning_rate": {"sgd": 0.5, "adam": 0.001}[optimizer],
+        "optimizer": optimizer, "learning_rate": {"sgd": 0.5, "adam": 0.0005}[optimizer],
         "max_grad_norm": 0.3, "export": False,
     }  # fmt: skip
     folders = {count: RunFolder(str(tmp_path / str(count))) for count in (1, 2, 4)}

@@ -7,7 +7,10 @@ else crosses the network in a step. `docs/distributed.md` has the use.
 
 import contextlib
 import json
+import math
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -22,9 +25,10 @@ from tf_textrnn.optimizers import Gradient, sum_rows
 from tf_textrnn.training import signals
 
 # A worker that dies is noticed by its connection, or by its heartbeats, which end too where all of
-# it stands still. One that lives and yet keeps the others waiting inside a step hangs.
+# it stands still. One that lives and yet keeps the others waiting inside a step hangs. (The timeout
+# of TensorFlow's collectives is no help: each leaves a thread asleep for so long, every step.)
 HEARTBEAT_SECONDS = 20
-STEP_SECONDS = 45.0
+STEP_SECONDS = 45
 _NO_ROW = -1
 
 T = TypeVar("T")
@@ -56,6 +60,9 @@ class Workers:
         local = len(self.devices)
         self.replicas = range(index * local, (index + 1) * local)
         self.num_replicas = count * local
+        self._deadline = math.inf
+        if count > 1:
+            threading.Thread(target=self._watch, daemon=True).start()
 
     @property
     def is_chief(self) -> bool:
@@ -125,8 +132,7 @@ class Workers:
         """
         floats = tf.nest.map_structure(_as_sent, values)
         context = tf.distribute.get_replica_context()
-        options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=STEP_SECONDS)
-        summed = context.all_reduce(tf.distribute.ReduceOp.SUM, floats, options)
+        summed = context.all_reduce(tf.distribute.ReduceOp.SUM, floats)
         return tf.nest.map_structure(_as_received, values, summed)
 
     def share_variables(self, replicas: Sequence[Sequence[tf.Variable]]) -> None:
@@ -154,6 +160,21 @@ class Workers:
 
     def _sum(self, value: tf.Tensor) -> tf.Tensor:
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+
+    @contextlib.contextmanager
+    def in_step(self) -> Iterator[None]:
+        """Inside, no worker may keep the others waiting for long."""
+        self._deadline = time.monotonic() + STEP_SECONDS
+        try:
+            yield
+        finally:
+            self._deadline = math.inf
+
+    def _watch(self) -> None:
+        while time.monotonic() < self._deadline:
+            time.sleep(1)
+        reason = f"a step takes over {STEP_SECONDS:.0f} s"
+        eager_context.context().abort_collective_ops(tf.errors.UNAVAILABLE, reason)
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:

@@ -56,12 +56,11 @@ class Trainer:
         self._workers = workers
         self.progress = Progress()
         self.replicas = Replicas(config, data, workers)
-        self.model = self.replicas.first.model
+        self.model, weights = self.replicas.first.model, self.replicas.first.weights
         self._scorer = make_scorer(self.model)
         self._branch_scorer = make_branch_scorer(self.model)
         self._saver = checkpoints.BackgroundSaver()
-        weights, every = self.replicas.first.weights, config.run.gradients_every
-        self._summaries = Summaries(folder.tensorboard, weights, every)
+        self._summaries = Summaries(folder.tensorboard, weights, config.run.gradients_every)
 
     def restore(self) -> None:
         """Goes on from the newest checkpoint, where there is one."""
@@ -163,15 +162,15 @@ class Trainer:
         for size, shares in batches:
             # Workers agree in the step itself on what comes after it.
             asked = signals.received(), self._is_save_due(clock - saved)
-            result, (stops, saves) = self.replicas.step(size, asked, shares)
-            loss, correct = float(result.loss), int(result.correct)
+            with self._workers.in_step():
+                result, (stops, saves) = self.replicas.step(size, asked, shares)
+                loss, correct = float(result.loss), int(result.correct)
             grad_norm = float(result.grad_norm)
             steps = self.replicas.steps
             if not (np.isfinite(loss) and np.isfinite(grad_norm)):
-                rate = learning_rate(config, progress.epoch)
                 raise DivergedError(
-                    f"the loss is {loss:g} at step {steps} (learning rate {rate:g}, gradient "
-                    f"norm {grad_norm:g})"
+                    f"the loss is {loss:g} at step {steps} (learning rate "
+                    f"{learning_rate(config, progress.epoch):g}, gradient norm {grad_norm:g})"
                 )
             progress.batch += 1
             progress.loss_sum += loss * size
@@ -179,8 +178,7 @@ class Trainer:
             progress.clipped += 0 < config.max_grad_norm < grad_norm
             examples += size
             if self._workers.is_chief:
-                accuracy = correct / size
-                self._summaries.step(steps, loss, accuracy, grad_norm, result.gradients)
+                self._summaries.step(steps, loss, correct / size, grad_norm, result.gradients)
                 bar.update(size, progress.loss_sum / examples, progress.correct / examples)
             now = time.monotonic()
             progress.seconds += now - clock
