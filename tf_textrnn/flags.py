@@ -9,8 +9,9 @@ from typing import Any
 
 from absl import flags
 
-from tf_textrnn.config import Config, allowed_values, option_fields
+from tf_textrnn.config import Config, option_fields
 from tf_textrnn.errors import DivergedError, PeerLostError, UserError
+from tf_textrnn.options import allowed_values
 from tf_textrnn.training import signals
 
 _DEFINE = {bool: flags.DEFINE_boolean, str: flags.DEFINE_string, int: flags.DEFINE_integer,
