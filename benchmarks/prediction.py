@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 SINGLE_TEXTS = 300
-WINDOW_TEXTS = 4_096  # as `export.predict` reads them
 
 
 def main() -> None:
@@ -54,6 +53,7 @@ def main() -> None:
 
 def project(model: str, texts: Sequence[str]) -> dict[str, float]:
     """`export.predict` without its printing."""
+    from export.predict import WINDOW_TEXTS
     from export.predictor import Predictor
 
     predictor = Predictor(model)

@@ -145,26 +145,17 @@ def seconds_by_rows(replicas: Any, gradient: Any) -> dict[str, float]:
 
 def make_data(vocab_size: int, count: int) -> Any:
     """Random texts of 5 to 40 words; their words are the same whatever the vocabulary's size."""
-    from tf_textrnn.data.batches import Split
-    from tf_textrnn.data.corpus import Corpus
-    from tf_textrnn.data.datasets import examples_source
-    from tf_textrnn.data.splits import Data
+    from benchmarks.contest import Contest
+    from benchmarks.encoded import as_data
 
     random = np.random.default_rng(1)
     lengths = random.integers(5, 41, count)
     frequency = 1.0 / np.arange(1, WORDS - 1)
     ids = random.choice(WORDS - 2, lengths.sum(), p=frequency / frequency.sum()) + 2
     classes = random.integers(0, CLASSES, count)
-    vocabulary = [str(number).encode() for number in range(vocab_size)]
-    names = [str(number) for number in range(CLASSES)]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    corpus = Corpus(
-        examples_source("random words", []), "", vocabulary, names, ids.astype(np.int32), offsets,
-        classes.astype(np.int32),
-    )  # fmt: skip
-    identity = np.arange(vocab_size, dtype=np.int32)
-    split = Split(corpus, np.arange(count), identity, identity[:CLASSES], 400)
-    return Data(vocabulary, names, split, split, None, "")
+    texts = Contest(ids.astype(np.int32), offsets, classes.astype(np.int32), vocab_size, CLASSES)
+    return as_data(texts, max_len=400)
 
 
 def seconds(call: Callable[[], Any]) -> float:
