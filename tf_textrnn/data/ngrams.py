@@ -69,15 +69,16 @@ def choose_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) -
     keys, texts = keys[frequent], texts[frequent]
 
     counts = np.zeros((len(keys), num_classes), np.float32)
-    classes = split.classes[examples]
+    classes = split.classes
+    classes_looked_at = classes[examples]
     for part, start in zip(found, range(0, len(examples), _TEXTS), strict=True):
         part_keys = np.concatenate(part)
-        place = np.minimum(np.searchsorted(keys, part_keys), max(len(keys) - 1, 0))
-        part_classes = np.repeat(classes[start : start + len(part)], [len(text) for text in part])
-        if len(keys):
-            is_known = keys[place] == part_keys
-            np.add.at(counts, (place[is_known], part_classes[is_known]), 1)
-    texts_of_class = np.bincount(split.classes, minlength=num_classes).astype(np.float32)
+        place = np.minimum(np.searchsorted(keys, part_keys), len(keys) - 1)
+        is_known = keys[place] == part_keys
+        part_classes = classes_looked_at[start : start + len(part)]
+        part_classes = np.repeat(part_classes, [len(text) for text in part])
+        np.add.at(counts, (place[is_known], part_classes[is_known]), 1)
+    texts_of_class = np.bincount(classes, minlength=num_classes).astype(np.float32)
     share = texts_of_class / len(split)
     added = num_classes * share
     ratios = np.log((counts + added) / (texts[:, None] - counts + num_classes - added))

@@ -1,5 +1,8 @@
 """Dropout whose mask is a pure function of a seed."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from tf_textrnn.text import PADDING_ID, UNKNOWN_ID
@@ -16,17 +19,17 @@ def dropout(inputs: tf.Tensor, keep_prob: float, seed: tf.Tensor, place: int) ->
       seed: int32[2]; the same seed and place give the same mask.
       place: which dropout of the model this is, so that the masks of two places are independent.
     """
-    return inputs * dropout_mask(tf.shape(inputs), keep_prob, seed, place)
+    return inputs * dropout_mask(tf.unstack(tf.shape(inputs)), keep_prob, seed, place)
 
 
-def dropout_mask(shape: tf.Tensor, keep_prob: float, seed: tf.Tensor, place: int) -> tf.Tensor:
+def dropout_mask(shape: Sequence[Any], keep_prob: float, seed: tf.Tensor, place: int) -> tf.Tensor:
     """What `dropout` multiplies by: float32 of `shape`, 0 or `1 / keep_prob`.
 
     Drawing takes longer than all else in a dropout. So a mask is drawn from 16 bits a unit, and
     its shape alone decides when: TensorFlow draws it while another core does something else.
     """
     seed = tf.random.experimental.stateless_fold_in(seed, place)
-    *outer, units = tf.unstack(shape)
+    *outer, units = shape
     pairs = (units + 1) // 2
     draws = tf.random.stateless_uniform([*outer, pairs], seed, None, None, tf.int32)
     draws = tf.reshape(tf.bitcast(draws, tf.uint16), [*outer, 2 * pairs])[..., :units]

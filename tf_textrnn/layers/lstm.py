@@ -108,16 +108,12 @@ def _train(
     kept = _forward(inputs, kernel, recurrent_kernel, bias, keeps_all=True)
     outputs, gates, states, tanh_states = kept
 
-    def in_blocks(steps: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(steps, [blocks, BLOCK_STEPS, batch, steps.shape[-1]])
-
     def gradient(output_gradients: tf.Tensor) -> tuple[tf.Tensor, ...]:
         states_before = tf.concat([zeros[None], states[:-1]], axis=0)
         transposed = tf.transpose(recurrent_kernel)  # once, not a step
         outputs_before = tf.concat([zeros[None], outputs[:-1]], axis=0)
         arrays = [
-            _blocks_of(values.shape[-1], blocks).unstack(in_blocks(values))
-            for values in (gates, states_before, tanh_states, output_gradients)
+            _in_blocks(values) for values in (gates, states_before, tanh_states, output_gradients)
         ]
 
         def backward(block: tf.Tensor, d_output: tf.Tensor, d_state: tf.Tensor, kept: Any) -> Any:
@@ -177,8 +173,7 @@ def _forward(
     units, hidden_size = inputs.shape[-1], recurrent_kernel.shape[0]
     blocks = time // BLOCK_STEPS
     zeros = tf.zeros([batch, hidden_size])
-    block_inputs = tf.reshape(inputs, [blocks, BLOCK_STEPS, batch, units])
-    block_inputs = _blocks_of(units, blocks).unstack(block_inputs)
+    block_inputs = _in_blocks(inputs)
 
     def forward(block: tf.Tensor, output: tf.Tensor, state: tf.Tensor, *kept: Any) -> Any:
         gate_inputs = tf.matmul(tf.reshape(block_inputs.read(block), [-1, units]), kernel) + bias
@@ -208,6 +203,12 @@ def _forward(
         tf.reshape(array.stack(), [time, batch, width])
         for array, width in zip(kept, widths, strict=True)
     ]
+
+
+def _in_blocks(steps: tf.Tensor) -> tf.TensorArray:
+    time, batch = tf.unstack(tf.shape(steps)[:2])
+    blocks, width = time // BLOCK_STEPS, steps.shape[-1]
+    return _blocks_of(width, blocks).unstack(tf.reshape(steps, [blocks, BLOCK_STEPS, batch, width]))
 
 
 def _blocks_of(width: int, blocks: tf.Tensor) -> tf.TensorArray:

@@ -199,12 +199,13 @@ class RecurrentStack(keras.layers.Layer):
         drops = training and self.keep_prob < 1
         if drops and dropout_seed is None:
             dropout_seed = tf.cast(self.seed_generator.next(), tf.int32)
-        # Not the outputs' own, so that the masks need not wait for them.
-        shape = tf.concat([tf.shape(inputs)[:2], [self.compute_output_shape(inputs.shape)[-1]]], 0)
         outputs = inputs
         for index in range(self.num_layers):
             outputs = self.run_layer(index, outputs, lengths, training)
             if drops and (self.drops_last or index + 1 < self.num_layers):
+                # The inputs' shape, so that the mask need not wait for the outputs.
+                batch, time, _ = tf.unstack(tf.shape(inputs))
+                shape = [batch, time, self.compute_output_shape(inputs.shape)[-1]]
                 outputs *= dropout_mask(shape, self.keep_prob, dropout_seed, place=index + 1)
         return outputs
 
