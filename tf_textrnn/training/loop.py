@@ -159,14 +159,13 @@ class Trainer:
         examples = min(progress.batch * config.batch_size, len(self._data.train))
         bar = EpochBar(progress.epoch, config.num_epochs, len(self._data.train), examples)
         saved = clock = time.monotonic()
-        for size, shares in batches:
+        for steps, (size, shares) in enumerate(batches, self.replicas.steps + 1):
             # Workers agree in the step itself on what comes after it.
             asked = signals.received(), self._is_save_due(clock - saved)
             with self._workers.in_step():
                 result, (stops, saves) = self.replicas.step(size, asked, shares)
                 loss, correct = float(result.loss), int(result.correct)
             grad_norm = float(result.grad_norm)
-            steps = self.replicas.steps
             if not (np.isfinite(loss) and np.isfinite(grad_norm)):
                 raise DivergedError(
                     f"the loss is {loss:g} at step {steps} (learning rate "
