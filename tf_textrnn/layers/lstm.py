@@ -2,11 +2,10 @@
 
 What it computes is what `keras.layers.LSTM` computes. It costs less because
 
-- the loop over time makes four steps an iteration, so that TensorFlow's bookkeeping is paid once
-  for four;
-- one logistic function makes all four gates, as tanh(z) = 2σ(2z) - 1, and the gradient reads what
-  the loop has kept of them;
-- the gradients of the weights are one product each over all steps, after the loop;
+- one op of TensorFlow's, BlockLSTM, runs over all steps of a text, and keeps what the gradient
+  reads; only the gradient loops, with one op a step for all gates;
+- the gradients of the weights are one product each over all steps, after the loop. BlockLSTM's own
+  gradient adds up a product a step;
 - each half of the batch is a graph of its own, so that two cores work on one direction, and what a
   half keeps fits a core's cache better.
 
@@ -18,8 +17,6 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-
-BLOCK_STEPS = 4
 
 
 def lstm(
@@ -40,13 +37,12 @@ def lstm(
       recurrent_kernel: float32[hidden, 4 * hidden].
       bias: float32[4 * hidden].
       backward: whether each text is read from its end.
-      training: whether there will be a gradient.
+      training: whether to halve the batch for two cores.
 
     Returns:
       float32[batch, time, hidden].
     """
     batch, time = tf.unstack(tf.shape(inputs)[:2])
-    hidden_size = recurrent_kernel.shape[0]
 
     def read_order(times: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         """Which step of a text is read at these times; also when a step is read."""
@@ -57,18 +53,12 @@ def lstm(
     by_time = read_order(times[:, None], lengths) + time * texts  # [time, batch]
     by_text = read_order(times, lengths[:, None]) * batch + texts[:, None]  # [batch, time]
     steps = _rearrange(inputs, by_time, by_text)
-    padding = -time % BLOCK_STEPS
-    steps = tf.pad(steps, [[0, padding], [0, 0], [0, 0]])
-    # The candidate g comes from a logistic function of twice its input.
-    doubled = tf.repeat(tf.constant([1.0, 1.0, 2.0, 1.0]), hidden_size)
-    weights = (kernel * doubled, recurrent_kernel * doubled, bias * doubled)
-    if training:
-        halves = tf.split(steps, [batch // 2, batch - batch // 2], axis=1)
-        outputs = tf.concat([_train(half, *weights) for half in halves], axis=1)
-    else:
-        (outputs,) = _forward(steps, *weights, keeps_all=False)
-    outputs, _ = tf.split(outputs, [time, padding])
-    return _rearrange(outputs, by_text, by_time)
+    sizes = [batch // 2, batch - batch // 2] if training else [batch]
+    outputs = [
+        _lstm_by_time(part, kernel, recurrent_kernel, bias)
+        for part in tf.split(steps, sizes, axis=1)
+    ]
+    return _rearrange(tf.concat(outputs, axis=1), by_text, by_time)
 
 
 @tf.custom_gradient
@@ -93,123 +83,77 @@ def _rearrange(
 
 
 @tf.custom_gradient
-def _train(
+def _lstm_by_time(
     inputs: tf.Tensor, kernel: tf.Tensor, recurrent_kernel: tf.Tensor, bias: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """Runs over inputs float32[time, batch, units], time a multiple of `BLOCK_STEPS`.
+    """Runs over inputs float32[time, batch, units].
 
     Returns:
       float32[time, batch, hidden], and the gradient's function.
     """
     time, batch = tf.unstack(tf.shape(inputs)[:2])
     units, hidden_size = inputs.shape[-1], recurrent_kernel.shape[0]
-    blocks = time // BLOCK_STEPS
-    zeros = tf.zeros([batch, hidden_size])
-    kept = _forward(inputs, kernel, recurrent_kernel, bias, keeps_all=True)
-    outputs, gates, states, tanh_states = kept
+    start, no_peephole = tf.zeros([batch, hidden_size]), tf.zeros([hidden_size])
+    weights = {
+        "w": tf.concat([kernel, recurrent_kernel], axis=0), "b": bias,
+        "wci": no_peephole, "wcf": no_peephole, "wco": no_peephole, "use_peephole": False,
+    }  # fmt: skip
+    kept = tf.raw_ops.BlockLSTMV2(
+        x=inputs, seq_len_max=tf.cast(time, tf.int64), cs_prev=start, h_prev=start, cell_clip=0.0,
+        **weights,
+    )  # fmt: skip
 
     def gradient(output_gradients: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        states_before = tf.concat([zeros[None], states[:-1]], axis=0)
-        transposed = tf.transpose(recurrent_kernel)  # once, not a step
-        outputs_before = tf.concat([zeros[None], outputs[:-1]], axis=0)
-        arrays = [
-            _in_blocks(values) for values in (gates, states_before, tanh_states, output_gradients)
-        ]
+        states_before = tf.concat([start[None], kept.cs[:-1]], axis=0)
+        outputs_before = tf.concat([start[None], kept.h[:-1]], axis=0)
+        per_step = [
+            tf.TensorArray(tf.float32, time, element_shape=[None, hidden_size]).unstack(values)
+            for values in (states_before, kept.i, kept.f, kept.o, kept.ci, kept.co,
+                           output_gradients)
+        ]  # fmt: skip
+        transposed = tf.transpose(_swap_f_and_g(recurrent_kernel))  # once, not a step
 
-        def backward(block: tf.Tensor, d_output: tf.Tensor, d_state: tf.Tensor, kept: Any) -> Any:
-            gates, state_before, tanh_state, d_outputs = [array.read(block) for array in arrays]
-            i, f, g, o = tf.split(gates, 4, axis=2)
-            per_step = [
-                tf.unstack(values, BLOCK_STEPS)
-                for values in (gates, 2.0 * i, f, 2.0 * g - 1.0, o, state_before, tanh_state,
-                               d_outputs)
-            ]  # fmt: skip
-            d_gate_inputs = []
-            for gate, i2, f, g, o, before, tanh, d_out in reversed(
-                list(zip(*per_step, strict=True))
-            ):
-                d_output += d_out
-                d_state += tf.raw_ops.TanhGrad(y=tanh, dy=d_output * o)
-                d_gates = tf.concat(
-                    [d_state * g, d_state * before, d_state * i2, d_output * tanh], axis=1
-                )
-                d_gate_inputs.append(tf.raw_ops.SigmoidGrad(y=gate, dy=d_gates))
-                d_output = tf.matmul(d_gate_inputs[-1], transposed)
-                d_state *= f
-            kept = kept.write(block, tf.stack(d_gate_inputs[::-1]))
-            return block - 1, d_output, d_state, kept
+        def backward(
+            step: tf.Tensor, d_output: tf.Tensor, d_state: tf.Tensor, d_gates: tf.TensorArray
+        ) -> tuple[Any, ...]:
+            state_before, i, f, o, g, tanh_state, d_out = [array.read(step) for array in per_step]
+            cell = tf.raw_ops.LSTMBlockCellGrad(
+                i=i, f=f, o=o, ci=g, co=tanh_state, cs_prev=state_before,
+                cs_grad=d_state, h_grad=d_output + d_out,
+                x=inputs[0], h_prev=start, cs=start, **weights,  # read for their shapes
+            )  # fmt: skip
+            d_output = tf.matmul(cell.dicfo, transposed)
+            return step - 1, d_output, cell.cs_prev_grad, d_gates.write(step, cell.dicfo)
 
-        *_, d_gate_inputs = tf.while_loop(
-            lambda block, *_: block >= 0,
+        *_, d_gates = tf.while_loop(
+            lambda step, *_: step >= 0,
             backward,
-            (blocks - 1, zeros, zeros, _blocks_of(4 * hidden_size, blocks)),
+            (
+                time - 1,
+                start,
+                start,
+                tf.TensorArray(tf.float32, time, element_shape=[None, 4 * hidden_size]),
+            ),
             parallel_iterations=1,
-            maximum_iterations=blocks,
+            maximum_iterations=time,
         )
-        flat = tf.reshape(d_gate_inputs.stack(), [-1, 4 * hidden_size])
+        flat = tf.reshape(d_gates.stack(), [-1, 4 * hidden_size])
+        d_kernel = tf.matmul(tf.reshape(inputs, [-1, units]), flat, transpose_a=True)
+        d_recurrent = tf.matmul(
+            tf.reshape(outputs_before, [-1, hidden_size]), flat, transpose_a=True
+        )
+        d_inputs = tf.matmul(flat, _swap_f_and_g(kernel), transpose_b=True)
         return (
-            tf.reshape(tf.matmul(flat, kernel, transpose_b=True), tf.shape(inputs)),
-            tf.matmul(tf.reshape(inputs, [-1, units]), flat, transpose_a=True),
-            tf.matmul(tf.reshape(outputs_before, [-1, hidden_size]), flat, transpose_a=True),
-            tf.reduce_sum(flat, axis=0),
+            tf.reshape(d_inputs, tf.shape(inputs)),
+            _swap_f_and_g(d_kernel),
+            _swap_f_and_g(d_recurrent),
+            _swap_f_and_g(tf.reduce_sum(flat, axis=0)),
         )
 
-    return outputs, gradient
+    return kept.h, gradient
 
 
-def _forward(
-    inputs: tf.Tensor,
-    kernel: tf.Tensor,
-    recurrent_kernel: tf.Tensor,
-    bias: tf.Tensor,
-    keeps_all: bool,
-) -> list[tf.Tensor]:
-    """The outputs float32[time, batch, hidden] and, where all is kept, what the gradient reads.
-
-    That is the gates i, f, (g + 1) / 2, o float32[time, batch, 4 * hidden], the states, and the
-    states' tanh, both as the outputs. Arguments as `_train`'s.
-    """
-    time, batch = tf.unstack(tf.shape(inputs)[:2])
-    units, hidden_size = inputs.shape[-1], recurrent_kernel.shape[0]
-    blocks = time // BLOCK_STEPS
-    zeros = tf.zeros([batch, hidden_size])
-    block_inputs = _in_blocks(inputs)
-
-    def forward(block: tf.Tensor, output: tf.Tensor, state: tf.Tensor, *kept: Any) -> Any:
-        gate_inputs = tf.matmul(tf.reshape(block_inputs.read(block), [-1, units]), kernel) + bias
-        steps = []
-        for gate_input in tf.split(gate_inputs, BLOCK_STEPS):
-            gates = tf.sigmoid(gate_input + tf.matmul(output, recurrent_kernel))
-            i, f, g, o = tf.split(gates, 4, axis=1)
-            state = f * state + i * (2.0 * g - 1.0)
-            tanh_state = tf.tanh(state)
-            output = o * tanh_state
-            steps.append((output, gates, state, tanh_state))
-        written = [
-            array.write(block, tf.stack(values))
-            for array, values in zip(kept, zip(*steps, strict=True), strict=False)
-        ]
-        return block + 1, output, state, *written
-
-    widths = (hidden_size, 4 * hidden_size, hidden_size, hidden_size)[: 4 if keeps_all else 1]
-    _, _, _, *kept = tf.while_loop(
-        lambda block, *_: block < blocks,
-        forward,
-        (0, zeros, zeros, *(_blocks_of(width, blocks) for width in widths)),
-        parallel_iterations=1,
-        maximum_iterations=blocks,
-    )
-    return [
-        tf.reshape(array.stack(), [time, batch, width])
-        for array, width in zip(kept, widths, strict=True)
-    ]
-
-
-def _in_blocks(steps: tf.Tensor) -> tf.TensorArray:
-    time, batch = tf.unstack(tf.shape(steps)[:2])
-    blocks, width = time // BLOCK_STEPS, steps.shape[-1]
-    return _blocks_of(width, blocks).unstack(tf.reshape(steps, [blocks, BLOCK_STEPS, batch, width]))
-
-
-def _blocks_of(width: int, blocks: tf.Tensor) -> tf.TensorArray:
-    return tf.TensorArray(tf.float32, blocks, element_shape=[BLOCK_STEPS, None, width])
+def _swap_f_and_g(values: tf.Tensor) -> tf.Tensor:
+    """From gates in the order i, f, g, o to i, g, f, o, which LSTMBlockCellGrad has, or back."""
+    i, f, g, o = tf.split(values, 4, axis=-1)
+    return tf.concat([i, g, f, o], axis=-1)
