@@ -83,7 +83,7 @@ def work(index: int, vocab_size: int) -> dict[str, float]:
 
     def step() -> None:
         size, shares = next(stream)
-        results[:] = [replicas.step(size, (False, False), shares)[0]]
+        results[:] = [replicas.step(np.float32(size), np.zeros(2, np.float32), shares)[0]]
         float(results[0].loss)
 
     inputs = batches()

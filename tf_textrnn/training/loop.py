@@ -4,6 +4,7 @@ import dataclasses
 import json
 import statistics
 import time
+from concurrent import futures
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from tf_textrnn.training.progress import EpochBar, Progress, print_epoch
 from tf_textrnn.training.replicas import Replicas
 from tf_textrnn.training.report import write_report
 from tf_textrnn.training.start import start_from_pretrained
+from tf_textrnn.training.step import StepResult
 
 
 def learning_rate(config: TrainingConfig, epoch: int) -> float:
@@ -120,9 +122,8 @@ class Trainer:
           Stopped: a signal has come; the checkpoint is that of the last step.
         """
         config, progress = self._config.training, self.progress
-        graph = self.replicas.step.get_concrete_function().graph
         if self._workers.is_chief:
-            self._summaries.start(self._config, graph)
+            self._summaries.start(self._config, self.replicas.step.graph)
         self._workers.wait()
         with signals.deferred():
             try:
@@ -156,38 +157,60 @@ class Trainer:
             self._workers.replicas,
             self._workers.num_replicas,
         )
-        examples = min(progress.batch * config.batch_size, len(self._data.train))
-        bar = EpochBar(progress.epoch, config.num_epochs, len(self._data.train), examples)
+        examples, done = len(self._data.train), self._examples_done()
+        bar = EpochBar(progress.epoch, config.num_epochs, examples, done)
         saved = clock = time.monotonic()
-        for steps, (size, shares) in enumerate(batches, self.replicas.steps + 1):
-            # Workers agree in the step itself on what comes after it.
-            asked = signals.received(), self._is_save_due(clock - saved)
-            with self._workers.in_step():
-                result, (stops, saves) = self.replicas.step(size, asked, shares)
-                loss, correct = float(result.loss), int(result.correct)
-            grad_norm = float(result.grad_norm)
-            if not (np.isfinite(loss) and np.isfinite(grad_norm)):
-                raise DivergedError(
-                    f"the loss is {loss:g} at step {steps} (learning rate "
-                    f"{learning_rate(config, progress.epoch):g}, gradient norm {grad_norm:g})"
-                )
-            progress.batch += 1
-            progress.loss_sum += loss * size
-            progress.correct += correct
-            progress.clipped += 0 < config.max_grad_norm < grad_norm
-            examples += size
-            if self._workers.is_chief:
-                self._summaries.step(steps, loss, correct / size, grad_norm, result.gradients)
-                bar.update(size, progress.loss_sum / examples, progress.correct / examples)
-            now = time.monotonic()
-            progress.seconds += now - clock
-            if saves:
-                self.save()
-                saved = now = time.monotonic()
-            clock = now
-            if stops:
-                signals.stop()
+        with futures.ThreadPoolExecutor(1, "notes") as thread:
+            noted = thread.submit(lambda: None)
+            for step, (size, shares) in enumerate(batches, self.replicas.steps + 1):
+                # Workers agree in the step itself on what comes after it.
+                asked = np.array([signals.received(), self._is_save_due(clock - saved)], np.float32)
+                with self._workers.in_step():
+                    result, answer = self.replicas.step(np.float32(size), asked, shares)
+                    stops, saves = answer.numpy()
+                noted.result()
+                # Noted while the next step runs.
+                noted = thread.submit(self._note, step, size, result, bar)
+                now = time.monotonic()
+                progress.seconds += now - clock
+                if stops or saves:
+                    noted.result()
+                if saves:
+                    self.save()
+                    saved = now = time.monotonic()
+                clock = now
+                if stops:
+                    signals.stop()
+            noted.result()
         bar.close()
+
+    def _note(self, step: int, size: int, result: StepResult, bar: EpochBar) -> None:
+        """Takes what a step on so many examples told into progress, summaries and bar.
+
+        Raises:
+          DivergedError: the loss or the gradient is not finite.
+        """
+        config, progress = self._config.training, self.progress
+        loss, correct = float(result.loss), int(result.correct)
+        grad_norm = float(result.grad_norm)
+        if not (np.isfinite(loss) and np.isfinite(grad_norm)):
+            raise DivergedError(
+                f"the loss is {loss:g} at step {step} (learning rate "
+                f"{learning_rate(config, progress.epoch):g}, gradient norm {grad_norm:g})"
+            )
+        progress.batch += 1
+        progress.loss_sum += loss * size
+        progress.correct += correct
+        progress.clipped += 0 < config.max_grad_norm < grad_norm
+        if self._workers.is_chief:
+            self._summaries.step(step, loss, correct / size, grad_norm, result.gradients)
+            done = self._examples_done()
+            bar.update(size, progress.loss_sum / done, progress.correct / done)
+
+    def _examples_done(self) -> int:
+        """Examples of the epoch under way that are done."""
+        done = self.progress.batch * self._config.training.batch_size
+        return min(done, len(self._data.train))
 
     def _is_save_due(self, seconds: float) -> bool:
         minutes = self._config.run.checkpoint_minutes
