@@ -106,17 +106,13 @@ def _lstm_by_time(
     def gradient(output_gradients: tf.Tensor) -> tuple[tf.Tensor, ...]:
         states_before = tf.concat([start[None], kept.cs[:-1]], axis=0)
         outputs_before = tf.concat([start[None], kept.h[:-1]], axis=0)
-        per_step = [
-            tf.TensorArray(tf.float32, time, element_shape=[None, hidden_size]).unstack(values)
-            for values in (states_before, kept.i, kept.f, kept.o, kept.ci, kept.co,
-                           output_gradients)
-        ]  # fmt: skip
+        arrays = (states_before, kept.i, kept.f, kept.o, kept.ci, kept.co, output_gradients)
         transposed = tf.transpose(_swap_f_and_g(recurrent_kernel))  # once, not a step
 
         def backward(
             step: tf.Tensor, d_output: tf.Tensor, d_state: tf.Tensor, d_gates: tf.TensorArray
         ) -> tuple[Any, ...]:
-            state_before, i, f, o, g, tanh_state, d_out = [array.read(step) for array in per_step]
+            state_before, i, f, o, g, tanh_state, d_out = [values[step] for values in arrays]
             cell = tf.raw_ops.LSTMBlockCellGrad(
                 i=i, f=f, o=o, ci=g, co=tanh_state, cs_prev=state_before,
                 cs_grad=d_state, h_grad=d_output + d_out,
