@@ -10,17 +10,17 @@ from typing import Any
 
 COMPUTING_OPS = frozenset(
     """
-    Abs AddN AddV2 All Any ArgMax BatchMatMulV2 BiasAdd Cast ConcatV2 Const Cumsum DenseBincount
-    Einsum Equal Exp ExpandDims Fill FloorDiv FloorMod GatherNd GatherV2 Greater GreaterEqual
-    Identity IdentityN Less LessEqual Log LogicalAnd LogicalNot LogicalOr LowerBound MatMul Max
-    Maximum Mean Min Minimum Mul Neg NoOp NotEqual OneHot OnesLike Pack Pad ParseExampleV2
-    Placeholder Prod RaggedGather RaggedRange RaggedTensorToTensor Range RealDiv Reshape
-    ReverseSequence ReverseV2 Rsqrt SegmentSum Select SelectV2 Shape Sigmoid Size Softmax Split
-    SplitV Sqrt Square Squeeze StaticRegexFullMatch StaticRegexReplace StopGradient StridedSlice
-    StringJoin StringLower StringSplitV2 StringStrip Sub Substr Sum Tanh TensorListFromTensor
-    TensorListGetItem TensorListReserve TensorListSetItem TensorListStack Tile Transpose
-    UnicodeDecode UnicodeEncode UnicodeTranscode Unique Unpack UnsortedSegmentMax UnsortedSegmentSum
-    UpperBound Where ZerosLike
+    Abs AddN AddV2 All Any ArgMax BatchMatMulV2 BiasAdd BlockLSTMV2 Cast ConcatV2 Const Cumsum
+    DenseBincount Einsum Equal Exp ExpandDims Fill FloorDiv FloorMod GatherNd GatherV2 Greater
+    GreaterEqual Identity IdentityN LSTMBlockCellGrad Less LessEqual Log LogicalAnd LogicalNot
+    LogicalOr LowerBound MatMul Max Maximum Mean Min Minimum Mul Neg NoOp NotEqual OneHot OnesLike
+    Pack Pad ParseExampleV2 Placeholder Prod RaggedGather RaggedRange RaggedTensorToTensor Range
+    RealDiv Reshape ReverseSequence ReverseV2 Rsqrt SegmentSum Select SelectV2 Shape Sigmoid Size
+    Softmax Split SplitV Sqrt Square Squeeze StaticRegexFullMatch StaticRegexReplace StopGradient
+    StridedSlice StringJoin StringLower StringSplitV2 StringStrip Sub Substr Sum Tanh
+    TensorListFromTensor TensorListGetItem TensorListReserve TensorListSetItem TensorListStack Tile
+    Transpose UnicodeDecode UnicodeEncode UnicodeTranscode Unique Unpack UnsortedSegmentMax
+    UnsortedSegmentSum UpperBound Where ZerosLike
     If PartitionedCall StatefulPartitionedCall StatelessIf StatelessWhile While
     AssignVariableOp DisableCopyOnRead ReadVariableOp ResourceGather RestoreV2 VarHandleOp
     VarIsInitializedOp HashTableV2 InitializeTableFromTextFileV2 LookupTableFindV2
