@@ -13,10 +13,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from typing import Any
 
 import numpy as np
 
+from benchmarks import contest
 from tf_textrnn.startup import load_tensorflow
 
 # name: (contestant, flags); a setting is a project and the peers that do the same work. In one
@@ -55,9 +57,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = str(pathlib.Path(folder) / "contest.npz")
         write_contest(path, args.data_dir)
-        limit = matrix_product_limit()
-        figures: dict[str, Any] = {"matrix_product_gflops": limit}
-        print(f"matrix products of the LSTM's shape: {limit:.0f} GFLOP/s")
+        figures: dict[str, Any] = {"gflops": rates(path)}
+        product, lstm = figures["gflops"].values()
+        print(f"GFLOP/s a core: a product {product:.0f}, the LSTM {lstm:.0f} ({lstm / product:.2f})")
         for setting in args.settings:
             contestants = SETTINGS[setting]
             rounds: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
@@ -116,21 +118,45 @@ def write_contest(path: str, data_dir: str | None) -> None:
     )
 
 
-def matrix_product_limit() -> float:
-    """GFLOP/s of [64 texts × 21 steps, 128] · [128, 512], the LSTM's largest product."""
-    import time
+def rates(path: str) -> dict[str, float]:
+    """GFLOP/s of a core: of the LSTM in a train step, and of its largest product alone.
 
+    The step's is that of both directions, forward and back, of a batch as long as the median text.
+    Time is the processor's, summed over threads.
+    """
     import tensorflow as tf
 
-    left, right = tf.random.normal([64 * 21, 128]), tf.random.normal([128, 512])
+    from tf_textrnn.layers.recurrent import RecurrentStack
+
+    steps = int(np.median(contest.read(path).lengths))
+    texts, units = 64, contest.EMBEDDING_DIM
+    product_flops = 2 * texts * steps * units * 4 * units
+    layer = RecurrentStack(hidden_size=units)
+    layer.build((None, None, units))
+    inputs = tf.random.normal([texts, steps, units])
+    lengths = tf.fill([texts], steps)
+    left, right = tf.random.normal([texts * steps, units]), tf.random.normal([units, 4 * units])
+
+    @tf.function
+    def lstm() -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs, lengths, training=True)
+        return tape.gradient(outputs, [inputs, *(w.value for w in layer.trainable_variables)])
+
     product = tf.function(lambda: tf.matmul(left, right))
-    product()
-    seconds = []
-    for _ in range(200):
-        start = time.perf_counter()
-        product()
-        seconds.append(time.perf_counter() - start)
-    return 2 * 64 * 21 * 128 * 512 / statistics.median(seconds) / 1e9
+    # A direction has a product with the inputs and one with the outputs, and two more for each in
+    # its gradient.
+    work = {"product": (product, product_flops), "lstm": (lstm, 2 * 2 * 3 * product_flops)}
+    found: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(40):
+        for name, (function, flops) in work.items():
+            function()
+            start = time.process_time()
+            for _ in range(5):
+                function()
+            found[name].append(5 * flops / (time.process_time() - start) / 1e9)
+    return {name: statistics.median(figures) for name, figures in found.items()}
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def both(layer: keras.layers.LSTM) -> dict:
 
     def compare(backward: bool) -> tf.types.experimental.GenericFunction:
         def ours(inputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-            return lstm(inputs, lengths, *weights, backward=backward, training=True)
+            return lstm(inputs, lengths, *weights, backward=backward)
 
         def keras_(inputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
             if not backward:

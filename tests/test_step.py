@@ -150,6 +150,19 @@ def test_dropout_is_a_pure_function_of_its_seed() -> None:
     assert any(np.any(first != other) for first, other in zip(found[0], found[2], strict=True))
 
 
+def test_each_half_of_a_batch_drops_by_a_seed_of_its_own(monkeypatch) -> None:
+    original, seeds = TextRNN.branch_scores, []
+
+    def recording(self, inputs, training, dropout_seed):
+        seeds.append(tuple(dropout_seed.numpy()))
+        return original(self, inputs, training, dropout_seed)
+
+    monkeypatch.setattr(TextRNN, "branch_scores", recording)
+    model, optimizer = make(keep_prob=0.5)
+    train_step(model, optimizer, None, BATCH, 5.0, tf.constant([1, 1]))
+    assert len(set(seeds)) == 2
+
+
 def test_shares_of_a_batch_sum_to_it_and_an_empty_one_to_nothing() -> None:
     texts = Batch(*(tensor.numpy() for tensor in BATCH))
     found = []

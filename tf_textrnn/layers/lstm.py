@@ -5,9 +5,7 @@ What it computes is what `keras.layers.LSTM` computes. It costs less because
 - one op of TensorFlow's, BlockLSTM, runs over all steps of a text, and keeps what the gradient
   reads; only the gradient loops, with one op a step for all gates;
 - the gradients of the weights are one product each over all steps, after the loop. BlockLSTM's own
-  gradient adds up a product a step;
-- each half of the batch is a graph of its own, so that two cores work on one direction, and what a
-  half keeps fits a core's cache better.
+  gradient adds up a product a step.
 
 Figures in docs/performance.md. Equations and gradient: Hochreiter & Schmidhuber 1997, Gers 2000;
 `tf_textrnn.reference` has them in NumPy.
@@ -26,7 +24,6 @@ def lstm(
     recurrent_kernel: tf.Tensor,
     bias: tf.Tensor,
     backward: bool,
-    training: bool,
 ) -> tf.Tensor:
     """Runs an LSTM over texts from a zero state, from their first step or from their last.
 
@@ -37,7 +34,6 @@ def lstm(
       recurrent_kernel: float32[hidden, 4 * hidden].
       bias: float32[4 * hidden].
       backward: whether each text is read from its end.
-      training: whether to halve the batch for two cores.
 
     Returns:
       float32[batch, time, hidden].
@@ -53,12 +49,8 @@ def lstm(
     by_time = read_order(times[:, None], lengths) + time * texts  # [time, batch]
     by_text = read_order(times, lengths[:, None]) * batch + texts[:, None]  # [batch, time]
     steps = _rearrange(inputs, by_time, by_text)
-    sizes = [batch // 2, batch - batch // 2] if training else [batch]
-    outputs = [
-        _lstm_by_time(part, kernel, recurrent_kernel, bias)
-        for part in tf.split(steps, sizes, axis=1)
-    ]
-    return _rearrange(tf.concat(outputs, axis=1), by_text, by_time)
+    outputs = _lstm_by_time(steps, kernel, recurrent_kernel, bias)
+    return _rearrange(outputs, by_text, by_time)
 
 
 @tf.custom_gradient

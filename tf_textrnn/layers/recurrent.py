@@ -201,7 +201,7 @@ class RecurrentStack(keras.layers.Layer):
             dropout_seed = tf.cast(self.seed_generator.next(), tf.int32)
         outputs = inputs
         for index in range(self.num_layers):
-            outputs = self.run_layer(index, outputs, lengths, training)
+            outputs = self.run_layer(index, outputs, lengths)
             if drops and (self.drops_last or index + 1 < self.num_layers):
                 # The inputs' shape, so that the mask need not wait for the outputs.
                 batch, time, _ = tf.unstack(tf.shape(inputs))
@@ -209,16 +209,14 @@ class RecurrentStack(keras.layers.Layer):
                 outputs *= dropout_mask(shape, self.keep_prob, dropout_seed, place=index + 1)
         return outputs
 
-    def run_layer(
-        self, index: int, inputs: tf.Tensor, lengths: tf.Tensor, training: bool = False
-    ) -> tf.Tensor:
+    def run_layer(self, index: int, inputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         """One of the layers, in its directions; arguments as in `call`."""
         directions = []
         for direction, layer in zip(DIRECTIONS, self.recurrent_layers[index], strict=False):
             backward = direction == "backward"
             if self._uses_own_lstm:
                 kernel, recurrent_kernel, bias = (w.value for w in layer.trainable_variables)
-                outputs = lstm(inputs, lengths, kernel, recurrent_kernel, bias, backward, training)
+                outputs = lstm(inputs, lengths, kernel, recurrent_kernel, bias, backward)
             elif backward:
                 outputs = layer(tf.reverse_sequence(inputs, lengths, seq_axis=1))
                 outputs = tf.reverse_sequence(outputs, lengths, seq_axis=1)

@@ -56,22 +56,30 @@ def train_step(
       all_reduce: sums (loss, correct, gradients) over the replicas; None = this is the only one.
     """
     weights = [weight.value for weight in model.named_weights().values()]
+    if batch_size is None:
+        batch_size = tf.cast(tf.size(batch.labels), tf.float32)
+    losses, scores = [], []
     with tf.GradientTape() as tape:
-        inputs = (batch.token_ids, batch.lengths)
-        branches = model.branch_scores(inputs, training=True, dropout_seed=dropout_seed)
-        # Each branch learns by itself; what is served is their sum.
-        network, *linear = branches
-        losses = [mean_loss(network, batch.labels, label_smoothing, class_weights, batch_size)]
-        losses += [
-            mean_loss(scores, batch.labels, 0.0, class_weights, batch_size) for scores in linear
-        ]
+        for place, part in enumerate(_parts(batch)):
+            inputs = (part.token_ids, part.lengths)
+            seed = tf.random.experimental.stateless_fold_in(dropout_seed, place)
+            branches = model.branch_scores(inputs, training=True, dropout_seed=seed)
+            # Each branch learns by itself; what is served is their sum.
+            network, *linear = branches
+            losses.append(
+                mean_loss(network, part.labels, label_smoothing, class_weights, batch_size)
+            )
+            losses += [
+                mean_loss(branch, part.labels, 0.0, class_weights, batch_size) for branch in linear
+            ]
+            scores.append(tf.add_n(branches))
         objective = tf.add_n(losses)
     gradients = [sum_rows(gradient) for gradient in tape.gradient(objective, weights)]
     if embedding_rate is not None:
         rows = gradients[0]
         values = rows.values * embedding_rate
         gradients[0] = tf.IndexedSlices(values, rows.indices, rows.dense_shape)
-    scores = tf.add_n(branches)
+    scores = tf.concat(scores, axis=0)
     loss = mean_loss(scores, batch.labels, batch_size=batch_size)
     predictions = tf.argmax(scores, axis=1, output_type=tf.int32)
     correct = tf.math.count_nonzero(predictions == batch.labels, dtype=tf.int32)
@@ -88,6 +96,23 @@ def train_step(
     if average:
         average.after_update(gradients, step)
     return StepResult(loss, correct, grad_norm, gradients)
+
+
+def _parts(batch: Batch) -> list[Batch]:
+    """The halves of a batch, each as wide as its longest text; where there is a GPU, the whole.
+
+    What is made of one half waits for nothing of the other: from the words to the gradient, two
+    cores have work each.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return [batch]
+    middle = tf.size(batch.labels) // 2
+    halves = [Batch(*(values[:middle] for values in batch)),
+              Batch(*(values[middle:] for values in batch))]  # fmt: skip
+    return [
+        half._replace(token_ids=half.token_ids[:, : tf.reduce_max(tf.pad(half.lengths, [[0, 1]]))])
+        for half in halves
+    ]
 
 
 def mean_loss(
