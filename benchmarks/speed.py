@@ -59,7 +59,7 @@ def main() -> None:
         write_contest(path, args.data_dir)
         figures: dict[str, Any] = {"gflops": rates(path)}
         product, lstm = figures["gflops"].values()
-        print(f"GFLOP/s a core: a product {product:.0f}, the LSTM {lstm:.0f} ({lstm / product:.2f})")
+        print(f"GFLOP/s a core: product {product:.0f}, LSTM {lstm:.0f} ({lstm / product:.2f})")
         for setting in args.settings:
             contestants = SETTINGS[setting]
             rounds: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
