@@ -97,7 +97,6 @@ def _lstm_by_time(
 
     def gradient(output_gradients: tf.Tensor) -> tuple[tf.Tensor, ...]:
         states_before = tf.concat([start[None], kept.cs[:-1]], axis=0)
-        outputs_before = tf.concat([start[None], kept.h[:-1]], axis=0)
         arrays = (states_before, kept.i, kept.f, kept.o, kept.ci, kept.co, output_gradients)
         transposed = tf.transpose(_swap_f_and_g(recurrent_kernel))  # once, not a step
 
@@ -127,9 +126,8 @@ def _lstm_by_time(
         )
         flat = tf.reshape(d_gates.stack(), [-1, 4 * hidden_size])
         d_kernel = tf.matmul(tf.reshape(inputs, [-1, units]), flat, transpose_a=True)
-        d_recurrent = tf.matmul(
-            tf.reshape(outputs_before, [-1, hidden_size]), flat, transpose_a=True
-        )
+        outputs_before = tf.reshape(kept.h[:-1], [-1, hidden_size])  # none before the first step
+        d_recurrent = tf.matmul(outputs_before, flat[batch:], transpose_a=True)
         d_inputs = tf.matmul(flat, _swap_f_and_g(kernel), transpose_b=True)
         return (
             tf.reshape(d_inputs, tf.shape(inputs)),
