@@ -174,7 +174,7 @@ def test_two_and_four_processes_train_as_one_on_the_built_in_set(tmp_path, optim
     options = {
         "cache_dir": tmp_path / "cache", "hidden_size": 32, "embedding_dim": 32,
         "batch_size": 215, "num_epochs": 1, "keep_prob": 1.0, "word_dropout": 0.0,
-        "optimizer": optimizer, "learning_rate": {"sgd": 0.5, "adam": 0.0005}[optimizer],
+        "optimizer": optimizer, "learning_rate": {"sgd": 0.5, "adam": 0.001}[optimizer],
         "max_grad_norm": 0.3, "export": False,
     }  # fmt: skip
     folders = {count: RunFolder(str(tmp_path / str(count))) for count in (1, 2, 4)}
