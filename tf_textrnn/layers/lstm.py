@@ -98,7 +98,8 @@ def _lstm_by_time(
     def gradient(output_gradients: tf.Tensor) -> tuple[tf.Tensor, ...]:
         states_before = tf.concat([start[None], kept.cs[:-1]], axis=0)
         arrays = (states_before, kept.i, kept.f, kept.o, kept.ci, kept.co, output_gradients)
-        transposed = tf.transpose(_swap_f_and_g(recurrent_kernel))  # once, not a step
+        # Once, not a step.
+        first, transposed = inputs[0], tf.transpose(_swap_f_and_g(recurrent_kernel))
 
         def backward(
             step: tf.Tensor, d_output: tf.Tensor, d_state: tf.Tensor, d_gates: tf.TensorArray
@@ -107,7 +108,7 @@ def _lstm_by_time(
             cell = tf.raw_ops.LSTMBlockCellGrad(
                 i=i, f=f, o=o, ci=g, co=tanh_state, cs_prev=state_before,
                 cs_grad=d_state, h_grad=d_output + d_out,
-                x=inputs[0], h_prev=start, cs=start, **weights,  # read for their shapes
+                x=first, h_prev=start, cs=start, **weights,  # read for their shapes
             )  # fmt: skip
             d_output = tf.matmul(cell.dicfo, transposed)
             return step - 1, d_output, cell.cs_prev_grad, d_gates.write(step, cell.dicfo)
@@ -122,7 +123,6 @@ def _lstm_by_time(
                 tf.TensorArray(tf.float32, time, element_shape=[None, 4 * hidden_size]),
             ),
             parallel_iterations=1,
-            maximum_iterations=time,
         )
         flat = tf.reshape(d_gates.stack(), [-1, 4 * hidden_size])
         d_kernel = tf.matmul(tf.reshape(inputs, [-1, units]), flat, transpose_a=True)
