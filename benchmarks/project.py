@@ -23,6 +23,7 @@ def main() -> None:
         ngrams=0,  # the peers have none
         word_dropout=0.0,
         output_dropout="steps",
+        label_smoothing=0.0,
         average_decay=0.0,
         embedding_dim=contest.EMBEDDING_DIM,
         hidden_size=args.hidden_size,

@@ -35,7 +35,7 @@ def test_source_flags_are_the_hyper_parameters_of_the_tf1_driver():
     assert (training.lr_decay, training.max_decay_epoch, training.num_epochs) == (0.6, 30, 60)
     assert (training.max_grad_norm, training.average_decay, training.patience) == (5.0, 0.0, 0)
     assert (model.output_dropout, model.word_dropout, model.ngrams) == ("steps", 0.0, 0)
-    assert training.class_weights == "none"
+    assert (training.label_smoothing, training.class_weights) == (0.0, "none")
     assert (config.text.vocab_size, config.text.max_len) == (20_000, 40)
 
 

@@ -95,17 +95,28 @@ def test_clipping_holds_an_explosion() -> None:
     assert moved[5.0] == pytest.approx(RATE * 5.0, rel=1e-3)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_label_smoothing_is_cross_entropy_to_a_mixed_target(smoothing: float) -> None:
+    scores = np.random.default_rng(1).normal(size=[5, 3])
+    labels = np.array([0, 2, 1, 1, 0])
+    target = (1 - smoothing) * np.eye(3)[labels] + smoothing / 3
+    log_probability = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    expected = -np.mean(np.sum(target * log_probability, axis=1))
+    found = mean_loss(tf.constant(scores), tf.constant(labels), smoothing)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_balanced_weights_give_each_class_the_same_part_of_the_loss() -> None:
     labels = np.array([0] * 6 + [1] * 3 + [2] * 1)
     weights = balanced_weights(labels, 3)
     np.testing.assert_allclose(weights, [10 / 18, 10 / 9, 10 / 3], rtol=1e-6)
     scores = np.random.default_rng(2).normal(size=[10, 3]).astype(np.float32)
     losses = [mean_loss(tf.constant(scores[labels == c]), labels[labels == c]) for c in range(3)]
-    found = mean_loss(tf.constant(scores), tf.constant(labels), weights)
+    found = mean_loss(tf.constant(scores), tf.constant(labels), 0.0, weights)
     np.testing.assert_allclose(found, np.mean(losses), rtol=1e-5)
 
 
-def test_each_branch_learns_by_itself() -> None:
+def test_the_network_alone_is_smoothed_and_each_branch_learns_by_itself() -> None:
     config = ModelConfig(
         embedding_dim=3, hidden_size=4, ngrams=1, word_dropout=0.0, keep_prob=1.0,
         init_scale=0.8,
@@ -116,11 +127,11 @@ def test_each_branch_learns_by_itself() -> None:
     weights = [weight.value for weight in model.named_weights().values()]
     with tf.GradientTape() as tape:
         network, linear = model.branch_scores((BATCH.token_ids, BATCH.lengths))
-        loss = mean_loss(network, BATCH.labels) + mean_loss(linear, BATCH.labels)
+        loss = mean_loss(network, BATCH.labels, 0.3) + mean_loss(linear, BATCH.labels)
     expected = tape.gradient(loss, weights)
     optimizer = make_optimizer(TrainingConfig(optimizer="sgd", learning_rate=RATE))
     optimizer.build(weights)
-    result = train_step(model, optimizer, None, BATCH, 0.0, tf.constant([1, 1]))
+    result = train_step(model, optimizer, None, BATCH, 0.0, tf.constant([1, 1]), 0.3)
     for found, gradient in zip(result.gradients, expected, strict=True):
         np.testing.assert_allclose(
             tf.convert_to_tensor(found), tf.convert_to_tensor(gradient), atol=1e-6
@@ -166,7 +177,7 @@ def test_shares_of_a_batch_sum_to_it_and_an_empty_one_to_nothing() -> None:
             return values
 
         train_step(
-            model, optimizer, None, share, 5.0, tf.constant([0, 0]),
+            model, optimizer, None, share, 5.0, tf.constant([0, 0]), 0.1,
             batch_size=tf.constant(3.0), all_reduce=all_reduce,
         )  # fmt: skip
         found.append([value.numpy().astype(float) for value in sums])

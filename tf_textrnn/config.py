@@ -128,6 +128,12 @@ class TrainingConfig(CheckedOptions):
     max_grad_norm: float = option(
         5.0, "clip gradients at this global norm; 0 = off", minimum=0, on_resume=True
     )
+    label_smoothing: float = option(
+        0.1,
+        "share of the network's target that goes to all classes alike; 0 = none",
+        minimum=0,
+        maximum=0.9,
+    )
     tune_embeddings_epoch: int = option(
         0,
         "first epoch, from 0, that trains --pretrained_embeddings; -1 = they stay as they are",

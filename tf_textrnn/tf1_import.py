@@ -266,6 +266,7 @@ def import_checkpoint(options: dict[str, Any]) -> None:
         output_dropout="steps",
         word_dropout=0.0,
         ngrams=0,
+        label_smoothing=0.0,
         run_dir=options["run_dir"],
     )
     folder.make()

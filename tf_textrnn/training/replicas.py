@@ -140,6 +140,7 @@ class Replicas:
             share,
             training.max_grad_norm,
             dropout_seed=seed,
+            label_smoothing=training.label_smoothing,
             class_weights=self._class_weights,
             embedding_rate=self._embedding_rate,
             batch_size=batch_size,

@@ -34,6 +34,7 @@ def train_step(
     batch: Batch,
     max_grad_norm: float,
     dropout_seed: tf.Tensor,
+    label_smoothing: float = 0.0,
     class_weights: tf.Tensor | None = None,
     embedding_rate: tf.Tensor | None = None,
     batch_size: tf.Tensor | None = None,
@@ -48,6 +49,7 @@ def train_step(
       batch: `Batch(token_ids int32[batch, time], lengths int32[batch], labels int32[batch])`.
       max_grad_norm: clip the gradient's global norm at this value (Pascanu 2013); 0 leaves it.
       dropout_seed: int32[2], decides the dropout masks.
+      label_smoothing: share of the network's target that goes to all classes alike.
       class_weights: float32[num_classes], of a text's loss by its label; None = all alike.
       embedding_rate: float32[], factor of the embedding's gradient; None = 1.
       batch_size: float32[], examples of the whole batch; None = `batch` is the whole.
@@ -63,8 +65,12 @@ def train_step(
             seed = tf.random.experimental.stateless_fold_in(dropout_seed, place)
             branches = model.branch_scores(inputs, training=True, dropout_seed=seed)
             # Each branch learns by itself; what is served is their sum.
+            network, *linear = branches
+            losses.append(
+                mean_loss(network, part.labels, label_smoothing, class_weights, batch_size)
+            )
             losses += [
-                mean_loss(branch, part.labels, class_weights, batch_size) for branch in branches
+                mean_loss(branch, part.labels, 0.0, class_weights, batch_size) for branch in linear
             ]
             scores.append(tf.add_n(branches))
         objective = tf.add_n(losses)
@@ -112,15 +118,20 @@ def _parts(batch: Batch) -> list[Batch]:
 def mean_loss(
     scores: tf.Tensor,
     labels: tf.Tensor,
+    smoothing: float = 0.0,
     class_weights: tf.Tensor | None = None,
     batch_size: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """float32[]: mean softmax cross-entropy of scores float32[n, classes], labels int32[n].
 
-    Each text's loss is multiplied by its label's weight where there are weights float32[classes].
+    With smoothing, that share of each target is spread over all classes (Szegedy 2016). Each
+    text's loss is multiplied by its label's weight where there are weights float32[classes].
     Of a part of a batch, which can be empty, it is the sum over float32[] `batch_size`.
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores)
+    if smoothing:
+        uniform = -tf.reduce_mean(tf.nn.log_softmax(scores), axis=1)
+        losses = (1.0 - smoothing) * losses + smoothing * uniform
     if class_weights is not None:
         losses *= tf.gather(class_weights, labels)
     if batch_size is None:
