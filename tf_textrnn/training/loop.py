@@ -8,22 +8,13 @@ from concurrent import futures
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf_textrnn import gradient_flow
-from tf_textrnn.calibration import fit_branch_weights
 from tf_textrnn.config import Config, TrainingConfig
-from tf_textrnn.data.batches import Split, training_batches
+from tf_textrnn.data.batches import training_batches
 from tf_textrnn.data.splits import Data
 from tf_textrnn.errors import DivergedError, UserError
-from tf_textrnn.evaluation import (
-    Scorer,
-    make_branch_scorer,
-    make_scorer,
-    measure,
-    per_class_report,
-    score_split,
-)
+from tf_textrnn.evaluation import measure, per_class_report
 from tf_textrnn.files import written_whole
 from tf_textrnn.runs import RunFolder, read_best
 from tf_textrnn.summaries import Summaries
@@ -32,6 +23,7 @@ from tf_textrnn.training.distribution import Workers
 from tf_textrnn.training.progress import EpochBar, Progress, print_epoch
 from tf_textrnn.training.replicas import Replicas
 from tf_textrnn.training.report import write_report
+from tf_textrnn.training.scoring import SplitScorer
 from tf_textrnn.training.start import start_from_pretrained
 from tf_textrnn.training.step import StepResult
 
@@ -59,8 +51,7 @@ class Trainer:
         self.progress = Progress()
         self.replicas = Replicas(config, data, workers)
         self.model, weights = self.replicas.first.model, self.replicas.first.weights
-        self._scorer = make_scorer(self.model)
-        self._branch_scorer = make_branch_scorer(self.model)
+        self._scorer = SplitScorer(self.model, workers)
         self._saver = checkpoints.BackgroundSaver()
         self._summaries = Summaries(folder.tensorboard, weights, config.run.gradients_every)
 
@@ -222,7 +213,7 @@ class Trainer:
         progress, examples = self.progress, len(self._data.train)
         with self.replicas.first.averaged_weights():
             classes, labels = self._data.valid.classes, self._data.labels
-            scores, temperature = self._score_valid()
+            scores, temperature = self._scorer.weigh_branches(self._data.valid)
             valid = measure(scores / temperature, classes)
             metrics = {
                 "epoch": progress.epoch,
@@ -254,35 +245,6 @@ class Trainer:
         progress.batch = progress.correct = progress.clipped = 0
         progress.loss_sum = progress.seconds = 0.0
 
-    def _score_valid(self) -> tuple[np.ndarray, float]:
-        """Weighs the n-grams against the network, whose scores stay as they are.
-
-        Returns:
-          float32[texts, classes], the scores of the validation texts, and their temperature.
-        """
-        valid, classes, ngrams = self._data.valid, len(self._data.labels), self.model.ngrams
-        branches = 2 if ngrams else 1
-        scores = self._score(self._branch_scorer, valid, branches * classes)
-        scores = scores.reshape(-1, branches, classes)
-        weights = fit_branch_weights(scores, valid.classes)
-        weights, temperature = weights / weights[0], float(1.0 / weights[0])
-        if ngrams:
-            for weight in ngrams.trainable_variables:
-                weight.assign(weight * weights[1])
-        return np.einsum("b,tbc->tc", weights, scores), temperature
-
-    def _score(self, scorer: Scorer, split: Split, num_scores: int) -> np.ndarray:
-        """float32[texts, num_scores]: a split's scores; each worker computes a part of them."""
-
-        def interruptible(token_ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-            if self._workers.count == 1:  # of several, none may leave the others here
-                signals.check()
-            return scorer(token_ids, lengths)
-
-        workers = self._workers
-        scores = score_split(interruptible, split, num_scores, workers.index, workers.count)
-        return workers.sum_arrays(scores)
-
     def report(self) -> None:
         """Evaluates the best weights and writes the report's files."""
         best = self._workers.from_chief(self._read_best)
@@ -290,7 +252,7 @@ class Trainer:
         history = self.progress.history
         rates = [epoch["examples_per_second"] for epoch in history[1:] or history]
         data = self._data
-        scores = self._score(self._scorer, data.test or data.valid, len(data.labels))
+        scores = self._scorer.score(data.test or data.valid)
         if not self._workers.is_chief:
             return
         report = write_report(
