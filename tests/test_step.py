@@ -102,7 +102,7 @@ def test_label_smoothing_is_cross_entropy_to_a_mixed_target(smoothing: float) ->
     target = (1 - smoothing) * np.eye(3)[labels] + smoothing / 3
     log_probability = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
     expected = -np.mean(np.sum(target * log_probability, axis=1))
-    found = mean_loss(tf.constant(scores), tf.constant(labels), smoothing)
+    found = mean_loss(tf.constant(scores), tf.constant(labels), 5.0, smoothing)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
@@ -111,8 +111,11 @@ def test_balanced_weights_give_each_class_the_same_part_of_the_loss() -> None:
     weights = balanced_weights(labels, 3)
     np.testing.assert_allclose(weights, [10 / 18, 10 / 9, 10 / 3], rtol=1e-6)
     scores = np.random.default_rng(2).normal(size=[10, 3]).astype(np.float32)
-    losses = [mean_loss(tf.constant(scores[labels == c]), labels[labels == c]) for c in range(3)]
-    found = mean_loss(tf.constant(scores), tf.constant(labels), 0.0, weights)
+    losses = [
+        mean_loss(tf.constant(scores[labels == c]), labels[labels == c], np.sum(labels == c))
+        for c in range(3)
+    ]
+    found = mean_loss(tf.constant(scores), tf.constant(labels), 10.0, 0.0, weights)
     np.testing.assert_allclose(found, np.mean(losses), rtol=1e-5)
 
 
@@ -127,7 +130,7 @@ def test_the_network_alone_is_smoothed_and_each_branch_learns_by_itself() -> Non
     weights = [weight.value for weight in model.named_weights().values()]
     with tf.GradientTape() as tape:
         network, linear = model.branch_scores((BATCH.token_ids, BATCH.lengths))
-        loss = mean_loss(network, BATCH.labels, 0.3) + mean_loss(linear, BATCH.labels)
+        loss = mean_loss(network, BATCH.labels, 3.0, 0.3) + mean_loss(linear, BATCH.labels, 3.0)
     expected = tape.gradient(loss, weights)
     optimizer = make_optimizer(TrainingConfig(optimizer="sgd", learning_rate=RATE))
     optimizer.build(weights)

@@ -67,10 +67,10 @@ def train_step(
             # Each branch learns by itself; what is served is their sum.
             network, *linear = branches
             losses.append(
-                mean_loss(network, part.labels, label_smoothing, class_weights, batch_size)
+                mean_loss(network, part.labels, batch_size, label_smoothing, class_weights)
             )
             losses += [
-                mean_loss(branch, part.labels, 0.0, class_weights, batch_size) for branch in linear
+                mean_loss(branch, part.labels, batch_size, 0.0, class_weights) for branch in linear
             ]
             scores.append(tf.add_n(branches))
         objective = tf.add_n(losses)
@@ -80,7 +80,7 @@ def train_step(
         values = rows.values * embedding_rate
         gradients[0] = tf.IndexedSlices(values, rows.indices, rows.dense_shape)
     scores = tf.concat(scores, axis=0)
-    loss = mean_loss(scores, batch.labels, batch_size=batch_size)
+    loss = mean_loss(scores, batch.labels, batch_size)
     predictions = tf.argmax(scores, axis=1, output_type=tf.int32)
     correct = tf.math.count_nonzero(predictions == batch.labels, dtype=tf.int32)
     if all_reduce:
@@ -118,15 +118,15 @@ def _parts(batch: Batch) -> list[Batch]:
 def mean_loss(
     scores: tf.Tensor,
     labels: tf.Tensor,
+    batch_size: tf.Tensor | float,
     smoothing: float = 0.0,
     class_weights: tf.Tensor | None = None,
-    batch_size: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """float32[]: mean softmax cross-entropy of scores float32[n, classes], labels int32[n].
+    """float32[]: what texts add to the mean softmax cross-entropy of a batch of `batch_size`.
 
+    Scores are float32[n, classes], labels int32[n]; n can be 0, or the whole batch.
     With smoothing, that share of each target is spread over all classes (Szegedy 2016). Each
     text's loss is multiplied by its label's weight where there are weights float32[classes].
-    Of a part of a batch, which can be empty, it is the sum over float32[] `batch_size`.
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores)
     if smoothing:
@@ -134,6 +134,4 @@ def mean_loss(
         losses = (1.0 - smoothing) * losses + smoothing * uniform
     if class_weights is not None:
         losses *= tf.gather(class_weights, labels)
-    if batch_size is None:
-        return tf.reduce_mean(losses)
     return tf.reduce_sum(losses) / batch_size
