@@ -1,7 +1,7 @@
 """Trains a text classifier: flags → a run folder with the model, a report and its history."""
 
-from tf_textrnn import flags
-from tf_textrnn.startup import load_tensorflow
+from tf_textrnn.base import flags
+from tf_textrnn.base.startup import load_tensorflow
 
 
 def main(given: dict) -> None:
@@ -14,7 +14,7 @@ def main(given: dict) -> None:
     print(f"report: {folder.report_text}   confusion matrix: {folder.confusion_matrix}")
     print(f"to see it learn:  tensorboard --logdir {folder.path}")
     if folder.read_config().run.export:
-        from export.saved_model import export_run
+        from tf_textrnn.exporting.saved_model import export_run
 
         model = export_run(str(folder.path))
         print(f'to classify text: python -m export.predict --model {model} "your text"')

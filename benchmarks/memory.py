@@ -11,7 +11,7 @@ import pathlib
 import random
 import tempfile
 
-from tf_textrnn.startup import load_tensorflow
+from tf_textrnn.base.startup import load_tensorflow
 
 WARM_UP = 1_000  # steps
 EVERY = 50

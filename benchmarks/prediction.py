@@ -52,9 +52,9 @@ def main() -> None:
 
 
 def project(model: str, texts: Sequence[str]) -> dict[str, float]:
-    """`export.predict` without its printing."""
-    from export.predict import WINDOW_TEXTS
-    from export.predictor import Predictor
+    """`tf_textrnn.predictor.predict` without its printing."""
+    from tf_textrnn.predictor.predict import WINDOW_TEXTS
+    from tf_textrnn.predictor.predictor import Predictor
 
     predictor = Predictor(model)
 

@@ -3,7 +3,7 @@
 import tempfile
 
 from benchmarks import contest
-from tf_textrnn.startup import load_tensorflow
+from tf_textrnn.base.startup import load_tensorflow
 
 load_tensorflow()
 import keras  # noqa: E402
@@ -11,7 +11,7 @@ import tensorflow as tf  # noqa: E402
 
 from benchmarks.encoded import as_data  # noqa: E402
 from tf_textrnn.config import Config  # noqa: E402
-from tf_textrnn.runs import RunFolder  # noqa: E402
+from tf_textrnn.runs.folder import RunFolder  # noqa: E402
 from tf_textrnn.training.distribution import Workers  # noqa: E402
 from tf_textrnn.training.loop import Trainer  # noqa: E402
 

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, count: int) -> list[dict[str, float]]:
 def work(index: int, vocab_size: int) -> dict[str, float]:
     """Trains as one of the workers and measures."""
     os.sched_setaffinity(0, {index})
-    from tf_textrnn.startup import load_tensorflow
+    from tf_textrnn.base.startup import load_tensorflow
 
     load_tensorflow()
     import tensorflow as tf
@@ -118,7 +118,7 @@ def seconds_by_rows(replicas: Any, gradient: Any) -> dict[str, float]:
     """What it costs to sum and apply the rows of more workers: seconds a row received."""
     import tensorflow as tf
 
-    from tf_textrnn.optimizers import sum_rows
+    from tf_textrnn.training.optimizers import sum_rows
 
     first = replicas.first
     variable = first.weights["embedding"].value

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import contest
-from tf_textrnn.startup import load_tensorflow
+from tf_textrnn.base.startup import load_tensorflow
 
 # name: (contestant, flags); a setting is a project and the peers that do the same work. In one
 # direction they train by gradient descent on texts cut at 40 tokens, in both by Adam.
@@ -126,7 +126,7 @@ def rates(path: str) -> dict[str, float]:
     """
     import tensorflow as tf
 
-    from tf_textrnn.layers.recurrent import RecurrentStack
+    from tf_textrnn.network.recurrent import RecurrentStack
 
     steps = int(np.median(contest.read(path).lengths))
     texts, units = 64, contest.EMBEDDING_DIM

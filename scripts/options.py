@@ -2,8 +2,8 @@
 
 import dataclasses
 
+from tf_textrnn.base.options import allowed_values
 from tf_textrnn.config import Config
-from tf_textrnn.options import allowed_values
 
 
 def main() -> None:

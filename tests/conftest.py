@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tests.oracle import Oracle, run_oracle
-from tf_textrnn.startup import load_tensorflow
+from tf_textrnn.base.startup import load_tensorflow
 
 load_tensorflow()
 
@@ -45,7 +45,7 @@ def topic_lines(count: int, seed: int) -> list[str]:
 
 def weights(folder) -> dict[str, bytes]:
     """The bits of the best weights of a run."""
-    from tf_textrnn.training import checkpoints
+    from tf_textrnn.runs import checkpoints
 
     arrays, _ = checkpoints.read(folder.best)
     return {name: array.tobytes() for name, array in arrays.items()}
@@ -101,7 +101,7 @@ def finished(small_options: dict[str, object], tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="session")
 def exported(small_options: dict[str, object], tmp_path_factory: pytest.TempPathFactory):
     """The folder of a finished run over `topics` with version 1 of its SavedModel."""
-    from export.saved_model import export_run
+    from tf_textrnn.exporting.saved_model import export_run
     from tf_textrnn.training import runner
 
     folder = runner.run(

@@ -13,10 +13,10 @@ import tempfile
 import atheris
 
 with atheris.instrument_imports():
+    from tf_textrnn.base.errors import UserError
+    from tf_textrnn.base.files import read_lines
     from tf_textrnn.config import Config, DataConfig
     from tf_textrnn.data import sources
-    from tf_textrnn.errors import UserError
-    from tf_textrnn.files import read_lines
 
 sources.MAX_LINE = 2_000  # so that its bound is met
 FOLDER = pathlib.Path(tempfile.mkdtemp())

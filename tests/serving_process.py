@@ -12,7 +12,7 @@ import sys
 import threading
 from concurrent import futures
 
-from tf_textrnn.startup import load_tensorflow
+from tf_textrnn.base.startup import load_tensorflow
 
 load_tensorflow()
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tf_textrnn.calibration import (
+from tf_textrnn.runs.calibration import (
     WEIGHT_BOUNDS,
     fit_branch_weights,
     reliability,

@@ -10,8 +10,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tf_textrnn.errors import UserError
-from tf_textrnn.training import checkpoints
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.runs import checkpoints
 
 
 def variables():

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from export.clients import common
-from export.clients.common import ClientError, Patience, Target, UnavailableError
-from export.clients.grpc import GrpcClient
-from export.clients.rest import RestClient
-from export.predictor import Predictor
 from tests.conftest import topic_lines
+from tf_textrnn.predictor.clients import common
+from tf_textrnn.predictor.clients.common import ClientError, Patience, Target, UnavailableError
+from tf_textrnn.predictor.clients.grpc import GrpcClient
+from tf_textrnn.predictor.clients.rest import RestClient
+from tf_textrnn.predictor.predictor import Predictor
 
 ROOT = pathlib.Path(__file__).parents[1]
 TEXTS = [line.partition("\t")[2] for line in topic_lines(1_000, seed=31)]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config, option_fields
-from tf_textrnn.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.data import corpus as corpus_module
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.sources import Example, Source
-from tf_textrnn.errors import UserError
 
 EXAMPLES = [Example("b", "One two one"), Example("a", ""), Example("b", "two, three")]
 

@@ -4,9 +4,9 @@ import types
 
 import pytest
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.data import datasets
 from tf_textrnn.data.sources import Example
-from tf_textrnn.errors import UserError
 
 
 def test_keras_ids_become_words_without_the_marks():

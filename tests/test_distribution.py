@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from tests.cluster import ROOT, Cluster, flags
-from tf_textrnn.errors import UserError
-from tf_textrnn.runs import RunFolder
-from tf_textrnn.training import checkpoints, distribution, runner
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.training import distribution, runner
 
 # Three devices in one process, which has one CPU.
 MIRRORED = """
 import json, sys
-from tf_textrnn.startup import load_tensorflow
+from tf_textrnn.base.startup import load_tensorflow
 import tensorflow as tf
 device = tf.config.LogicalDeviceConfiguration()
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [device] * 3)

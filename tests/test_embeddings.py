@@ -5,9 +5,9 @@ import gzip
 import numpy as np
 import pytest
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.embeddings import read_vectors
-from tf_textrnn.errors import UserError
-from tf_textrnn.runs import load_run
+from tf_textrnn.runs.folder import load_run
 from tf_textrnn.training import runner
 
 VOCABULARY = [b"[PAD]", b"[UNK]", b"cat", b"dog", "köln".encode(), b". ."]

@@ -3,11 +3,11 @@
 import numpy as np
 import sklearn.metrics
 
-from tf_textrnn import evaluation
 from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example
+from tf_textrnn.runs import evaluation
 
 
 def test_measure_is_mean_cross_entropy_and_share_right():

@@ -9,12 +9,13 @@ import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
 import train
-from export import extras, guard
-from export.saved_model import export_run
-from export.signatures import ServedTextRNN
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import ModelConfig
-from tf_textrnn.errors import UserError
-from tf_textrnn.model import TextRNN
+from tf_textrnn.exporting import card as extras
+from tf_textrnn.exporting.saved_model import export_run
+from tf_textrnn.exporting.signatures import ServedTextRNN
+from tf_textrnn.network.model import TextRNN
+from tf_textrnn.predictor import guard
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import weights
+from tf_textrnn.base.errors import DivergedError, UserError
 from tf_textrnn.data import corpus as corpus_module
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example
-from tf_textrnn.errors import DivergedError, UserError
-from tf_textrnn.training import checkpoints, runner
+from tf_textrnn.runs import checkpoints
+from tf_textrnn.training import runner
 
 ROOT = pathlib.Path(__file__).parents[1]
 

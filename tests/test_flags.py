@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.flags import parse, parse_tool
 from tf_textrnn.config import Config, option_fields
-from tf_textrnn.errors import UserError
-from tf_textrnn.flags import parse, parse_tool
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -6,15 +6,16 @@ import subprocess
 
 import pytest
 
-from export.saved_model import export_run
 from tests.conftest import weights
 from tests.test_summaries import read_events
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example
-from tf_textrnn.errors import UserError
-from tf_textrnn.runs import RunFolder, load_run
-from tf_textrnn.training import checkpoints, runner
+from tf_textrnn.exporting.saved_model import export_run
+from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.folder import RunFolder, load_run
+from tf_textrnn.training import runner
 
 
 @pytest.fixture

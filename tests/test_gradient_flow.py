@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_textrnn import gradient_flow
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import ModelConfig
 from tf_textrnn.data.batches import Batch
-from tf_textrnn.errors import UserError
-from tf_textrnn.model import TextRNN
-from tf_textrnn.reference import LSTMWeights, lstm_backward, lstm_forward, softmax
-from tf_textrnn.runs import RunFolder
+from tf_textrnn.network.model import TextRNN
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.study import gradient_flow
+from tf_textrnn.study.reference import LSTMWeights, lstm_backward, lstm_forward, softmax
 from tf_textrnn.training import runner
 
 HIDDEN, CLASSES = 4, 3

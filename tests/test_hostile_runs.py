@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import ModelConfig
-from tf_textrnn.errors import UserError
-from tf_textrnn.model import TextRNN
-from tf_textrnn.runs import RunFolder, load_run
-from tf_textrnn.training import checkpoints, runner
+from tf_textrnn.network.model import TextRNN
+from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.folder import RunFolder, load_run
+from tf_textrnn.training import runner
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ import sys
 import numpy as np
 import pytest
 
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.files import read_lines
 from tf_textrnn.config import Config, DataConfig
 from tf_textrnn.data import corpus as corpus_module
 from tf_textrnn.data import splits
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example, file_source
-from tf_textrnn.errors import UserError
-from tf_textrnn.files import read_lines
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -30,7 +30,7 @@ def within(megabytes: int, code: str, *arguments: str) -> subprocess.CompletedPr
         "import resource\n"
         "from tf_textrnn.config import DataConfig\n"
         "from tf_textrnn.data.sources import file_source\n"
-        "from tf_textrnn.errors import UserError\n"
+        "from tf_textrnn.base.errors import UserError\n"
         f"room = {megabytes} << 20\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + room,) * 2)\n"

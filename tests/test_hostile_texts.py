@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.files import read_lines
 from tf_textrnn.config import DataConfig
 from tf_textrnn.data import corpus as corpus_module
 from tf_textrnn.data import datasets
 from tf_textrnn.data.batches import Split
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example, file_source
-from tf_textrnn.errors import UserError
-from tf_textrnn.evaluation import worst_mistakes
-from tf_textrnn.files import read_lines
+from tf_textrnn.runs.evaluation import worst_mistakes
 
 
 def read(path, **options):

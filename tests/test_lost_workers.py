@@ -9,8 +9,8 @@ import pytest
 
 from tests.cluster import Cluster, flags
 from tests.test_distribution import assert_same
-from tf_textrnn.runs import RunFolder
-from tf_textrnn.training import checkpoints
+from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.folder import RunFolder
 
 LOST = "of {}: another worker died or hangs ("
 NOTICED_SECONDS = 60.0
@@ -80,14 +80,14 @@ def test_a_lost_worker_costs_no_bit(undisturbed, options, tmp_path, worker, numb
 HANG = """
 import json, os, sys, threading, time
 def hang():
-    while not hasattr(sys.modules.get("tf_textrnn.training.signals"), "stop"):
+    while not hasattr(sys.modules.get("tf_textrnn.base.signals"), "stop"):
         time.sleep(0.01)
     calls = iter(range(100))
     def received():
         if next(calls, None) is None:
             time.sleep(1_000_000)
         return False
-    sys.modules["tf_textrnn.training.signals"].received = received
+    sys.modules["tf_textrnn.base.signals"].received = received
 if json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("index") == 1:
     threading.Thread(target=hang, daemon=True).start()
 """

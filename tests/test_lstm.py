@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tf_textrnn.layers.lstm import lstm
+from tf_textrnn.network.lstm import lstm
 
 UNITS, HIDDEN = 3, 5
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from tf_textrnn.config import ModelConfig, TrainingConfig
 from tf_textrnn.data.batches import Batch
-from tf_textrnn.model import TextRNN
-from tf_textrnn.optimizers import make_optimizer
-from tf_textrnn.training import checkpoints
+from tf_textrnn.network.model import TextRNN
+from tf_textrnn.runs import checkpoints
+from tf_textrnn.training.optimizers import make_optimizer
 from tf_textrnn.training.step import train_step
 
 VOCABULARY, CLASSES = 9, 3

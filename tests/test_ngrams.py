@@ -8,13 +8,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.ngrams import choose_ngrams
 from tf_textrnn.data.sources import Example
-from tf_textrnn.errors import UserError
-from tf_textrnn.layers.ngrams import SCALE, NgramScores
+from tf_textrnn.network.ngrams import SCALE, NgramScores
 from tf_textrnn.text import ngram_keys
 
 VOCAB_SIZE = 9

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tf_textrnn.config import TrainingConfig
-from tf_textrnn.optimizers import RowSparseAdam, WeightAverage, make_optimizer, sum_rows
+from tf_textrnn.training.optimizers import RowSparseAdam, WeightAverage, make_optimizer, sum_rows
 
 
 def rows(values, indices, size=6):

@@ -8,9 +8,9 @@ from tests.oracle import Oracle, part
 from tests.tf1_graph import CLASSES, EMBEDDING, HIDDEN, LAYERS, UPDATES, VOCABULARY
 from tf_textrnn.config import ModelConfig, TrainingConfig
 from tf_textrnn.data.batches import Batch
-from tf_textrnn.model import TextRNN
-from tf_textrnn.optimizers import make_optimizer
-from tf_textrnn.tf1_import import SourceWeights
+from tf_textrnn.network.model import TextRNN
+from tf_textrnn.study.tf1_import import SourceWeights
+from tf_textrnn.training.optimizers import make_optimizer
 from tf_textrnn.training.step import train_step
 
 CELL = "LSTM_layer/multi_rnn_cell/cell_{}/basic_lstm_cell/{}"

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import predict
-from export.predictor import BATCH_TEXTS, PredictError, Predictor
 from tests.conftest import topic_lines
 from tests.test_export import WritesAFile
+from tf_textrnn.predictor import predict
+from tf_textrnn.predictor.predictor import BATCH_TEXTS, PredictError, Predictor
 
 ROOT = pathlib.Path(__file__).parents[1]
 TEXTS = [line.partition("\t")[2] for line in topic_lines(300, seed=21)]
@@ -95,14 +95,16 @@ def test_evaluates_to_the_trainers_report(command, exported, topics):
     assert f"accuracy {report['test_accuracy']:.4f}" in out
 
 
-def test_needs_nothing_of_the_package_and_answers_while_the_pipe_is_open(exported, tmp_path):
+def test_needs_nothing_above_it_and_answers_while_the_pipe_is_open(exported, tmp_path):
     script = tmp_path / "alone.py"
     script.write_text(
         "import runpy, sys\n"
-        "for name in ('tf_textrnn', 'sklearn', 'tqdm', 'matplotlib', 'babel'):\n"
+        "for name in ('network', 'runs', 'training', 'data', 'exporting', 'config', 'text'):\n"
+        "    sys.modules[f'tf_textrnn.{name}'] = None\n"
+        "for name in ('sklearn', 'tqdm', 'matplotlib', 'babel'):\n"
         "    sys.modules[name] = None\n"
         "sys.argv[0] = 'predict'\n"
-        "runpy.run_module('export.predict', run_name='__main__')\n"
+        "runpy.run_module('tf_textrnn.predictor.predict', run_name='__main__')\n"
     )
     process = subprocess.Popen(
         [sys.executable, script, f"--model={exported.export / '1'}"],

@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 
 from tf_textrnn.config import ModelConfig
-from tf_textrnn.layers.dropout import dropout
-from tf_textrnn.layers.pooling import MaskedPooling
-from tf_textrnn.layers.recurrent import RecurrentStack
-from tf_textrnn.model import TextRNN
+from tf_textrnn.network.dropout import dropout
+from tf_textrnn.network.model import TextRNN
+from tf_textrnn.network.pooling import MaskedPooling
+from tf_textrnn.network.recurrent import RecurrentStack
 
 CELLS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
 POOLINGS = ("mean", "max", "last", "attention")

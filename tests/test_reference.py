@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_textrnn.layers.recurrent import RecurrentStack
-from tf_textrnn.reference import LSTMWeights, VanillaRNN, lstm_backward, lstm_forward
+from tf_textrnn.network.recurrent import RecurrentStack
+from tf_textrnn.study.reference import LSTMWeights, VanillaRNN, lstm_backward, lstm_forward
 
 BATCH, TIME, INPUTS, HIDDEN, WORDS = 3, 9, 4, 5, 6
 

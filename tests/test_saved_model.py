@@ -13,12 +13,12 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.tools import saved_model_cli
 from tensorflow_serving.apis import prediction_log_pb2
 
-from export import extras
-from export.signatures import ServedTextRNN
 from tests.conftest import topic_lines
 from tf_textrnn.config import ModelConfig
-from tf_textrnn.model import TextRNN
-from tf_textrnn.runs import load_run
+from tf_textrnn.exporting import card as extras
+from tf_textrnn.exporting.signatures import ServedTextRNN
+from tf_textrnn.network.model import TextRNN
+from tf_textrnn.runs.folder import load_run
 from tf_textrnn.text import TextEncoder
 
 ROOT = pathlib.Path(__file__).parents[1]

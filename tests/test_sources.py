@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import DataConfig
 from tf_textrnn.data.sources import Example, file_source
-from tf_textrnn.errors import UserError
 
 
 def read(path, **options):

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
-from tf_textrnn.errors import UserError
 
 
 @given(

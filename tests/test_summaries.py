@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.memory import resident_mebibytes
-from tf_textrnn.histograms import HistogramMaker
-from tf_textrnn.runs import RunFolder
-from tf_textrnn.summaries import Summaries, _escaped
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.histograms import HistogramMaker
+from tf_textrnn.runs.summaries import Summaries, _escaped
 from tf_textrnn.training import loop, runner
 
 ROWS, COLUMNS = 40, 3

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.tensorboard_server import serve
-from tf_textrnn.runs import load_run
-from tf_textrnn.summaries import Summaries
+from tf_textrnn.runs.folder import load_run
+from tf_textrnn.runs.summaries import Summaries
 from tf_textrnn.training import runner
 
 LABELS = ["animals", "colours", "numbers"]

@@ -6,12 +6,12 @@ import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.files import read_lines, write_lines
 from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example
-from tf_textrnn.errors import UserError
-from tf_textrnn.files import read_lines, write_lines
 from tf_textrnn.text import MAX_TEXT_BYTES, TextEncoder, build_vocabulary, tokenize
 
 

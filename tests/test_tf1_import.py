@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from tests.oracle import Oracle
 from tests.tf1_graph import CLASSES, EMBEDDING, HIDDEN, VOCABULARY, checkpoint_cases
-from tf_textrnn import tf1_import
-from tf_textrnn.errors import UserError
-from tf_textrnn.runs import RunFolder, load_run
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.runs.folder import RunFolder, load_run
+from tf_textrnn.study import tf1_import
 from tf_textrnn.text import TextEncoder
 
 DEFAULTS = {name: default for name, (default, _) in tf1_import.OPTIONS.items()}

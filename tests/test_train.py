@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_textrnn.errors import UserError
-from tf_textrnn.runs import RunFolder, load_run
-from tf_textrnn.training import checkpoints, loop, runner
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.folder import RunFolder, load_run
+from tf_textrnn.training import loop, runner
 
 ROOT = pathlib.Path(__file__).parents[1]
 TIMINGS = {"examples_per_second", "train_examples_per_second"}

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from tf_textrnn.runs import RunFolder
+from tf_textrnn.runs.folder import RunFolder
 
 ROOT = pathlib.Path(__file__).parents[1]
 TIMINGS = {"examples_per_second", "train_examples_per_second"}

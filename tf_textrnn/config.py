@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tf_textrnn.errors import UserError
-from tf_textrnn.options import CheckedOptions, option
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.options import CheckedOptions, option
 
 MAX_TEXT_TOKENS = 65_536  # more of one text is never kept, whatever `max_len` says
 

@@ -23,10 +23,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.files import read_lines, write_lines
 from tf_textrnn.config import MAX_TEXT_TOKENS
 from tf_textrnn.data.sources import Example, Source
-from tf_textrnn.errors import UserError
-from tf_textrnn.files import read_lines, write_lines
 from tf_textrnn.text import tokenize
 
 VERSION = 1  # of the files and of the tokenization; a change makes every cache anew

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.sources import Example, Source
-from tf_textrnn.errors import UserError
 
 KERAS_DATASETS = ("imdb", "reuters")
 TFDS_PREFIX = "tfds:"

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.sources import numbered_lines
-from tf_textrnn.errors import UserError
 
 
 class Vectors(NamedTuple):

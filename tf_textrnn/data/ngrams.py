@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.batches import Split
-from tf_textrnn.errors import UserError
 from tf_textrnn.text import ngram_keys
 
 MAX_NGRAMS = 500_000

@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import DataConfig
-from tf_textrnn.errors import UserError
 
 MAX_LINE = 16 << 20  # characters of one line or csv record; more is not a labelled text
 MAX_EXPANSION = 200  # times that gzip may expand; text expands some 3 to 50 times, a bomb 1,000

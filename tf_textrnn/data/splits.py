@@ -7,12 +7,12 @@ import pathlib
 
 import numpy as np
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config, DataConfig
 from tf_textrnn.data import datasets, languages
 from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import Corpus, open_corpus
 from tf_textrnn.data.sources import Source, file_source
-from tf_textrnn.errors import UserError
 from tf_textrnn.text import build_vocabulary
 
 MAX_SCORES = 1 << 28  # texts × labels of a split that is scored; some 5 GiB

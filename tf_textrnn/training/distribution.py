@@ -20,9 +20,9 @@ import tensorflow as tf
 # The coordination service that tf.distribute starts has no public name.
 from tensorflow.python.eager import context as eager_context
 
-from tf_textrnn.errors import PeerLostError, UserError
-from tf_textrnn.optimizers import Gradient, sum_rows
-from tf_textrnn.training import signals
+from tf_textrnn.base import signals
+from tf_textrnn.base.errors import PeerLostError, UserError
+from tf_textrnn.training.optimizers import Gradient, sum_rows
 
 # A worker that dies is noticed by its connection, or by its heartbeats, which end too where all of
 # it stands still. One that lives and yet keeps the others waiting inside a step hangs. (The timeout

@@ -9,20 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from tf_textrnn import gradient_flow
+from tf_textrnn.base import signals
+from tf_textrnn.base.errors import DivergedError, UserError
+from tf_textrnn.base.files import written_whole
 from tf_textrnn.config import Config, TrainingConfig
 from tf_textrnn.data.batches import training_batches
 from tf_textrnn.data.splits import Data
-from tf_textrnn.errors import DivergedError, UserError
-from tf_textrnn.evaluation import measure, per_class_report
-from tf_textrnn.files import written_whole
-from tf_textrnn.runs import RunFolder, read_best
-from tf_textrnn.summaries import Summaries
-from tf_textrnn.training import checkpoints, signals
+from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.evaluation import measure, per_class_report
+from tf_textrnn.runs.folder import RunFolder, read_best
+from tf_textrnn.runs.report import write_report
+from tf_textrnn.runs.summaries import Summaries
+from tf_textrnn.study import gradient_flow
 from tf_textrnn.training.distribution import Workers
 from tf_textrnn.training.progress import EpochBar, Progress, print_epoch
 from tf_textrnn.training.replicas import Replicas
-from tf_textrnn.training.report import write_report
 from tf_textrnn.training.scoring import SplitScorer
 from tf_textrnn.training.start import start_from_pretrained
 from tf_textrnn.training.step import StepResult

@@ -9,8 +9,8 @@ import tensorflow as tf
 from tf_textrnn.config import Config
 from tf_textrnn.data.batches import BATCH_SPEC, Batch
 from tf_textrnn.data.splits import Data
-from tf_textrnn.optimizers import WeightAverage, make_optimizer
 from tf_textrnn.training.distribution import Workers
+from tf_textrnn.training.optimizers import WeightAverage, make_optimizer
 from tf_textrnn.training.start import balanced_weights, new_model
 from tf_textrnn.training.step import StepResult, train_step
 

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_textrnn.base import signals
+from tf_textrnn.base.errors import DivergedError, UserError
+from tf_textrnn.base.files import read_lines, write_lines, written_whole
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
 from tf_textrnn.data.splits import Data
-from tf_textrnn.errors import DivergedError, UserError
-from tf_textrnn.files import read_lines, write_lines, written_whole
-from tf_textrnn.runs import RunFolder, new_run_dir
-from tf_textrnn.training import signals
+from tf_textrnn.runs.folder import RunFolder, new_run_dir
 from tf_textrnn.training.distribution import Workers, connect
 from tf_textrnn.training.loop import Trainer
 

@@ -3,11 +3,11 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_textrnn.calibration import fit_branch_weights
+from tf_textrnn.base import signals
 from tf_textrnn.data.batches import Split
-from tf_textrnn.evaluation import Scorer, make_branch_scorer, make_scorer, score_split
-from tf_textrnn.model import TextRNN
-from tf_textrnn.training import signals
+from tf_textrnn.network.model import TextRNN
+from tf_textrnn.runs.calibration import fit_branch_weights
+from tf_textrnn.runs.evaluation import Scorer, make_branch_scorer, make_scorer, score_split
 from tf_textrnn.training.distribution import Workers
 
 

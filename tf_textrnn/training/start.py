@@ -8,8 +8,8 @@ from tf_textrnn.data import splits
 from tf_textrnn.data.embeddings import read_vectors
 from tf_textrnn.data.ngrams import choose_ngrams
 from tf_textrnn.data.splits import Data
-from tf_textrnn.layers.ngrams import SCALE
-from tf_textrnn.model import TextRNN
+from tf_textrnn.network.model import TextRNN
+from tf_textrnn.network.ngrams import SCALE
 
 
 def new_model(config: Config, data: Data) -> TextRNN:

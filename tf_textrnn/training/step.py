@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 
 from tf_textrnn.data.batches import Batch
-from tf_textrnn.model import TextRNN
-from tf_textrnn.optimizers import Gradient, WeightAverage, sum_rows
+from tf_textrnn.network.model import TextRNN
+from tf_textrnn.training.optimizers import Gradient, WeightAverage, sum_rows
 
 
 class StepResult(NamedTuple):

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_textrnn.model import TextRNN
+from tf_textrnn.network.model import TextRNN
 from tf_textrnn.text import TextEncoder
 
 CLASSIFY_METHOD = "tensorflow/serving/classify"

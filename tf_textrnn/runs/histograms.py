@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_textrnn.optimizers import Gradient
+from tf_textrnn.training.optimizers import Gradient
 
 _SMALLEST, _GROWTH, _SIDE = 1e-12, 1.1, 774  # buckets on each side of the one around zero
 _EDGES = _SMALLEST * _GROWTH ** np.arange(_SIDE + 1)

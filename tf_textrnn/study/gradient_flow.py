@@ -1,7 +1,7 @@
 """How the gradient fares on its way back through time: vanishing and exploding, measured.
 
-    python -m tf_textrnn.gradient_flow                      cells at initialisation
-    python -m tf_textrnn.gradient_flow --run_dir=runs/R     a trained model, on its validation texts
+    python -m tf_textrnn.study.gradient_flow                   cells at initialisation
+    python -m tf_textrnn.study.gradient_flow --run_dir=runs/R  a trained model, on its valid texts
 
 The loss enters at one step, the last that a direction reads, and the measure is the norm of
 ∂loss/∂h_t at the steps before it: the total derivative, through all that follows (Bengio 1994;
@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tf_textrnn import flags
+from tf_textrnn.base import flags
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.files import written_whole
+from tf_textrnn.base.startup import load_tensorflow
 from tf_textrnn.config import ModelConfig
-from tf_textrnn.errors import UserError
-from tf_textrnn.files import written_whole
-from tf_textrnn.startup import load_tensorflow
 
 if TYPE_CHECKING:
     import tensorflow as tf
     from matplotlib.figure import Figure
 
     from tf_textrnn.data.batches import Batch, Split
-    from tf_textrnn.model import TextRNN
+    from tf_textrnn.network.model import TextRNN
 
 OPTIONS: dict[str, tuple[Any, str]] = {
     "run_dir": ("", "the run whose best model is measured; empty = cells at initialisation"),
@@ -83,7 +83,7 @@ def measure(model: "TextRNN", batch: "Batch") -> list[Flow]:
     """
     import tensorflow as tf
 
-    from tf_textrnn.layers.recurrent import DIRECTIONS
+    from tf_textrnn.network.recurrent import DIRECTIONS
 
     token_ids, lengths, labels = (tf.convert_to_tensor(part) for part in batch)
     time = token_ids.shape[1]
@@ -126,7 +126,7 @@ def _perturbed_states(layer: Any, inputs: "tf.Tensor", change: "tf.Tensor") -> "
     """The outputs [batch, time, units] of a layer whose h_t is moved by change[:, t] at each t."""
     import tensorflow as tf
 
-    from tf_textrnn.layers.recurrent import TruncatedCell
+    from tf_textrnn.network.recurrent import TruncatedCell
 
     states = layer.get_initial_state(batch_size=inputs.shape[0])
     place = 1 if isinstance(layer.cell, TruncatedCell) else 0  # of h among the states
@@ -153,7 +153,7 @@ def initial_flows() -> list[Flow]:
     import keras
 
     from tf_textrnn.data.batches import Batch
-    from tf_textrnn.model import TextRNN
+    from tf_textrnn.network.model import TextRNN
 
     random = np.random.default_rng(1)
     batch = Batch(
@@ -181,7 +181,7 @@ def run_flows(run_dir: str) -> list[Flow]:
       UserError: there is no run, or its texts are no longer those that it was trained on.
     """
     from tf_textrnn.data import splits
-    from tf_textrnn.runs import RunFolder, load_run
+    from tf_textrnn.runs.folder import RunFolder, load_run
 
     run = load_run(RunFolder(run_dir))
     data = splits.load(splits.resolve(run.config))

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from tf_textrnn.errors import UserError
+from tf_textrnn.base.errors import UserError
 
 
 def option(

@@ -8,7 +8,7 @@ What it computes is what `keras.layers.LSTM` computes. It costs less because
   gradient adds up a product a step.
 
 Figures in docs/performance.md. Equations and gradient: Hochreiter & Schmidhuber 1997, Gers 2000;
-`tf_textrnn.reference` has them in NumPy.
+`tf_textrnn.study.reference` has them in NumPy.
 """
 
 from collections.abc import Callable

@@ -21,8 +21,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_textrnn.layers.dropout import dropout_mask
-from tf_textrnn.layers.lstm import lstm
+from tf_textrnn.network.dropout import dropout_mask
+from tf_textrnn.network.lstm import lstm
 
 DIRECTIONS = ("forward", "backward")
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_textrnn.errors import UserError
-from tf_textrnn.files import written_whole
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.files import written_whole
 
 KEPT = 3
 _STATE, _CHECKSUM = "state.json", "sha256"

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from tf_textrnn.errors import UserError
+from tf_textrnn.base.errors import UserError
 
 MAX_LINES_BYTES = 1 << 30  # of a vocabulary or label file
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from export import guard
+from tf_textrnn.predictor import guard
 
 _WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
 

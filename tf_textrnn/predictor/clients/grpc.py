@@ -1,7 +1,7 @@
 """A client of TF Serving's gRPC interface. Needs tensorflow-serving-api (the extra `serving`).
 
-from export.clients.common import Target
-from export.clients.grpc import GrpcClient
+from tf_textrnn.predictor.clients.common import Target
+from tf_textrnn.predictor.clients.grpc import GrpcClient
 
 for prediction in GrpcClient(Target("localhost:8500")).predict(["a fine film"]):
     print(prediction.label, prediction.probability)
@@ -10,7 +10,7 @@ for prediction in GrpcClient(Target("localhost:8500")).predict(["a fine film"]):
 from collections.abc import Callable
 from typing import Any
 
-from export.clients.common import (
+from tf_textrnn.predictor.clients.common import (
     Client,
     ClientError,
     Patience,
@@ -20,7 +20,7 @@ from export.clients.common import (
     VersionStatus,
     main,
 )
-from export.predictor import load_tensorflow
+from tf_textrnn.predictor.predictor import load_tensorflow
 
 tf = load_tensorflow()
 
@@ -134,4 +134,4 @@ def _tensor(info: Any) -> str:
 
 
 if __name__ == "__main__":
-    main(GrpcClient, "python -m export.clients.grpc", 8500)
+    main(GrpcClient, "python -m tf_textrnn.predictor.clients.grpc", 8500)

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_textrnn.calibration import reliability, softmax
+from tf_textrnn.runs.calibration import reliability, softmax
 from tf_textrnn.config import Config
 from tf_textrnn.data.splits import Data
-from tf_textrnn.evaluation import (
+from tf_textrnn.runs.evaluation import (
     Mistake,
     confusion_figure,
     measure,
@@ -17,8 +17,8 @@ from tf_textrnn.evaluation import (
     report_text,
     worst_mistakes,
 )
-from tf_textrnn.files import written_whole
-from tf_textrnn.runs import RunFolder
+from tf_textrnn.base.files import written_whole
+from tf_textrnn.runs.folder import RunFolder
 
 MISTAKES_SHOWN = 5
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from absl import flags
 
+from tf_textrnn.base import signals
+from tf_textrnn.base.errors import DivergedError, PeerLostError, UserError
+from tf_textrnn.base.options import allowed_values
 from tf_textrnn.config import Config, option_fields
-from tf_textrnn.errors import DivergedError, PeerLostError, UserError
-from tf_textrnn.options import allowed_values
-from tf_textrnn.training import signals
 
 _DEFINE = {bool: flags.DEFINE_boolean, str: flags.DEFINE_string, int: flags.DEFINE_integer,
            float: flags.DEFINE_float}  # fmt: skip

@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from export.signatures import TEXT_FEATURE
+from tf_textrnn.base.files import written_whole
 from tf_textrnn.config import Config, option_fields
-from tf_textrnn.files import written_whole
-from tf_textrnn.runs import LoadedRun, RunFolder
+from tf_textrnn.exporting.signatures import TEXT_FEATURE
+from tf_textrnn.runs.folder import LoadedRun, RunFolder
 
 WARM_UP_WORDS = (1, 20, 200)  # a server answers a request with a text of each length as it loads
 NOT_OF_THE_MODEL = ("run_dir", "resume", "cache_dir", "checkpoint_minutes", "export")

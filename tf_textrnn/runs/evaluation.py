@@ -9,9 +9,9 @@ import numpy as np
 import sklearn.metrics
 import tensorflow as tf
 
-from tf_textrnn.calibration import Reliability, softmax
+from tf_textrnn.runs.calibration import Reliability, softmax
 from tf_textrnn.data.batches import Split, evaluation_batches
-from tf_textrnn.model import TextRNN
+from tf_textrnn.network.model import TextRNN
 
 Scorer = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 MISTAKES_KEPT = 100

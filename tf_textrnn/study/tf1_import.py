@@ -1,6 +1,6 @@
 """A checkpoint of the TF1 model becomes a run folder: it evaluates, predicts and exports.
 
-    python -m tf_textrnn.tf1_import --checkpoint=model.ckpt-6000 --run_dir=runs/old
+    python -m tf_textrnn.study.tf1_import --checkpoint=model.ckpt-6000 --run_dir=runs/old
 
 Of the checkpoint's variables, under any scope, it takes
 
@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from tf_textrnn import flags
+from tf_textrnn.base import flags
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.files import read_lines, write_lines, written_whole
+from tf_textrnn.base.startup import load_tensorflow
 from tf_textrnn.config import Config
-from tf_textrnn.errors import UserError
-from tf_textrnn.files import read_lines, write_lines, written_whole
-from tf_textrnn.startup import load_tensorflow
 
 # TF 1.0 said weights and biases; one layer without MultiRNNCell has no cell_N.
 _LSTM_NAME = re.compile(r"(?:^|/)(?:cell_(\d+)/)?basic_lstm_cell/(?:(kernel|weights)|bias(?:es)?)$")
@@ -234,8 +234,8 @@ def import_checkpoint(options: dict[str, Any]) -> None:
     Raises:
       UserError: a mistake in the options, or a file that does not fit; nothing is written.
     """
-    from tf_textrnn.runs import RunFolder
-    from tf_textrnn.training import checkpoints
+    from tf_textrnn.runs import checkpoints
+    from tf_textrnn.runs.folder import RunFolder
 
     for flag in ("checkpoint", "run_dir"):
         if not options[flag]:

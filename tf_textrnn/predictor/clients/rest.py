@@ -1,7 +1,7 @@
 """A client of TF Serving's REST interface. Standard library only.
 
-from export.clients.common import Target
-from export.clients.rest import RestClient
+from tf_textrnn.predictor.clients.common import Target
+from tf_textrnn.predictor.clients.rest import RestClient
 
 for prediction in RestClient(Target("localhost:8501")).predict(["a fine film"]):
     print(prediction.label, prediction.probability)
@@ -12,7 +12,7 @@ import json
 import urllib.parse
 from typing import Any
 
-from export.clients.common import (
+from tf_textrnn.predictor.clients.common import (
     Client,
     ClientError,
     Patience,
@@ -105,4 +105,4 @@ def _tensor(info: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main(RestClient, "python -m export.clients.rest", 8501)
+    main(RestClient, "python -m tf_textrnn.predictor.clients.rest", 8501)

@@ -7,12 +7,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import ModelConfig
-from tf_textrnn.errors import UserError
-from tf_textrnn.layers.dropout import dropout, word_dropout
-from tf_textrnn.layers.ngrams import NgramScores
-from tf_textrnn.layers.pooling import MaskedPooling
-from tf_textrnn.layers.recurrent import RecurrentStack
+from tf_textrnn.network.dropout import dropout, word_dropout
+from tf_textrnn.network.ngrams import NgramScores
+from tf_textrnn.network.pooling import MaskedPooling
+from tf_textrnn.network.recurrent import RecurrentStack
 
 
 @keras.saving.register_keras_serializable("tf_textrnn")

@@ -32,9 +32,9 @@ from tensorboard.plugins.hparams import api_pb2 as hparams_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 
 from tf_textrnn.config import Config
-from tf_textrnn.files import ends_whole, write_lines
-from tf_textrnn.histograms import Histogram, HistogramMaker
-from tf_textrnn.optimizers import Gradient
+from tf_textrnn.base.files import ends_whole, write_lines
+from tf_textrnn.runs.histograms import Histogram, HistogramMaker
+from tf_textrnn.training.optimizers import Gradient
 from tf_textrnn.text import SPECIAL_TOKENS
 
 PROJECTED_WORDS = 10_000
