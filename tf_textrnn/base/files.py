@@ -12,7 +12,7 @@ MAX_LINES_BYTES = 1 << 30  # of a vocabulary or label file
 
 
 @contextlib.contextmanager
-def written_whole(path: pathlib.Path) -> Iterator[BinaryIO]:
+def atomic_write(path: pathlib.Path) -> Iterator[BinaryIO]:
     """Opens a file that takes its name only when all of it is on disk; an old one stays till then.
 
     A process that is killed meanwhile leaves `.<name>.<process>.tmp` beside it.
@@ -53,7 +53,7 @@ def ends_whole(path: pathlib.Path, start: int) -> bool:
 
 def write_lines(path: pathlib.Path, lines: Sequence[bytes]) -> None:
     """Writes a vocabulary or label file."""
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.writelines(line + b"\n" for line in lines)
 
 

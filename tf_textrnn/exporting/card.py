@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_textrnn.base.files import written_whole
+from tf_textrnn.base.files import atomic_write
 from tf_textrnn.config import Config, option_fields
 from tf_textrnn.exporting.signatures import TEXT_FEATURE
 from tf_textrnn.runs.folder import LoadedRun, RunFolder
@@ -30,9 +30,9 @@ def write(folder: pathlib.Path, run_folder: RunFolder, run: LoadedRun) -> None:
     """
     folder.mkdir()
     card = model_card(run_folder, run)
-    with written_whole(folder / "model_card.json") as file:
+    with atomic_write(folder / "model_card.json") as file:
         file.write(json.dumps(card, indent=2, ensure_ascii=False).encode() + b"\n")
-    with written_whole(folder / "model_card.md") as file:
+    with atomic_write(folder / "model_card.md") as file:
         file.write(card_text(card).encode())
     try:
         from tensorflow_serving.apis import prediction_log_pb2 as logs

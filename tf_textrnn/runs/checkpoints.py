@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.files import written_whole
+from tf_textrnn.base.files import atomic_write
 
 KEPT = 3
 _STATE, _CHECKSUM = "state.json", "sha256"
@@ -30,7 +30,7 @@ def write(path: pathlib.Path, arrays: Mapping[str, np.ndarray], state: Mapping[s
     entries = dict(arrays)
     entries[_STATE] = np.frombuffer(json.dumps(state).encode(), np.uint8)
     entries[_CHECKSUM] = np.frombuffer(_digest(entries), np.uint8)
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         np.savez(file, **entries)  # type: ignore[arg-type]
 
 

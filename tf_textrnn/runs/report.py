@@ -17,7 +17,7 @@ from tf_textrnn.runs.evaluation import (
     report_text,
     worst_mistakes,
 )
-from tf_textrnn.base.files import written_whole
+from tf_textrnn.base.files import atomic_write
 from tf_textrnn.runs.folder import RunFolder
 
 MISTAKES_SHOWN = 5
@@ -83,18 +83,18 @@ def write_report(
             f"  {m.label} taken for {m.prediction} ({m.probability:.2f}): {m.text[:100]}\n"
             for m in mistakes[:MISTAKES_SHOWN]
         )
-    with written_whole(folder.report_json) as file:
+    with atomic_write(folder.report_json) as file:
         file.write(json.dumps(report, indent=2, ensure_ascii=False).encode() + b"\n")
-    with written_whole(folder.report_text) as file:
+    with atomic_write(folder.report_text) as file:
         file.write(text.encode())
-    with written_whole(folder.mistakes) as file:
+    with atomic_write(folder.mistakes) as file:
         file.write(b"label\tprediction\tprobability\ttext\n")
         for m in mistakes:
             file.write(f"{m.label}\t{m.prediction}\t{m.probability:.4f}\t{m.text}\n".encode())
-    with written_whole(folder.confusion_matrix) as file:
+    with atomic_write(folder.confusion_matrix) as file:
         confusion = confusion_figure(split.classes, predictions, data.labels)
         confusion.savefig(file, format="png", dpi=120)
-    with written_whole(folder.reliability) as file:
+    with atomic_write(folder.reliability) as file:
         curve = reliability_figure(raw, calibrated)
         curve.savefig(file, format="png", dpi=120)
     print("\n" + text, flush=True)

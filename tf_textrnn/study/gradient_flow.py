@@ -17,7 +17,7 @@ import numpy as np
 
 from tf_textrnn.base import flags
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.files import written_whole
+from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.startup import load_tensorflow
 from tf_textrnn.config import ModelConfig
 
@@ -233,7 +233,7 @@ def main(options: dict[str, Any]) -> None:
     load_tensorflow()
     flows = run_flows(options["run_dir"]) if options["run_dir"] else initial_flows()
     try:
-        with written_whole(pathlib.Path(options["output"])) as file:
+        with atomic_write(pathlib.Path(options["output"])) as file:
             figure(flows).savefig(file, format="png", dpi=120)
     except OSError as error:
         raise UserError(f"--output={options['output']}: cannot be written ({error})") from error

@@ -23,7 +23,7 @@ import numpy as np
 
 from tf_textrnn.base import flags
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.files import read_lines, write_lines, written_whole
+from tf_textrnn.base.files import atomic_write, read_lines, write_lines
 from tf_textrnn.base.startup import load_tensorflow
 from tf_textrnn.config import Config
 
@@ -274,7 +274,7 @@ def import_checkpoint(options: dict[str, Any]) -> None:
     checkpoints.write(folder.best, weights, {"imported_from": options["checkpoint"]})
     write_lines(folder.vocabulary, vocabulary)
     write_lines(folder.labels, labels or [str(n).encode() for n in range(classes)])
-    with written_whole(folder.config) as file:
+    with atomic_write(folder.config) as file:
         file.write(config.to_json().encode())
     print(
         f"{options['checkpoint']}: LSTM layers {len(source.kernels)}, hidden size "

@@ -77,7 +77,7 @@ class Workers:
         """
         self.sum_arrays(np.zeros([], np.int32))
 
-    def from_chief(self, make: Callable[[], T]) -> T:
+    def broadcast(self, make: Callable[[], T]) -> T:
         """What `make` returns at the chief, something JSON-able; others wait for it.
 
         Raises:
@@ -105,7 +105,7 @@ class Workers:
     def in_turn(self, load: Callable[[], T]) -> T:
         """`load()` at the chief, then at the others, who find what it has put in a shared cache."""
         loaded = []
-        self.from_chief(lambda: loaded.append(load()))
+        self.broadcast(lambda: loaded.append(load()))
         return loaded[0] if loaded else load()
 
     def run(self, step: Callable[[int], T]) -> T:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tf_textrnn.base import signals
 from tf_textrnn.base.errors import DivergedError, UserError
-from tf_textrnn.base.files import written_whole
+from tf_textrnn.base.files import atomic_write
 from tf_textrnn.config import Config, TrainingConfig
 from tf_textrnn.data.batches import training_batches
 from tf_textrnn.data.splits import Data
@@ -58,7 +58,7 @@ class Trainer:
 
     def restore(self) -> None:
         """Goes on from the newest checkpoint, where there is one."""
-        self.progress = Progress(**self._workers.from_chief(self._restore))
+        self.progress = Progress(**self._workers.broadcast(self._restore))
         self.replicas.share()
 
     def _restore(self) -> dict[str, Any]:
@@ -227,7 +227,7 @@ class Trainer:
                 "learning_rate": float(self.replicas.first.optimizer.learning_rate.numpy()),
                 "examples_per_second": examples / progress.seconds,
             }
-            metrics = self._workers.from_chief(lambda: metrics)
+            metrics = self._workers.broadcast(lambda: metrics)
             is_best = not progress.best or metrics["valid_loss"] < progress.best["valid_loss"]
             if is_best:
                 progress.best = metrics
@@ -237,7 +237,7 @@ class Trainer:
                     checkpoints.write(self._folder.best, arrays, metrics)
         progress.history.append(metrics)
         if self._workers.is_chief:
-            with written_whole(self._folder.metrics) as file:
+            with atomic_write(self._folder.metrics) as file:
                 file.writelines(json.dumps(epoch).encode() + b"\n" for epoch in progress.history)
             per_class = per_class_report(classes, scores.argmax(axis=1), labels)
             self._summaries.epoch(metrics, progress.clipped / progress.batch, per_class)
@@ -248,7 +248,7 @@ class Trainer:
 
     def report(self) -> None:
         """Evaluates the best weights and writes the report's files."""
-        best = self._workers.from_chief(self._read_best)
+        best = self._workers.broadcast(self._read_best)
         self.replicas.share()
         history = self.progress.history
         rates = [epoch["examples_per_second"] for epoch in history[1:] or history]

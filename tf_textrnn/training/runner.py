@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tf_textrnn.base import signals
 from tf_textrnn.base.errors import DivergedError, UserError
-from tf_textrnn.base.files import read_lines, write_lines, written_whole
+from tf_textrnn.base.files import atomic_write, read_lines, write_lines
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
 from tf_textrnn.data.splits import Data
@@ -34,7 +34,7 @@ def run(given: dict[str, Any]) -> RunFolder | None:
     """
     workers = connect(given.get("strategy", "auto"))
     with workers.watched():
-        opened = workers.from_chief(lambda: _open_run(given, workers).to_json())
+        opened = workers.broadcast(lambda: _open_run(given, workers).to_json())
         config = Config.from_json(opened, "the chief's options")
         folder = RunFolder(config.run.run_dir)
         _run(given, folder, config, workers)
@@ -48,7 +48,7 @@ def _run(given: dict[str, Any], folder: RunFolder, config: Config, workers: Work
     if config.run.resume:
         signals.advise(f"to go on: {resume}")
     data = workers.in_turn(lambda: splits.load(config))
-    if data.fingerprint != workers.from_chief(lambda: data.fingerprint):
+    if data.fingerprint != workers.broadcast(lambda: data.fingerprint):
         raise UserError(
             f"worker {workers.index}: the texts are not the chief's; expected the same files "
             f"at every worker"
@@ -61,7 +61,7 @@ def _run(given: dict[str, Any], folder: RunFolder, config: Config, workers: Work
                 _prepare(folder, config, data)
 
             with signals.deferred():
-                workers.from_chief(prepare)
+                workers.broadcast(prepare)
                 signals.advise(f"to go on: {resume}")
             _train(folder, config, data, workers)
     except OSError as error:
@@ -88,7 +88,7 @@ def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
         folder.check_new()  # again: another process may have been faster
         write_lines(folder.vocabulary, data.vocabulary)
         write_lines(folder.labels, [label.encode() for label in data.labels])
-    with written_whole(folder.config) as file:
+    with atomic_write(folder.config) as file:
         file.write(config.to_json().encode())
 
 
