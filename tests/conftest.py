@@ -95,7 +95,9 @@ def finished(small_options: dict[str, object], tmp_path_factory: pytest.TempPath
     """The folder of a finished run over `topics`, for all to read."""
     from tf_textrnn.training import runner
 
-    return runner.run({**small_options, "run_dir": str(tmp_path_factory.mktemp("finished") / "r")})
+    return runner.run(
+        {**small_options, "run_dir": str(tmp_path_factory.mktemp("finished") / "r")}
+    ).folder
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +108,6 @@ def exported(small_options: dict[str, object], tmp_path_factory: pytest.TempPath
 
     folder = runner.run(
         {**small_options, "run_dir": str(tmp_path_factory.mktemp("exported") / "r")}
-    )
+    ).folder
     export_run(str(folder.path))
     return folder

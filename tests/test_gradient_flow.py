@@ -129,7 +129,7 @@ def test_the_claims_of_the_article(tmp_path: pathlib.Path, capsys) -> None:
 
 def test_a_run_is_measured_on_its_own_texts(small_options, tmp_path: pathlib.Path, capsys) -> None:
     run_dir = str(tmp_path / "run")
-    folder = runner.run({**small_options, "run_dir": run_dir, "num_epochs": 1})
+    folder = runner.run({**small_options, "run_dir": run_dir, "num_epochs": 1}).folder
     capsys.readouterr()
     gradient_flow.main({"run_dir": run_dir, "output": str(tmp_path / "plot.png")})
     assert "| lstm backward | " in capsys.readouterr().out

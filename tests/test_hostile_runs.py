@@ -112,7 +112,7 @@ def test_damaged_or_foreign_files_of_a_run_are_named(finished, tmp_path, name, c
 
 
 def test_a_checkpoint_with_another_programs_state_is_refused(small_options, tmp_path):
-    folder = runner.run({**small_options, "num_epochs": 1, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**small_options, "num_epochs": 1, "run_dir": str(tmp_path / "run")}).folder
     (path,) = folder.checkpoints.iterdir()
     arrays, state = checkpoints.read(path)
     for wrong in ([], {}, {**state, "progress": {"epoch": 0, "exec": "x"}}):

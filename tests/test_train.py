@@ -98,9 +98,9 @@ def test_nothing_is_traced_twice_whatever_the_lengths(small_options, tmp_path, m
 
 
 def test_the_same_seed_gives_the_same_bits(finished, small_options, tmp_path):
-    again = runner.run({**small_options, "run_dir": str(tmp_path / "again")})
+    again = runner.run({**small_options, "run_dir": str(tmp_path / "again")}).folder
     assert results(again) == results(finished)
-    other = runner.run({**small_options, "run_dir": str(tmp_path / "other"), "seed": 2})
+    other = runner.run({**small_options, "run_dir": str(tmp_path / "other"), "seed": 2}).folder
     assert results(other)[0] != results(finished)[0]
 
 
@@ -125,21 +125,21 @@ def test_a_run_that_was_cut_short_ends_with_the_same_bits(
         patch.setattr(loop.time, "monotonic", iter(range(0, 10**9, 1_000)).__next__)
         with pytest.raises(Killed):
             runner.run({**small_options, "run_dir": run_dir})
-    resumed = runner.run({"run_dir": run_dir, "resume": True})
+    resumed = runner.run({"run_dir": run_dir, "resume": True}).folder
     assert results(resumed) == results(finished)
 
 
 def test_a_finished_run_can_go_on_for_more_epochs(small_options, tmp_path):
-    long = runner.run({**small_options, "num_epochs": 3, "run_dir": str(tmp_path / "long")})
+    long = runner.run({**small_options, "num_epochs": 3, "run_dir": str(tmp_path / "long")}).folder
     run_dir = str(tmp_path / "short")
     runner.run({**small_options, "num_epochs": 2, "run_dir": run_dir})
-    resumed = runner.run({"run_dir": run_dir, "resume": True, "num_epochs": 3})
+    resumed = runner.run({"run_dir": run_dir, "resume": True, "num_epochs": 3}).folder
     assert results(resumed) == results(long)
 
 
 def test_patience_stops_a_run_that_no_longer_improves(small_options, tmp_path):
     options = {"learning_rate": 1e-9, "average_decay": 0.0, "patience": 2, "num_epochs": 9}
-    folder = runner.run({**small_options, **options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**small_options, **options, "run_dir": str(tmp_path / "run")}).folder
     metrics = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
     best = json.loads(folder.report_json.read_text())["best_epoch"]
     assert len(metrics) == min(best + 2, 9)
@@ -148,14 +148,14 @@ def test_patience_stops_a_run_that_no_longer_improves(small_options, tmp_path):
 def test_the_learning_rate_follows_the_sources_schedule(small_options, tmp_path):
     options = {"learning_rate": 0.5, "lr_decay": 0.5, "max_decay_epoch": 1, "num_epochs": 4}
     options |= {"optimizer": "sgd", "patience": 0}
-    folder = runner.run({**small_options, **options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**small_options, **options, "run_dir": str(tmp_path / "run")}).folder
     rates = [json.loads(line)["learning_rate"] for line in folder.metrics.read_text().splitlines()]
     assert rates == [0.5, 0.5, 0.25, 0.125]
 
 
 def test_without_a_test_file_the_report_is_on_valid_and_says_so(small_options, tmp_path):
     options = {**small_options, "valid_file": "", "test_file": "", "num_epochs": 1}
-    folder = runner.run({**options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**options, "run_dir": str(tmp_path / "run")}).folder
     report = json.loads(folder.report_json.read_text())
     assert report["evaluated_on"].startswith("valid")
     assert report["test_accuracy"] == report["valid_accuracy"]
@@ -177,7 +177,7 @@ def test_dirty_texts_are_trained_on(small_options, tmp_path):
     (tmp_path / "test.tsv").write_bytes(b"a\t\nb\tunknown words only\n")
     options = {**small_options, "train_file": str(tmp_path / "train.tsv"), "valid_file": ""}
     options |= {"valid_fraction": 0.3, "test_file": str(tmp_path / "test.tsv")}
-    folder = runner.run({**options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**options, "run_dir": str(tmp_path / "run")}).folder
     for line in folder.metrics.read_text().splitlines():
         assert all(np.isfinite(value) for value in json.loads(line).values())
     assert np.isfinite(json.loads(folder.report_json.read_text())["test_loss"])

@@ -2,8 +2,6 @@
 
 import dataclasses
 import hashlib
-import os
-import pathlib
 
 import numpy as np
 
@@ -39,37 +37,11 @@ class Data:
     fingerprint: str
 
 
-def resolve(config: Config) -> Config:
-    """The config with its automatic data options settled.
-
-    Raises:
-      UserError: flags that contradict one another.
-    """
-    data = config.data
-    if data.train_file and data.dataset:
-        raise UserError(
-            f"--dataset={data.dataset} and --train_file={data.train_file}: expected one of the two"
-        )
-    if (data.valid_file or data.test_file) and not data.train_file:
-        flag = "valid_file" if data.valid_file else "test_file"
-        raise UserError(f"--{flag}={getattr(data, flag)}: expected --train_file beside it")
-    dataset = data.dataset or ("" if data.train_file else "languages")
-    tokenizer = config.text.tokenizer
-    if tokenizer == "auto":
-        tokenizer = "char" if dataset == "languages" else "word"
-    ngrams = config.model.ngrams
-    if ngrams < 0:
-        ngrams = 4 if tokenizer == "char" else 2
-    caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path("~/.cache").expanduser()
-    cache_dir = config.run.cache_dir or str(pathlib.Path(caches) / "tf_textrnn")
-    return config.replace(dataset=dataset, tokenizer=tokenizer, ngrams=ngrams, cache_dir=cache_dir)
-
-
 def load(config: Config) -> Data:
     """Reads, or takes from the cache, everything that a run needs.
 
     Args:
-      config: resolved.
+      config: settled.
 
     Raises:
       UserError: a mistake in the files, named with file and line.

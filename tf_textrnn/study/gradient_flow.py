@@ -184,7 +184,7 @@ def run_flows(run_dir: str) -> list[Flow]:
     from tf_textrnn.runs.folder import RunFolder, load_run
 
     run = load_run(RunFolder(run_dir))
-    data = splits.load(splits.resolve(run.config))
+    data = splits.load(run.config.settled())
     if data.vocabulary != run.vocabulary or data.labels != run.labels:
         raise UserError(
             f"--run_dir={run_dir}: its vocabulary or labels are not those of its training texts; "

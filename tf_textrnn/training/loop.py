@@ -38,7 +38,7 @@ class Trainer:
     """A run in training.
 
     Args:
-      config: resolved.
+      config: settled.
       data: what to train, validate and test on.
       folder: where the run lives; the chief alone reads and writes it.
       workers: all that train together.
@@ -246,8 +246,8 @@ class Trainer:
         progress.batch = progress.correct = progress.clipped = 0
         progress.loss_sum = progress.seconds = 0.0
 
-    def report(self) -> None:
-        """Evaluates the best weights and writes the report's files."""
+    def report(self) -> dict[str, Any]:
+        """Evaluates the best weights and writes the report's files; returns `report.json`."""
         best = self._workers.broadcast(self._read_best)
         self.replicas.share()
         history = self.progress.history
@@ -255,7 +255,7 @@ class Trainer:
         data = self._data
         scores = self._scorer.score(data.test or data.valid)
         if not self._workers.is_chief:
-            return
+            return {}
         report = write_report(
             self._folder,
             self._config,
@@ -277,6 +277,7 @@ class Trainer:
         self._summaries.report(
             self.replicas.steps, report.values, figures, mistakes, data.vocabulary
         )
+        return report.values
 
     def _read_best(self) -> dict[str, Any]:
         arrays, best = read_best(self._folder)

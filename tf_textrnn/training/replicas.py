@@ -21,7 +21,7 @@ class Replica:
     """A model in training.
 
     Args:
-      config: resolved.
+      config: settled.
       data: what it trains on.
     """
 
@@ -64,7 +64,7 @@ class Replicas:
     """This worker's replicas, which are alike after every step; the first is read and saved.
 
     Args:
-      config: resolved.
+      config: settled.
       data: what they train on.
       workers: all that train together.
     """
