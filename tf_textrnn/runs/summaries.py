@@ -19,7 +19,7 @@ import pathlib
 import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 import numpy as np
@@ -34,8 +34,10 @@ from tensorboard.plugins.hparams import summary as hparams_summary
 from tf_textrnn.config import Config
 from tf_textrnn.base.files import ends_whole, write_lines
 from tf_textrnn.runs.histograms import Histogram, HistogramMaker
-from tf_textrnn.training.optimizers import Gradient
 from tf_textrnn.text import SPECIAL_TOKENS
+
+if TYPE_CHECKING:
+    from tf_textrnn.training.optimizers import Gradient
 
 PROJECTED_WORDS = 10_000
 COMPARED = (  # of the report: what runs are compared by
@@ -180,7 +182,7 @@ class Summaries:
         loss: float,
         accuracy: float,
         gradient_norm: float,
-        gradients: Sequence[Gradient],
+        gradients: Sequence["Gradient"],
     ) -> None:
         """Writes a step of training.
 
