@@ -8,7 +8,7 @@ import numpy as np
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config, DataConfig
-from tf_textrnn.data import datasets, languages
+from tf_textrnn.data import datasets
 from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import Corpus, open_corpus
 from tf_textrnn.data.sources import Source, file_source
@@ -145,6 +145,8 @@ def _sources(data: DataConfig) -> dict[str, Source]:
             if getattr(data, f"{split}_file")
         }
     if data.dataset == "languages":
+        from tf_textrnn.data import languages  # Babel, for this set alone
+
         return languages.splits()
     return datasets.splits(data.dataset)
 
