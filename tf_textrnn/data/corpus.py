@@ -9,11 +9,9 @@ seed and split.
 import collections
 import concurrent.futures
 import dataclasses
-import fcntl
 import hashlib
 import itertools
 import json
-import os
 import pathlib
 import shutil
 import tempfile
@@ -23,8 +21,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_lines, write_lines
+from tf_textrnn.base.startup import usable_cores
 from tf_textrnn.config import MAX_TEXT_TOKENS
 from tf_textrnn.data.sources import Example, Source
 from tf_textrnn.text import tokenize
@@ -96,8 +96,7 @@ def open_corpus(source: Source, tokenizer: str, cache_dir: str) -> Corpus:
 def _make(folder: pathlib.Path, source: Source, tokenizer: str, fingerprint: str) -> Corpus | None:
     """Makes the corpus, one process at a time: what is half made then, a killed one has left."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.parent / ".lock", "wb") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
+    with locks.take(folder.parent / ".lock", wait=True):
         for leftover in folder.parent.glob(_SCRATCH_PREFIX + "*"):
             shutil.rmtree(leftover)
         corpus = _load(folder, source, fingerprint)
@@ -143,7 +142,7 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
     write_lines(folder / "types.txt", list(types))
     write_lines(folder / "label_names.txt", [name.encode() for name in label_ids])
     checksums = {name: _checksum(folder / name) for name in _FILES}
-    (folder / "manifest.json").write_text(json.dumps(checksums, indent=2) + "\n")
+    (folder / "manifest.json").write_text(json.dumps(checksums, indent=2) + "\n", encoding="utf-8")
 
 
 def _tokenized(
@@ -162,7 +161,7 @@ def _tokenized(
         tokens, token_counts = traced(tf.constant([example.text for example in chunk]))
         return tokens.numpy(), token_counts.numpy(), [example.label for example in chunk]
 
-    workers = os.cpu_count() or 1
+    workers = usable_cores()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         under_way: collections.deque[concurrent.futures.Future] = collections.deque()
         for chunk in _chunks(examples):
@@ -189,7 +188,7 @@ def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
 def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | None:
     """The cached corpus; none where there is none or where it is damaged."""
     try:
-        checksums = json.loads((folder / "manifest.json").read_text())
+        checksums = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         if checksums != {name: _checksum(folder / name) for name in _FILES}:
             return None
         lengths = np.fromfile(folder / "lengths", np.int32)
@@ -202,7 +201,7 @@ def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | No
             offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
             labels=_memory_map(folder / "labels"),
         )
-    except (OSError, ValueError, AttributeError, UserError):
+    except (OSError, ValueError, AttributeError):  # a `UserError` among them
         return None
 
 
