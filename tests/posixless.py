@@ -1,10 +1,11 @@
 """Takes away what only POSIX systems have, so that a Linux machine shows what needs it.
 
-The standard library's and filelock's own POSIX halves are imported before: where these modules are
-missing, the same packages bring other halves. `python -m tests.posixless FILE` runs a file so.
+The halves that the standard library and filelock have for POSIX alone are imported before: where
+these modules are missing, the same packages bring other halves.
 """
 
 import os
+import pathlib
 import signal
 import sys
 
@@ -13,7 +14,7 @@ OS_NAMES = ("sched_getaffinity", "sync", "sysconf")
 
 
 def take_away() -> None:
-    """Takes them from this process; imports of the modules fail from now on."""
+    """Takes them from this process: from now on these modules cannot be imported."""
     import asyncio  # noqa: F401
 
     import filelock  # noqa: F401
@@ -25,3 +26,12 @@ def take_away() -> None:
             delattr(os, name)
     if hasattr(signal, "SIGHUP"):
         del signal.SIGHUP
+
+
+def take_away_from_children(folder: pathlib.Path) -> None:
+    """Takes them from every Python that this process starts, unless it has a path of its own."""
+    (folder / "sitecustomize.py").write_text(
+        f"import runpy\nrunpy.run_path({__file__!r})['take_away']()\n", encoding="utf-8"
+    )
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
