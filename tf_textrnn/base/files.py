@@ -81,7 +81,7 @@ def fsync_tree(path: pathlib.Path) -> None:
 
 
 def read_blocks(file: io.BufferedReader) -> Iterator[bytes]:
-    """The content of a file in blocks as they come, with an empty one where the input pauses.
+    """Yields the content of a file in blocks as they come, and an empty one where it pauses.
 
     A pipe, a terminal or a socket is read by a thread, since asking whether more is there has no
     way that every system knows. The thread reads below the buffer, whose lock it would still hold
@@ -125,10 +125,10 @@ def read_blocks(file: io.BufferedReader) -> Iterator[bytes]:
 
 
 def ends_whole(path: pathlib.Path, start: int) -> bool:
-    """Whether a TFRecord file, as event files are, ends with a whole record.
+    """Returns whether a TFRecord file, such as an event file, ends with a whole record.
 
     Args:
-      path: of records: length uint64, its CRC uint32, content, its CRC uint32.
+      path: a file of records: length uint64, its CRC uint32, content, its CRC uint32.
       start: where one of its records begins.
     """
     size = path.stat().st_size
@@ -140,13 +140,13 @@ def ends_whole(path: pathlib.Path, start: int) -> bool:
 
 
 def write_lines(path: pathlib.Path, lines: Sequence[bytes]) -> None:
-    """Writes a vocabulary or label file."""
+    """Writes a vocabulary or label file, one entry a line, atomically."""
     with atomic_write(path) as file:
         file.writelines(line + b"\n" for line in lines)
 
 
 def read_lines(path: pathlib.Path) -> list[bytes]:
-    """The lines of a vocabulary or label file.
+    """Returns the lines of a vocabulary or label file.
 
     Raises:
       UserError: the file cannot be read, is over a gibibyte or is not UTF-8, or two of its lines

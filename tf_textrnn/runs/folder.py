@@ -75,7 +75,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Makes the folder and holds it, so that no other process trains there meanwhile.
+        """Makes the folder and locks it, so that no other process trains there meanwhile.
 
         The lock ends with the process, however that ends.
 
