@@ -15,7 +15,7 @@ from types import FrameType
 
 
 class Stopped(BaseException):
-    """A signal asked for the end. Exit status 128 + its number; this text is the one line on stderr.
+    """A signal asked for the end. Exit status 128 + its number; this text is stderr's one line.
 
     Attributes:
       status: the exit status.
