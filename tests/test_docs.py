@@ -18,11 +18,16 @@ DOCS = sorted(
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"))
 )  # CHANGELOG.md names what is gone, too
 FOLDERS = ("tf_textrnn", "export", "benchmarks", "configs", "scripts", "tests")
-# Flags in the docs that belong to other programs: TF Serving, Docker, tools of Python.
-FOREIGN = set(
-    "enable_batching model_config_file_poll_wait_seconds tensorflow_intra_op_parallelism "
-    "tensorflow_inter_op_parallelism load_fast target user".split()
-)
+# Flags in the docs that belong to TF Serving, Docker and TensorBoard.
+FOREIGN = {
+    "enable_batching",
+    "load_fast",
+    "model_config_file_poll_wait_seconds",
+    "target",
+    "tensorflow_inter_op_parallelism",
+    "tensorflow_intra_op_parallelism",
+    "user",
+}
 
 
 def text_of(doc: str) -> str:
