@@ -1,11 +1,11 @@
-"""How the gradient fares on its way back through time: vanishing and exploding, measured.
+"""Measures how the gradient vanishes or explodes on its way back through time.
 
-    python -m tf_textrnn.study.gradient_flow                   cells at initialisation
-    python -m tf_textrnn.study.gradient_flow --run_dir=runs/R  a trained model, on its valid texts
+    textrnn study gradients                   measures cells at initialization
+    textrnn study gradients --run_dir=runs/R  measures a trained model, on its validation texts
 
 The loss enters at one step, the last that a direction reads, and the measure is the norm of
 ∂loss/∂h_t at the steps before it: the total derivative, through all that follows (Bengio 1994;
-Pascanu 2013). It is had by adding a zero to the state inside the cell and differentiating by it.
+Pascanu 2013). A zero is added to the state inside the cell, and the loss differentiated by it.
 """
 
 import dataclasses
@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tf_textrnn.base import flags
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import atomic_write
-from tf_textrnn.base.startup import load_tensorflow
+from tf_textrnn.base.options import CheckedOptions, option
 from tf_textrnn.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
     from tf_textrnn.data.batches import Batch, Split
     from tf_textrnn.network.model import TextRNN
 
-OPTIONS: dict[str, tuple[Any, str]] = {
-    "run_dir": ("", "the run whose best model is measured; empty = cells at initialisation"),
-    "output": ("gradient_flow.png", "the plot, a PNG"),
-}
 MAX_GRAD_NORM = 5.0  # where clipping is shown: the default of training
 TABLE_DISTANCES = (0, 1, 5, 10, 20, 50)
 RUN_TEXTS = 64  # the longest validation texts of a run
@@ -47,6 +42,16 @@ INITIAL_CELLS: dict[str, dict[str, Any]] = {
     "lstm, forget bias 1": {"cell": "lstm", "forget_bias": 1.0},
     "lstm, forget bias 5": {"cell": "lstm", "forget_bias": 5.0},
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowOptions(CheckedOptions):
+    """What `textrnn study gradients` is told."""
+
+    run_dir: str = option(
+        "", "Run whose best model is measured; empty = cells at initialization", is_path=True
+    )
+    output: str = option("gradient_flow.png", "File of the plot, a PNG", is_path=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,16 +234,16 @@ def table(flows: Sequence[Flow]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def main(options: dict[str, Any]) -> None:
-    load_tensorflow()
-    flows = run_flows(options["run_dir"]) if options["run_dir"] else initial_flows()
+def study(options: FlowOptions) -> None:
+    """Prints a table of the flows and plots them.
+
+    Raises:
+      UserError: as `run_flows`, or the plot cannot be written.
+    """
+    flows = run_flows(options.run_dir) if options.run_dir else initial_flows()
     try:
-        with atomic_write(pathlib.Path(options["output"])) as file:
+        with atomic_write(pathlib.Path(options.output)) as file:
             figure(flows).savefig(file, format="png", dpi=120)
     except OSError as error:
-        raise UserError(f"--output={options['output']}: cannot be written ({error})") from error
-    print(f"{table(flows)}\n\nplot: {options['output']}")
-
-
-if __name__ == "__main__":
-    flags.run(main, __doc__ or "", OPTIONS)
+        raise UserError(f"--output={options.output}: cannot be written ({error})") from error
+    print(f"{table(flows)}\n\nplot: {options.output}")

@@ -10,6 +10,7 @@ for prediction in GrpcClient(Target("localhost:8500")).predict(["a fine film"]):
 from collections.abc import Callable
 from typing import Any
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.predictor.clients.common import (
     Client,
     ClientError,
@@ -18,7 +19,6 @@ from tf_textrnn.predictor.clients.common import (
     Target,
     UnavailableError,
     VersionStatus,
-    main,
 )
 from tf_textrnn.predictor.predictor import load_tensorflow
 
@@ -36,7 +36,7 @@ try:
         prediction_service_pb2_grpc,
     )
 except ImportError as error:
-    raise SystemExit(f"error: {error}; expected `pip install tensorflow-serving-api`") from error
+    raise UserError(f"{error}; expected `pip install tensorflow-serving-api`") from error
 
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
@@ -131,7 +131,3 @@ class GrpcClient(Client):
 def _tensor(info: Any) -> str:
     sizes = [dim.size for dim in info.tensor_shape.dim]
     return f"{types_pb2.DataType.Name(info.dtype)}{sizes}"
-
-
-if __name__ == "__main__":
-    main(GrpcClient, "python -m tf_textrnn.predictor.clients.grpc", 8500)
