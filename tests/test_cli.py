@@ -162,20 +162,26 @@ def test_commands_are_printed_as_we_were_called(state, monkeypatch, tmp_path):
     assert called(["python3", "train.py", "--x"], "train")[0] == f"python3 train.py {flag}"
 
 
-def test_what_training_prints_can_be_pasted_where_it_was_printed(topics, tmp_path):
+def test_what_training_prints_can_be_pasted_where_it_was_printed(
+    topics, tmp_path, state, monkeypatch, capsys
+):
     """From another folder than the checkout's, with names that a shell would take apart."""
     (tmp_path / "it's here").mkdir()
     shutil.copy(topics / "train.tsv", tmp_path / "it's here" / "my reviews.tsv")
-    home = str(tmp_path / "home")
-    diverged = shell(
-        f"{sys.executable} {ROOT / 'train.py'} --train_file=\"it's here/my reviews.tsv\" "
-        "--run_dir=\"it's a run\" --cache_dir='~/a cache' --hidden_size=4 --embedding_dim=4 "
-        "--num_epochs=1 --optimizer=sgd --learning_rate=1e38 --max_grad_norm=0",
-        tmp_path, HOME=home,
-    )  # fmt: skip
-    assert (diverged.returncode, diverged.stderr.count("\n")) == (1, 1)
-    resume = diverged.stderr.partition("--max_grad_norm=1: ")[2].strip()
-    assert resume.startswith(f"{sys.executable} {ROOT / 'train.py'} --resume ")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    program = [sys.executable, str(ROOT / "train.py")]
+    monkeypatch.setattr(sys, "orig_argv", program)
+    monkeypatch.setattr(sys, "argv", program[1:])
+    invocation.record("train")
+    options = ["--train_file=it's here/my reviews.tsv", "--run_dir=it's a run", "--num_epochs=1"]
+    options += ["--cache_dir=~/a cache", "--hidden_size=4", "--embedding_dim=4"]
+    options += ["--optimizer=sgd", "--learning_rate=1e38", "--max_grad_norm=0"]
+    assert cli.run(["train", *options]) == 1
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    resume = errors.partition("--max_grad_norm=1: ")[2].strip()
+    assert resume.startswith(f"{' '.join(program)} --resume ")
     trained = shell(f"{resume} --learning_rate=0.1", tmp_path)
     assert (trained.returncode, trained.stderr) == (0, "")
     assert (tmp_path / "home" / "a cache").is_dir()
@@ -203,22 +209,23 @@ def test_scripts_train_keeps_the_callers_folder(tmp_path):
     (program.parent / "python").symlink_to("/bin/true")  # instead of pip
     caller = tmp_path / "caller"
     caller.mkdir()
+    (caller / "mine.flags").write_text("--cell=elman\n")
     (caller / "go").symlink_to("../tree/scripts/train")
     for called in ("./go", "../tree/scripts/train"):
         shown = shell(f"{called} --help", caller)
         assert (shown.returncode, shown.stderr) == (0, "")
         assert shown.stdout.startswith(f"usage: {called} [--flag=value …]\n")
-        shown = shell(f"{called} --train_file=mine.csv --run_dir=r", caller)
+        shown = shell(f"{called} --flagfile=mine.flags", caller)
         assert (shown.returncode, shown.stderr) == (
-            2, "error: --train_file=mine.csv: No such file or directory\n",
+            2, "error: flag --cell=elman: expected one of lstm, gru, rnn\n",
         )  # fmt: skip
-        assert list(caller.iterdir()) == [caller / "go"]
+        assert set(caller.iterdir()) == {caller / "go", caller / "mine.flags"}
 
 
-def test_export_and_predict_by_their_names_in_a_checkout(exported):
-    for module in ("export.predict", "export.saved_model"):
+def test_export_and_predict_by_their_names_in_a_checkout():
+    for module, flag in (("export.predict", "model"), ("export.saved_model", "run_dir")):
         shown = shell(f"{sys.executable} -m {module} --help", ROOT)
         assert shown.stdout.startswith(f"usage: {sys.executable} -m {module} [--flag=value …]")
-    shown = shell(f"{sys.executable} -m export.saved_model --run_dir=nowhere", ROOT)
-    assert (shown.returncode, shown.stdout) == (2, "")
-    assert shown.stderr.endswith("error: --run_dir=nowhere: holds no run (no config.json)\n")
+        shown = shell(f"{sys.executable} -m {module}", ROOT)
+        assert (shown.returncode, shown.stdout) == (2, "")
+        assert shown.stderr == f"error: --{flag}: expected a path, found nothing\n"
