@@ -9,6 +9,7 @@ import tensorflow as tf
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import ModelConfig
 from tf_textrnn.data.batches import Batch
+from tf_textrnn.network.gradient_flow import measure
 from tf_textrnn.network.model import TextRNN
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.study import gradient_flow
@@ -20,6 +21,7 @@ BATCH = Batch(
     np.random.default_rng(1).integers(0, 9, [4, 7]).astype(np.int32),
     np.array([7, 3, 0, 5], np.int32),
     np.array([0, 1, 2, 0], np.int32),
+    np.ones(4, np.float32),
 )
 
 
@@ -42,7 +44,7 @@ def expected_norms(model: TextRNN, bptt_truncate: int) -> dict[str, list[list[fl
     weights = {k: v.numpy().astype(np.float64) for k, v in model.named_weights().items()}
     directions = ("forward", "backward") if model.config.bidirectional else ("forward",)
     found: dict[str, list[list[float]]] = {direction: [] for direction in directions}
-    for token_ids, length, label in zip(*BATCH, strict=True):
+    for token_ids, length, label, _ in zip(*BATCH, strict=True):
         if not length:
             continue
         outputs = weights["embedding"][token_ids[:length]][None]
@@ -84,7 +86,7 @@ def test_flow_is_the_total_derivative(bidirectional, pooling, layers, bptt_trunc
         bptt_truncate=bptt_truncate,
     )
     expected = expected_norms(model, bptt_truncate)
-    flows = gradient_flow.measure(model, BATCH)
+    flows = measure(model, BATCH)
     assert [flow.name for flow in flows] == [f"lstm {direction}" for direction in expected]
     for flow, norms in zip(flows, expected.values(), strict=True):
         wanted = [
@@ -98,8 +100,8 @@ def test_flow_is_the_total_derivative(bidirectional, pooling, layers, bptt_trunc
 def test_gradient_norm_is_that_of_the_layer() -> None:
     """With the loss read off the last step it is the plain gradient."""
     model = make_model(cell="gru", bidirectional=False, pooling="last")
-    (flow,) = gradient_flow.measure(model, BATCH)
-    token_ids, lengths, labels = map(tf.constant, BATCH)
+    (flow,) = measure(model, BATCH)
+    token_ids, lengths, labels, _ = map(tf.constant, BATCH)
     weights = [weight.value for weight in model.recurrent.trainable_variables]
     with tf.GradientTape() as tape:
         scores = model((token_ids, lengths))

@@ -5,6 +5,7 @@ import math
 import pathlib
 import re
 import shutil
+import types
 import warnings
 
 import numpy as np
@@ -163,7 +164,7 @@ def test_a_resumed_run_neither_repeats_nor_loses_steps(
         patch.setattr(Summaries, "step", step)
         if every:
             clock = iter(range(0, 10**9, 60 * 10 // every))
-            patch.setattr(loop.time, "monotonic", clock.__next__)
+            patch.setattr(loop, "time", types.SimpleNamespace(monotonic=clock.__next__))
         with pytest.raises(Killed):
             runner.run(
                 {**options, "run_dir": str(cut.path), "checkpoint_minutes": 10.0 * bool(every)}

@@ -2,12 +2,13 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config, DataConfig
-from tf_textrnn.data import datasets, languages
+from tf_textrnn.data import datasets
 from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import Corpus, open_corpus
 from tf_textrnn.data.sources import Source, file_source
@@ -37,19 +38,25 @@ class Data:
     fingerprint: str
 
 
-def load(config: Config) -> Data:
+def load(
+    config: Config,
+    sources: Mapping[str, Source] | None = None,
+    sample_weights: np.ndarray | None = None,
+) -> Data:
     """Reads, or takes from the cache, everything that a run needs.
 
     Args:
       config: settled.
+      sources: labelled texts by split, in place of the files and data sets that `config` names.
+      sample_weights: float[texts], a factor of the loss of each text of `train`, in the source's
+        order; None = all count alike.
 
     Raises:
       UserError: a mistake in the files, named with file and line.
     """
-    sources = _sources(config.data)
     corpora = {
         split: open_corpus(source, config.text.tokenizer, config.run.cache_dir)
-        for split, source in sources.items()
+        for split, source in (sources or _sources(config.data)).items()
     }
     train_corpus = corpora["train"]
     labels = sorted(train_corpus.label_names)
@@ -95,18 +102,39 @@ def load(config: Config) -> Data:
         )
         for split, corpus in corpora.items()
     }
+    train = splits["train"]
+    weights = np.ones(len(train), np.float32)
+    if config.training.class_weights == "balanced":
+        weights *= balanced_weights(train.classes, len(labels))
+    if sample_weights is not None:
+        weights *= sample_weights[train.rows].astype(np.float32)
+    train = dataclasses.replace(train, weights=weights)
     digest = hashlib.sha256(b"\n".join(vocabulary) + "\n".join(labels).encode())
     for split in ("train", "valid", "test"):
         if split in splits:
             digest.update(corpora[split].fingerprint.encode() + rows[split].tobytes())
+    if sample_weights is not None:
+        digest.update(weights.tobytes())
     return Data(
         vocabulary,
         labels,
-        splits["train"],
+        train,
         splits["valid"],
         splits.get("test"),
         digest.hexdigest(),
     )
+
+
+def balanced_weights(classes: np.ndarray, num_classes: int) -> np.ndarray:
+    """float32[texts]: weights that give each class the same sum; their mean is 1.
+
+    Args:
+      classes: int[texts], the class of each text.
+      num_classes: classes.
+    """
+    counts = np.bincount(classes, minlength=num_classes)
+    of_class = len(classes) / (num_classes * np.maximum(counts, 1))
+    return of_class.astype(np.float32)[classes]
 
 
 def _sources(data: DataConfig) -> dict[str, Source]:
@@ -117,6 +145,8 @@ def _sources(data: DataConfig) -> dict[str, Source]:
             if getattr(data, f"{split}_file")
         }
     if data.dataset == "languages":
+        from tf_textrnn.data import languages  # Babel, for this set alone
+
         return languages.splits()
     return datasets.splits(data.dataset)
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tf_textrnn.config import Config
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_lines
+from tf_textrnn.config import Config
 from tf_textrnn.network.model import TextRNN
 from tf_textrnn.runs import checkpoints
 

@@ -1,7 +1,7 @@
 """A run from its flags to its report."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -32,11 +32,12 @@ class Finished(NamedTuple):
     report: dict[str, Any]
 
 
-def run(given: Mapping[str, Any]) -> Finished | None:
+def run(given: Mapping[str, Any], on_step: Callable[[int], None] | None = None) -> Finished | None:
     """Trains, evaluates and reports.
 
     Args:
       given: the options that the caller named, by name.
+      on_step: is called with the number of steps done, after each.
 
     Returns:
       What the run came to; None in a worker that is not the chief.
@@ -50,7 +51,7 @@ def run(given: Mapping[str, Any]) -> Finished | None:
     with workers.watched():
         config = _shared_config(given, workers)
         folder = RunFolder(config.run.run_dir)
-        report = _run(given, folder, config, workers)
+        report = _run(given, folder, config, workers, on_step)
     return Finished(folder, config, report) if workers.is_chief else None
 
 
@@ -63,7 +64,11 @@ def _shared_config(given: Mapping[str, Any], workers: Workers) -> Config:
 
 
 def _run(
-    given: Mapping[str, Any], folder: RunFolder, config: Config, workers: Workers
+    given: Mapping[str, Any],
+    folder: RunFolder,
+    config: Config,
+    workers: Workers,
+    on_step: Callable[[int], None] | None,
 ) -> dict[str, Any]:
     cache = [f"--cache_dir={given['cache_dir']}"] if "cache_dir" in given else []
     resume = invocation.command_line("train", "--resume", f"--run_dir={folder.path}", *cache)
@@ -85,7 +90,7 @@ def _run(
             with signals.deferred():
                 workers.broadcast(prepare)
                 signals.advise(f"to go on: {resume}")
-            return _train(folder, config, data, workers)
+            return _train(folder, config, data, workers, on_step)
     except OSError as error:
         raise UserError(
             f"{error.filename or 'the output'}: cannot be written ({error.strerror}); what was "
@@ -114,12 +119,18 @@ def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
         file.write(config.to_json().encode())
 
 
-def _train(folder: RunFolder, config: Config, data: Data, workers: Workers) -> dict[str, Any]:
+def _train(
+    folder: RunFolder,
+    config: Config,
+    data: Data,
+    workers: Workers,
+    on_step: Callable[[int], None] | None,
+) -> dict[str, Any]:
     tf.config.experimental.enable_op_determinism()  # not before: it would tokenize on one core
     keras.utils.set_random_seed(config.training.seed)
     if workers.is_chief:
         _print_start(folder, data, workers)
-    trainer = Trainer(config, data, folder, workers)
+    trainer = Trainer(config, data, folder, workers, on_step)
     trainer.restore()
     trainer.train()
     report = trainer.report()
