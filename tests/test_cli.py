@@ -126,6 +126,14 @@ def test_a_reader_that_has_enough_ends_a_command_quietly(tmp_path, exported):
     assert shown.stderr == ""
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")  # noqa: PTH110
+def test_a_full_disk_under_the_output_is_one_line():
+    shown = shell(f"{sys.executable} -m tf_textrnn.cli train --helpfull > /dev/full", ROOT)
+    assert (shown.returncode, shown.stderr) == (
+        2, "error: the output: cannot be written (No space left on device)\n",
+    )  # fmt: skip
+
+
 def test_commands_are_printed_as_we_were_called(state, monkeypatch, tmp_path):
     def called(orig_argv, command=""):
         monkeypatch.setattr(sys, "orig_argv", orig_argv)

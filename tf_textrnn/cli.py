@@ -6,6 +6,7 @@ A command's modules load when it runs: help and mistakes in flags answer at once
 
 import dataclasses
 import difflib
+import errno
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +54,13 @@ def run(arguments: Sequence[str]) -> int:
             print(page)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+    except OSError as error:
+        if error.filename or error.errno != errno.ENOSPC:
+            raise
+        _drop_output()
+        print(f"error: the output: cannot be written ({error.strerror})", file=sys.stderr)
+        return USER_ERROR
     except (UserError, DivergedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR if isinstance(error, UserError) else OWN_ERROR
@@ -64,6 +71,11 @@ def run(arguments: Sequence[str]) -> int:
         print(stopped, file=sys.stderr)
         return stopped.status
     return 0
+
+
+def _drop_output() -> None:
+    """Lets what standard output still holds go nowhere, so that the process can end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> None:
@@ -128,15 +140,18 @@ def train(options: Mapping[str, Any]) -> None:
     if finished is None:  # the chief reports and exports
         return
     folder = finished.folder
-    print(f"report: {folder.report_text}   confusion matrix: {folder.confusion_matrix}")
-    board = invocation.other_program("tensorboard", "--logdir", str(folder.path))
-    print(f"to see it learn:  {board}")
-    if finished.config.run.export:
+    lines = [
+        f"report: {folder.report_text}   confusion matrix: {folder.confusion_matrix}",
+        "to see it learn:  "
+        + invocation.other_program("tensorboard", "--logdir", str(folder.path)),
+    ]
+    if finished.config.run.export:  # before anything is printed: that can fail
         from tf_textrnn.exporting.saved_model import export_run
 
         model = export_run(str(folder.path))
         predict = invocation.command_line("predict", f"--model={model}", "your text")
-        print(f"to classify text: {predict}")
+        lines.append(f"to classify text: {predict}")
+    print("\n".join(lines))
 
 
 def _train(arguments: list[str]) -> None:

@@ -10,6 +10,7 @@ for prediction in GrpcClient(Target("localhost:8500")).predict(["a fine film"]):
 from collections.abc import Callable
 from typing import Any
 
+from tf_textrnn.base import invocation
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.predictor.clients.common import (
     Client,
@@ -36,7 +37,8 @@ try:
         prediction_service_pb2_grpc,
     )
 except ImportError as error:
-    raise UserError(f"{error}; expected `pip install tensorflow-serving-api`") from error
+    install = invocation.other_program("pip", "install", "tensorflow-serving-api")
+    raise UserError(f"{error}; to mend this: {install}") from error
 
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
