@@ -124,10 +124,10 @@ def test_needs_nothing_above_it_and_answers_while_the_pipe_is_open(exported, tmp
     [
         ("animals\twolf\nplants\toak\n", "f.tsv:2: the model has no label 'plants'"),
         ("animals\twolf\n\nred\n", "f.tsv:3: expected label<TAB>text, found no tab"),
-        ("", "f.tsv: no labelled texts"),
+        ("", "f.tsv: no labeled texts"),
     ],
 )
-def test_a_mistake_in_a_labelled_file_names_the_line(command, tmp_path, content, message):
+def test_a_mistake_in_a_labeled_file_names_the_line(command, tmp_path, content, message):
     path = tmp_path / "f.tsv"
     path.write_text(content)
     status, out, err = command("--evaluate", "--input", path)

@@ -215,10 +215,10 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "train": Command(
-        "Trains a text classifier on labelled texts and reports how good it is", _train
+        "Trains a text classifier on labeled texts and reports how good it is", _train
     ),
     "predict": Command(
-        "Classifies texts, or scores a labelled file, with a trained model", _predict
+        "Classifies texts, or scores a labeled file, with a trained model", _predict
     ),
     "export": Command("Writes a run's best model as a SavedModel for TF Serving", _export),
     "ask": Command("Asks a model on TF Serving", _ask),

@@ -20,7 +20,7 @@ MAX_TEXT_TOKENS = 65_536  # more of one text is never kept, whatever `max_len` s
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(CheckedOptions):
-    """Where the labelled texts come from."""
+    """Where the labeled texts come from."""
 
     dataset: str = option(
         "",
@@ -28,16 +28,16 @@ class DataConfig(CheckedOptions):
         "or languages",
     )
     train_file: str = option(
-        "", "Labelled texts to train on: .tsv .csv .jsonl .txt, also .gz", is_path=True, group=BASIC
+        "", "Labeled texts to train on: .tsv .csv .jsonl .txt, also .gz", is_path=True, group=BASIC
     )
     valid_file: str = option(
         "",
-        "Labelled texts to choose the best epoch on; empty = a share of --train_file",
+        "Labeled texts to choose the best epoch on; empty = a share of --train_file",
         is_path=True,
         group=BASIC,
     )
     test_file: str = option(
-        "", "Labelled texts to report on; empty = those of validation", is_path=True, group=BASIC
+        "", "Labeled texts to report on; empty = those of validation", is_path=True, group=BASIC
     )
     valid_fraction: float = option(
         0.1,

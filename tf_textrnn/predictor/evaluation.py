@@ -48,10 +48,10 @@ class Evaluation:
         """Accuracy, macro F1, and precision, recall, F1 and texts of each label.
 
         Raises:
-          UserError: there was no labelled text.
+          UserError: there was no labeled text.
         """
         if not self.matrix.any():
-            raise UserError(f"{self._name}: no labelled texts")
+            raise UserError(f"{self._name}: no labeled texts")
         right = np.diag(self.matrix).astype(float)
         support, predicted = self.matrix.sum(axis=1), self.matrix.sum(axis=0)
         precision = right / np.maximum(predicted, 1)

@@ -81,7 +81,7 @@ def format_report(report: dict[str, Any]) -> str:
 
 
 def predict(options: PredictOptions, texts: Sequence[str]) -> None:
-    """Prints what a model says of texts, or how good it is on labelled ones.
+    """Prints what a model says of texts, or how good it is on labeled ones.
 
     Args:
       options: of the command.
