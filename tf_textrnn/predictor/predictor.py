@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.startup import load_tensorflow, usable_cores
 from tf_textrnn.predictor import guard
 
@@ -15,10 +16,6 @@ _WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
 
 BATCH_TEXTS = 128
 BATCH_BYTES = 1 << 19  # of a batch, each text counted as long as the longest
-
-
-class PredictError(Exception):
-    """What the user can mend: one line that says what is wrong and where."""
 
 
 class Predictions(NamedTuple):
@@ -37,13 +34,14 @@ class Predictor:
     """An exported model in this process.
 
     Args:
-      model: a SavedModel's folder, or a folder of numbered versions, whose newest is taken.
+      model: a SavedModel's folder, a folder of numbered versions, whose newest is taken, or the
+        folder of a run that has such an export.
 
     Attributes:
       labels: the label of each class.
 
     Raises:
-      PredictError: there is no model of this project here, or it does more than compute.
+      UserError: there is no model of this project here, or it does more than compute.
     """
 
     def __init__(self, model: str):
@@ -52,18 +50,18 @@ class Predictor:
         try:
             harmful = guard.find_harmful_op(path)
             if harmful:
-                raise PredictError(f"{path}: not loaded, its op {harmful!r} does more than compute")
+                raise UserError(f"{path}: not loaded, its op {harmful!r} does more than compute")
             self.labels = (path / "assets" / "labels.txt").read_text("utf-8").splitlines()
             self._model = tf.saved_model.load(str(path))
             self._signature = self._model.signatures["serving_default"]
             classes = self._signature.structured_outputs["probability"].shape[-1]
-        except PredictError:
+        except UserError:
             raise
         except Exception as error:  # a damaged model fails in many ways
             reason = " ".join(str(error).split())[:200]
-            raise PredictError(f"{path}: not a model of this project ({reason})") from error
+            raise UserError(f"{path}: not a model of this project ({reason})") from error
         if len(self.labels) != classes:
-            raise PredictError(f"{path}: {len(self.labels)} labels, expected {classes}")
+            raise UserError(f"{path}: {len(self.labels)} labels, expected {classes}")
         self._to_tensor = tf.constant
         self._threads = concurrent.futures.ThreadPoolExecutor(usable_cores())
 
@@ -93,12 +91,14 @@ class Predictor:
 def _newest_version(path: pathlib.Path) -> pathlib.Path:
     if (path / "saved_model.pb").is_file():
         return path
+    if (path / "config.json").is_file():  # a run
+        path /= "export"
     if path.is_dir():
         found = path.glob("*/saved_model.pb")
         versions = [file.parent for file in found if file.parent.name.isdecimal()]
         if versions:
             return max(versions, key=lambda version: int(version.name))
-    raise PredictError(f"--model={path}: no saved_model.pb here; expected an exported model")
+    raise UserError(f"--model={path}: no saved_model.pb here; expected an exported model")
 
 
 def _guess_tokens(texts: Sequence[str], sizes: np.ndarray) -> np.ndarray:

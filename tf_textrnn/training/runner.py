@@ -1,14 +1,13 @@
 """A run from its flags to its report."""
 
 import contextlib
-import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from tf_textrnn.base import signals
+from tf_textrnn.base import invocation, signals
 from tf_textrnn.base.errors import DivergedError, UserError
 from tf_textrnn.base.files import atomic_write, read_lines, write_lines
 from tf_textrnn.config import Config
@@ -71,9 +70,8 @@ def _run(
     workers: Workers,
     on_step: Callable[[int], None] | None,
 ) -> dict[str, Any]:
-    resume = f"python train.py --resume --run_dir={shlex.quote(str(folder.path))}"
-    if "cache_dir" in given:
-        resume += f" --cache_dir={shlex.quote(given['cache_dir'])}"
+    cache = [f"--cache_dir={given['cache_dir']}"] if "cache_dir" in given else []
+    resume = invocation.command_line("train", "--resume", f"--run_dir={folder.path}", *cache)
     if config.run.resume:
         signals.advise(f"to go on: {resume}")
     data = workers.in_turn(lambda: splits.load(config))
