@@ -2,9 +2,9 @@
 
 import dataclasses
 
+from tf_textrnn.base.flags import option_groups, shown_default
 from tf_textrnn.base.options import BASIC, allowed_values
 from tf_textrnn.config import Config
-from tf_textrnn.flags import option_groups, shown_default
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ import pathlib
 import pytest
 
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.flags import SOURCE_HEADING, HelpRequested, Page, parse
 from tf_textrnn.base.options import BASIC, SOURCE, CheckedOptions, option
 from tf_textrnn.cli import train_options
 from tf_textrnn.config import Config, option_fields
-from tf_textrnn.flags import SOURCE_HEADING, HelpRequested, Page, parse
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
       training that diverged, 130 or 143 for Ctrl-C or SIGTERM. A lost worker ends the process
       at once, with status 75.
     """
-    from tf_textrnn.flags import HelpRequested
+    from tf_textrnn.base.flags import HelpRequested
 
     try:
         try:
@@ -79,7 +79,7 @@ def _drop_output() -> None:
 
 
 def _run(arguments: list[str]) -> None:
-    from tf_textrnn.flags import HelpRequested
+    from tf_textrnn.base.flags import HelpRequested
 
     if not arguments or arguments[0] in ("--help", "-h", "--helpfull"):
         raise HelpRequested(_overview())
@@ -117,7 +117,7 @@ def train_options(arguments: Sequence[str]) -> dict[str, Any]:
       HelpRequested: it asks for help.
       UserError: a mistake in flags.
     """
-    from tf_textrnn import flags
+    from tf_textrnn.base import flags
     from tf_textrnn.config import Config, check_options
 
     sections = tuple(section.default_factory for section in dataclasses.fields(Config))
@@ -162,7 +162,7 @@ def _parsed(
     arguments: list[str], command: str, module: ModuleType, options: type[Options], takes: str = ""
 ) -> tuple[Options, list[str]]:
     """A command's options and what of its line is no flag; its module's docstring is its help."""
-    from tf_textrnn import flags
+    from tf_textrnn.base import flags
 
     page = flags.Page(command, module.__doc__ or "", (options,), takes)
     given, rest = flags.parse(arguments, page)
