@@ -25,7 +25,7 @@ _SHOWN = 5  # files of a folder that an error names
 
 
 class Run:
-    """A training that has ended, and the folder it has left.
+    r"""A training that has ended, and the folder it has left.
 
     Attributes:
       path: the run's folder.
@@ -34,7 +34,8 @@ class Run:
       export: the exported version's folder; None where `export=False`.
 
     Example:
-      >>> _ = pathlib.Path("films.tsv").write_text("good\\ta fine film\\nbad\\ta dull film\\n" * 20)
+      >>> with open("films.tsv", "w", encoding="utf-8") as file:
+      ...     file.writelines(["good\ta fine film\n", "bad\ta dull film\n"] * 20)
       >>> run = tf_textrnn.train(train_file="films.tsv", run_dir="runs/films", num_epochs=2)
       films.tsv: 36 training texts, ...
       >>> run
@@ -74,7 +75,7 @@ class Run:
 
 
 def train(**options: Any) -> Run | None:
-    """Trains a classifier as `textrnn train` does, and exports it unless `export=False`.
+    r"""Trains a classifier as `textrnn train` does, and exports it unless `export=False`.
 
     Progress and the report are printed, as by the command. Meanwhile TensorFlow's ops are
     deterministic in this process. Its global seed and Keras's are the run's from then on; Python's
@@ -93,7 +94,8 @@ def train(**options: Any) -> Run | None:
       DivergedError: training lost its way: numbers that are not finite.
 
     Example:
-      >>> _ = pathlib.Path("reviews.csv").write_text("label,text\\n" + "good,fine\\nbad,dull\\n" * 20)
+      >>> with open("reviews.csv", "w", encoding="utf-8") as file:
+      ...     file.writelines(["label,text\n", *["good,a fine film\n", "bad,a dull film\n"] * 20])
       >>> run = tf_textrnn.train(train_file="reviews.csv", run_dir="runs/reviews", num_epochs=2)
       reviews.csv: 36 training texts, ...
       >>> run.report["valid_accuracy"]

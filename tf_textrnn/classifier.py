@@ -3,12 +3,13 @@
 import contextlib
 import io
 import json
+import logging
 import os
 import pathlib
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -145,8 +146,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
           TypeError: a text that is no string, labels of several kinds, or no list of them.
-          ValueError: too few texts or labels, as many of the one as of the other not, or several
-            columns.
+          ValueError: fewer than two labels, more texts than labels or fewer, or several columns.
           UserError: a parameter that is not allowed, or a folder that cannot be written.
         """
         texts = as_texts(texts)
@@ -174,9 +174,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Example(names[index], text.encode("utf-8", "replace").decode("utf-8"))
             for index, text in zip(indices.tolist(), texts, strict=True)
         ]
-        with contextlib.ExitStack() as quiet:
-            if not is_verbose:
-                quiet.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        with contextlib.nullcontext() if is_verbose else _quiet():
             run = train_on(options, {"train": examples_source(_IN_MEMORY, examples, weights)})
         assert run and run.export  # one worker, which exports
         if values.dtype != object:  # an export's labels are strings
@@ -186,7 +184,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.report_ = run.report
         self._folder = scratch
         self._export = run.export
-        self._predictor = None
+        self._predictor: Predictor | None = None
         return self
 
     def predict(self, texts: Iterable[str]) -> Array:
@@ -270,6 +268,19 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Inside, neither the trainer prints nor TensorFlow warns: each fit traces its graphs anew."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 class _ScratchFolder:
     """A temporary folder that goes with the last reference to it, or when Python ends."""
 
@@ -286,7 +297,9 @@ def _as_labels(labels: Any, num_texts: int) -> Array:
             f"labels: found a {type(labels).__name__}; expected a list of one label for each text"
         )
     if len(values) != num_texts:
-        raise ValueError(f"found {num_texts} texts and {len(values)} labels; expected as many")
+        raise ValueError(
+            f"labels: found {len(values)} for {num_texts} texts; expected one label for each text"
+        )
     kinds = {_kind(value) for value in values}
     if len(kinds) > 1 or not kinds <= {str, int, float, bool}:
         found = " and ".join(sorted(kind.__name__ for kind in kinds))

@@ -1,4 +1,4 @@
-"""An exported model in this process. Needs TensorFlow, NumPy and `tf_textrnn.base`, nothing else."""
+"""An exported model in this process. Needs TensorFlow, NumPy and `tf_textrnn.base` alone."""
 
 import concurrent.futures
 import json
@@ -76,7 +76,7 @@ class Predictor:
             self._model = tf.saved_model.load(str(path))
             self._signature = self._model.signatures["serving_default"]
             classes = self._signature.structured_outputs["probability"].shape[-1]
-            self.classes_ = np.array(_read_values(path) or self.labels, object)
+            self.classes_: Array = np.array(_read_values(path) or self.labels, object)
         except PredictError:
             raise
         except Exception as error:  # a damaged model fails in many ways
@@ -97,7 +97,8 @@ class Predictor:
           TypeError: there is something else in it, or it is a string by itself.
           ValueError: it has rows and columns.
         """
-        return self.classes_[self(as_texts(texts)).classes]
+        labels: Array = self.classes_[self(as_texts(texts)).classes]
+        return labels
 
     def predict_proba(self, texts: Iterable[str]) -> Array:
         """float32[texts, classes]: the probability of each label, in the order of `classes_`.
@@ -141,17 +142,18 @@ def as_texts(texts: Any) -> list[str]:
         )
     if isinstance(texts, Mapping | Set) or not isinstance(texts, Iterable):
         raise TypeError(f"texts: found a {type(texts).__name__}; expected a list of strings")
-    texts = list(texts)
-    for index, text in enumerate(texts):
+    found = list(texts)
+    for index, text in enumerate(found):
         if not isinstance(text, str):
             raise TypeError(f"texts[{index}]: found {text!r:.40}; expected a string")
-    return texts
+    return found
 
 
 def _read_values(path: pathlib.Path) -> list[Any]:
     """The label of each class as `TextClassifier` saved it; none in other exports."""
-    values = path / VALUES_FILE
-    return json.loads(values.read_text("utf-8")) if values.is_file() else []
+    file = path / VALUES_FILE
+    values: list[Any] = json.loads(file.read_text("utf-8")) if file.is_file() else []
+    return values
 
 
 def _newest_version(path: pathlib.Path) -> pathlib.Path:
@@ -172,7 +174,8 @@ def _guess_tokens(texts: Sequence[str], sizes: Array) -> Array:
     """
     words = np.array([len(_WORD_OR_SIGN.findall(text)) for text in texts])
     characters = np.array([len(text) for text in texts])
-    return words + (sizes - characters) / 2
+    tokens: Array = words + (sizes - characters) / 2
+    return tokens
 
 
 def _batches(tokens: Array, sizes: Array) -> Iterator[Array]:

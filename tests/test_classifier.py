@@ -1,0 +1,308 @@
+"""`TextClassifier` by scikit-learn's rules.
+
+`check_estimator` runs nothing on an estimator of texts; its API checks are here, one by one.
+"""
+
+import copy
+import gc
+import inspect
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
+from sklearn.utils.validation import has_fit_parameter
+
+import tf_textrnn
+from tests.conftest import topic_lines
+from tf_textrnn import TextClassifier, classifier
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.config import Config, option_fields
+
+ROOT = pathlib.Path(__file__).parents[1]
+SMALL = {"hidden_size": 8, "embedding_dim": 8, "cell": "rnn", "num_epochs": 2, "batch_size": 16}
+LABELS, TEXTS = map(list, zip(*(line.split("\t") for line in topic_lines(80, seed=7)), strict=True))
+FILMS = ["a fine film", "a dull film"] * 12  # labelled 10 and 9, True and False
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    estimator = TextClassifier(**SMALL)
+    assert estimator.fit(TEXTS, LABELS) is estimator
+    return estimator
+
+
+def reaching_the_trainer(monkeypatch, texts, labels, weights=None):
+    """The (label, text) pairs that `fit` hands to the trainer, and its options."""
+    reached = {}
+
+    def train_on(options, sources):
+        reached.update(options=options, source=sources["train"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(classifier, "train_on", train_on)
+    with pytest.raises(KeyboardInterrupt):
+        TextClassifier().fit(texts, labels, weights)
+    pairs = [(example.label, example.text) for example in reached["source"].read()]
+    return pairs, reached
+
+
+def test_parameters_are_flags_with_their_defaults():
+    parameters = inspect.signature(TextClassifier).parameters
+    defaults = {name: parameter.default for name, parameter in parameters.items()}
+    assert defaults.pop("verbose") is False
+    flags = Config().options()
+    assert defaults == {name: flags[name] for name in defaults}
+    for section in ("text", "model", "training"):
+        assert set(vars(getattr(Config(), section))) <= set(defaults)
+    assert set(option_fields()) - set(defaults) == {
+        "dataset", "train_file", "valid_file", "test_file", "format", "text_column",
+        "label_column", "resume", "cache_dir", "strategy", "export", "checkpoint_minutes",
+        "gradients_every",
+    }  # fmt: skip
+
+
+def test_init_sets_the_parameters_and_nothing_else():
+    given = {name: object() for name in inspect.signature(TextClassifier).parameters}
+    assert vars(TextClassifier(**given)) == given
+    assert TextClassifier(**given).get_params() == given
+
+
+def test_parameters_are_set_and_cloned(fitted):
+    estimator = TextClassifier().set_params(hidden_size=3, optimizer="sgd")
+    assert (estimator.hidden_size, estimator.optimizer) == (3, "sgd")
+    copied = clone(estimator)
+    assert copied is not estimator
+    assert copied.get_params() == estimator.get_params()
+    assert repr(copied) == "TextClassifier(hidden_size=3, optimizer='sgd')"
+    assert vars(clone(fitted)) == fitted.get_params()
+    with pytest.raises(ValueError, match="Invalid parameter 'hiden_size'"):
+        estimator.set_params(hiden_size=3)
+
+
+def test_tags_say_texts():
+    tags = get_tags(TextClassifier())
+    assert is_classifier(TextClassifier())
+    assert tags.input_tags.string
+    assert tags.input_tags.one_d_array
+    assert not tags.input_tags.two_d_array
+    assert tags.target_tags.required
+    assert has_fit_parameter(TextClassifier(), "sample_weight")
+
+
+def test_before_fit_there_is_nothing_to_predict_with(tmp_path):
+    for action in (
+        lambda: TextClassifier().predict(["a"]),
+        lambda: TextClassifier().predict_proba(["a"]),
+        lambda: TextClassifier().save(tmp_path / "saved"),
+    ):
+        with pytest.raises(NotFittedError):
+            action()
+    assert not (tmp_path / "saved").exists()
+
+
+def test_it_learns_and_answers_in_the_order_of_its_classes(fitted):
+    assert fitted.classes_.tolist() == ["animals", "colours", "numbers"]
+    assert fitted.classes_.dtype == object
+    predicted, probability = fitted.predict(TEXTS), fitted.predict_proba(TEXTS)
+    assert (predicted.dtype, predicted.shape) == (object, (80,))
+    assert (probability.dtype, probability.shape) == (np.float32, (80, 3))
+    np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-6)
+    assert predicted.tolist() == fitted.classes_[probability.argmax(axis=1)].tolist()
+    assert fitted.score(TEXTS, LABELS) == np.mean(predicted == LABELS) > 0.9
+    assert fitted.report_["texts"] == {"train": 72, "valid": 8}
+
+
+def test_no_text_gives_empty_arrays(fitted):
+    assert fitted.predict([]).shape == (0,)
+    assert fitted.predict_proba([]).shape == (0, 3)
+
+
+def test_fitting_again_gives_the_same_bits_and_leaves_generators_alone(fitted, capfd):
+    np.random.seed(5)
+    expected = np.random.random(3)
+    np.random.seed(5)
+    first, again = np.random.random(), clone(fitted).set_params(verbose=True).fit(TEXTS, LABELS)
+    assert "epoch   1/2" in capfd.readouterr().out
+    np.testing.assert_array_equal([first, *np.random.random(2)], expected)
+    assert again.predict_proba(TEXTS).tobytes() == fitted.predict_proba(TEXTS).tobytes()
+    from tensorflow.python.framework import config
+
+    assert not config.is_op_determinism_enabled()
+
+
+def test_cross_validation_gives_numbers_for_numbers():
+    labels = np.array([10, 9] * 12, np.int16)  # as text, "10" comes first
+    predicted = cross_val_predict(TextClassifier(**SMALL), FILMS, labels, cv=2)
+    assert predicted.dtype == np.int16
+    assert predicted.tolist() == labels.tolist()
+
+
+def test_a_grid_over_a_pipeline_gives_truth_values_for_truth_values(tmp_path):
+    labels = [True, False] * 12
+    pipeline = make_pipeline(FunctionTransformer(lambda x: [t.upper() for t in x]),
+                             TextClassifier(**SMALL))  # fmt: skip
+    grid = {"textclassifier__hidden_size": np.array([4])}
+    best = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(FILMS, labels)
+    assert best.best_score_ == 1
+    assert best.predict(FILMS[:3]).tolist() == labels[:3]
+    assert best.classes_.dtype == bool
+    best.best_estimator_[-1].save(tmp_path)
+    loaded = tf_textrnn.load(tmp_path)
+    assert loaded.labels == ["False", "True"]
+    assert loaded.classes_.tolist() == [False, True]
+    assert loaded.predict(FILMS[:2]).tolist() == labels[:2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "classes"),
+    [
+        (["b", "a", "b", "c"], "babc", ["a", "b", "c"]),
+        (np.array(["b", "a", "b", "c"]), "babc", ["a", "b", "c"]),
+        ([3, 1, 3, 2], "3132", [1, 2, 3]),
+        (np.array([3, 1, 3, 2], np.uint8), "3132", [1, 2, 3]),
+        ([np.int64(3), 1, 3, 2], "3132", [1, 2, 3]),
+        (pd.array([3, 1, 3, 2], "Int64"), "3132", [1, 2, 3]),
+        (pd.Series(["b", "a", "b", "c"], dtype="category"), "babc", ["a", "b", "c"]),
+    ],
+)
+def test_labels_reach_the_trainer_as_text(monkeypatch, labels, names, classes):
+    pairs, _ = reaching_the_trainer(monkeypatch, ["t0", "t1", "t2", "t3"], labels)
+    assert pairs == [(name, f"t{i}") for i, name in enumerate(names)]
+    assert np.unique(classifier._as_labels(labels, 4)).tolist() == classes
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        list,
+        tuple,
+        np.array,
+        lambda column: np.array(column, object),
+        lambda column: pd.Series(column, index=[7, 2, 9, 4]),
+    ],
+)
+def test_every_kind_of_column_is_read_in_its_order(monkeypatch, make):
+    pairs, _ = reaching_the_trainer(monkeypatch, make(["x", "y", "z", "x"]), make(list("abab")))
+    assert pairs == [("a", "x"), ("b", "y"), ("a", "z"), ("b", "x")]
+
+
+def test_a_lone_surrogate_is_read_as_prediction_reads_it(monkeypatch):
+    pairs, _ = reaching_the_trainer(monkeypatch, ["x\ud800", "y", "z"], list("aba"))
+    assert pairs[0] == ("a", "x?")
+
+
+@pytest.mark.parametrize(
+    ("texts", "error", "message"),
+    [
+        ("a fine film", TypeError, "texts: found one string; expected a list"),
+        (None, TypeError, "texts: found a NoneType; expected a list of strings"),
+        ({"a": 1}, TypeError, "texts: found a dict"),
+        ({"a", "b"}, TypeError, "texts: found a set"),
+        (pd.DataFrame({"text": ["a", "b"]}), ValueError, "found a DataFrame of 2 dimensions"),
+        (np.array([["a"], ["b"]]), ValueError, "found a ndarray of 2 dimensions"),
+        (np.array("a"), ValueError, "found a ndarray of 0 dimensions"),
+        (scipy.sparse.eye(2).tocsr(), ValueError, "of 2 dimensions"),
+        (["a", 3], TypeError, r"texts\[1\]: found 3; expected a string"),
+        ([["a"], ["b"]], TypeError, r"texts\[0\]: found \['a'\]; expected a string"),
+        (pd.Series(["a", None]), TypeError, r"texts\[1\]: found nan; expected a string"),
+    ],
+)
+def test_what_is_no_column_of_texts_is_refused_by_name(fitted, texts, error, message):
+    for action in (
+        fitted.predict,
+        fitted.predict_proba,
+        lambda texts: TextClassifier().fit(texts, ["a", "b"]),
+    ):
+        with pytest.raises(error, match=message):
+            action(texts)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        (None, ValueError, "labels: found a NoneType; expected a list"),
+        ("abcd", ValueError, "labels: found a str; expected a list"),
+        (pd.DataFrame({"y": list("abab")}), ValueError, "labels: found a DataFrame"),
+        (np.zeros((4, 1), int), ValueError, "labels: found a ndarray"),
+        (["a", "b"], ValueError, "labels: found 2 for 4 texts"),
+        (["a", "a", "a", "a"], ValueError, "labels: found only one class, 'a'"),
+        (["a", "b", "c", "d"], ValueError, "labels: found 4 classes of one text each"),
+        (["a", 1, "a", 1], TypeError, "labels: found int and str; expected strings"),
+        (["a", None, "a", "b"], TypeError, "labels: found NoneType and str"),
+        ([0.5, 1.25, 0.5, 1.0], ValueError, "Unknown label type: continuous"),
+        (["a", "b\n", "a", "a"], ValueError, r"labels: found 'b\\n'; expected at most"),
+        (["a", " ", "a", "a"], ValueError, "labels: found ' '; expected at most"),
+    ],
+)
+def test_labels_that_cannot_be_are_refused_by_name(labels, error, message):
+    with pytest.raises(error, match=message):
+        TextClassifier().fit(["w", "x", "y", "z"], labels)
+
+
+def test_a_parameter_that_is_not_allowed_is_named_before_training():
+    with pytest.raises(UserError, match="flag --cell=elman: expected one of lstm, gru, rnn"):
+        TextClassifier(cell="elman").fit(FILMS, [1, 2] * 12)
+
+
+def test_few_texts_spare_one_to_choose_the_epoch_on_and_nothing_is_printed(capfd):
+    tiny = TextClassifier(**SMALL).fit(["wolf", "red", "dog"], ["animal", "colour", "animal"])
+    assert tiny.report_["texts"] == {"train": 2, "valid": 1}
+    assert set(tiny.predict(["wolf", "red", ""])) <= {"animal", "colour"}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_copies_answer_alike_and_need_no_folder_of_the_first(fitted):
+    copied = copy.deepcopy(fitted)
+    first = pickle.loads(pickle.dumps(fitted))
+    folder = first._folder.path
+    second = pickle.loads(pickle.dumps(first))
+    assert folder.is_dir()
+    del first
+    gc.collect()
+    assert not folder.exists()  # it went with its classifier
+    expected = fitted.predict_proba(TEXTS).tobytes()
+    assert copied.predict_proba(TEXTS).tobytes() == expected
+    assert second.predict_proba(TEXTS).tobytes() == expected
+    assert "classes_" not in vars(pickle.loads(pickle.dumps(clone(fitted))))
+
+
+def test_a_fresh_process_reads_it_and_leaves_no_folder(fitted, tmp_path):
+    joblib.dump(fitted, tmp_path / "classifier.joblib")
+    script = (
+        "import joblib, sys, tempfile\n"
+        "classifier = joblib.load(sys.argv[1])\n"
+        "print(*classifier.predict(sys.argv[2:]))\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "classifier.joblib", *TEXTS],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert answer.stdout.split() == fitted.predict(TEXTS).tolist()
+    assert answer.stderr == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["classifier.joblib"]
+
+
+def test_saving_again_adds_a_version(fitted, tmp_path):
+    fitted.save(tmp_path / "deep" / "saved")
+    fitted.save(tmp_path / "deep" / "saved")
+    assert sorted(path.name for path in (tmp_path / "deep" / "saved").iterdir()) == ["1", "2"]
+    loaded = tf_textrnn.load(tmp_path / "deep" / "saved")
+    assert loaded.classes_.tolist() == fitted.classes_.tolist()
+    assert loaded.predict_proba(TEXTS).tobytes() == fitted.predict_proba(TEXTS).tobytes()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file: cannot be written"):
+        fitted.save(tmp_path / "file")
