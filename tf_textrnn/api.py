@@ -116,10 +116,10 @@ def train_on(
 
     with _global_state_kept():
         finished = runner.run(given, sources)
-    if finished is None:
-        return None
-    path = finished.folder.path
-    export = export_run(str(path)) if finished.config.run.export else None
+        if finished is None:
+            return None
+        path = finished.folder.path
+        export = export_run(str(path)) if finished.config.run.export else None
     return Run(path, finished.config, finished.report, export)
 
 
