@@ -48,8 +48,8 @@ def reaching_the_trainer(monkeypatch, texts, labels, weights=None):
     """The (label, text) pairs that `fit` hands to the trainer, and its options."""
     reached = {}
 
-    def train_on(options, sources):
-        reached.update(options=options, source=sources["train"])
+    def train_on(options, sources, sample_weights):
+        reached.update(options=options, source=sources["train"], weights=sample_weights)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(classifier, "train_on", train_on)
@@ -197,6 +197,30 @@ def test_labels_reach_the_trainer_as_text(monkeypatch, labels, names, classes):
 def test_every_kind_of_column_is_read_in_its_order(monkeypatch, make):
     pairs, _ = reaching_the_trainer(monkeypatch, make(["x", "y", "z", "x"]), make(list("abab")))
     assert pairs == [("a", "x"), ("b", "y"), ("a", "z"), ("b", "x")]
+
+
+def test_weights_reach_the_trainer_at_a_mean_of_one_and_none_of_zero(monkeypatch):
+    texts, labels = ["x", "y", "z", "v"], [2, 1, 3, 1]
+    pairs, reached = reaching_the_trainer(monkeypatch, texts, labels, [6, 4, 0, 2])
+    assert pairs == [("2", "x"), ("1", "y"), ("1", "v")]
+    assert reached["weights"].tolist() == [1.5, 1.0, 0.5]
+    assert reaching_the_trainer(monkeypatch, texts, labels)[1]["weights"].tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("weights", [[1, 2], [[1], [1], [1]], [1, -1, 1], [1, float("nan"), 1]])
+def test_weights_that_cannot_be_are_refused(weights):
+    with pytest.raises(ValueError, match="sample_weight: expected 3 numbers, each at least 0"):
+        TextClassifier().fit(["x", "y", "z"], [1, 2, 1], weights)
+
+
+def test_a_text_that_weighs_more_is_believed_more():
+    texts, labels = ["a film of sorts"] * 24, [0, 1] * 12
+    weights = np.where(np.array(labels) == 1, 9.0, 1.0)
+    estimator = TextClassifier(**SMALL, learning_rate=0.05).set_params(num_epochs=6)
+    plain = estimator.fit(texts, labels).predict_proba(texts[:1])[0, 1]
+    weighted = estimator.fit(texts, labels, sample_weight=weights).predict_proba(texts[:1])[0, 1]
+    print(plain, weighted)
+    assert weighted > plain + 0.2
 
 
 def test_a_lone_surrogate_is_read_as_prediction_reads_it(monkeypatch):

@@ -14,7 +14,7 @@ import numpy as np
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.startup import load_tensorflow
 from tf_textrnn.config import Config, check_options
-from tf_textrnn.predictor.predictor import Predictor
+from tf_textrnn.predictor.predictor import Array, Predictor
 
 if TYPE_CHECKING:
     import keras
@@ -105,9 +105,11 @@ def train(**options: Any) -> Run | None:
 
 
 def train_on(
-    options: Mapping[str, Any], sources: "Mapping[str, Source] | None" = None
+    options: Mapping[str, Any],
+    sources: "Mapping[str, Source] | None" = None,
+    sample_weights: Array | None = None,
 ) -> Run | None:
-    """As `train`, on texts in memory where `sources` holds them: `train`, and `valid`, `test`."""
+    """As `train`, on `sources` and with `sample_weights` where `data.splits.load` gets these."""
     given = {name: _plain(value) for name, value in options.items()}
     check_options(given)  # before TensorFlow loads
     load_tensorflow()
@@ -115,7 +117,7 @@ def train_on(
     from tf_textrnn.training import runner
 
     with _global_state_kept():
-        finished = runner.run(given, sources)
+        finished = runner.run(given, sources=sources, sample_weights=sample_weights)
         if finished is None:
             return None
         path = finished.folder.path

@@ -142,7 +142,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
           texts: strings, in a list, an array or a pandas Series.
           labels: the label of each: strings, whole numbers or truth values.
-          sample_weight: how much each text counts, at least 0; None = all alike.
+          sample_weight: how much each text counts in the loss beside the others, at least 0;
+            a text of 0 is left out. None = all alike.
 
         Raises:
           TypeError: a text that is no string, labels of several kinds, or no list of them.
@@ -153,7 +154,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         values = _as_labels(labels, len(texts))
         weights = _as_weights(sample_weight, len(texts))
         texts, values = [texts[i] for i in np.flatnonzero(weights)], values[weights > 0]
-        weights = weights[weights > 0]
+        weights = weights[weights > 0] / weights.mean(where=weights > 0)
         classes, indices, counts = np.unique(values, return_inverse=True, return_counts=True)
         names = _names(classes)
         if counts.max() == 1:
@@ -175,7 +176,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             for index, text in zip(indices.tolist(), texts, strict=True)
         ]
         with contextlib.nullcontext() if is_verbose else _quiet():
-            run = train_on(options, {"train": examples_source(_IN_MEMORY, examples, weights)})
+            run = train_on(options, {"train": examples_source(_IN_MEMORY, examples)}, weights)
         assert run and run.export  # one worker, which exports
         if values.dtype != object:  # an export's labels are strings
             order = [names.index(label) for label in sorted(names)]
