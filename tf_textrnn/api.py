@@ -14,7 +14,7 @@ import numpy as np
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.startup import load_tensorflow
 from tf_textrnn.config import Config, check_options
-from tf_textrnn.predictor.predictor import Array, Predictor
+from tf_textrnn.predictor.predictor import Array, Predictor, newest_version
 
 if TYPE_CHECKING:
     import keras
@@ -183,16 +183,15 @@ def load(path: str | os.PathLike[str]) -> "Predictor | keras.Model":
                 f"textrnn export --run_dir={shlex.quote(str(path))}"
             )
         path /= "export"
-    if not any(
-        file.is_file() for file in (path / "saved_model.pb", *path.glob("*/saved_model.pb"))
-    ):
+    version = newest_version(path)
+    if version is None:
         names = sorted(file.name for file in path.iterdir())
         shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
         raise UserError(
             f"{path}: found a folder with {shown or 'nothing in it'}; expected a run "
             f"(config.json) or an export (saved_model.pb, or numbered versions)"
         )
-    return Predictor(path)
+    return Predictor(version)
 
 
 def _load_keras(path: pathlib.Path) -> "keras.Model":

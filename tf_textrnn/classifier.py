@@ -142,8 +142,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
           texts: strings, in a list, an array or a pandas Series.
           labels: the label of each: strings, whole numbers or truth values.
-          sample_weight: how much each text counts in the loss beside the others, at least 0;
-            a text of 0 is left out. None = all alike.
+          sample_weight: how much each text counts in the training loss beside the others, at
+            least 0; a text of 0 is left out. None = all alike. Validation counts all alike.
 
         Raises:
           TypeError: a text that is no string, labels of several kinds, or no list of them.

@@ -67,7 +67,11 @@ class Predictor:
 
     def __init__(self, model: str | os.PathLike[str]):
         tf = load_tensorflow()
-        path = _newest_version(pathlib.Path(model))
+        path = newest_version(pathlib.Path(model))
+        if path is None:
+            raise PredictError(
+                f"--model={model}: no saved_model.pb here; expected an exported model"
+            )
         try:
             harmful = guard.find_harmful_op(path)
             if harmful:
@@ -156,15 +160,13 @@ def _read_values(path: pathlib.Path) -> list[Any]:
     return values
 
 
-def _newest_version(path: pathlib.Path) -> pathlib.Path:
+def newest_version(path: pathlib.Path) -> pathlib.Path | None:
+    """The SavedModel at this path, or the one of the highest number in this folder, if any."""
     if (path / "saved_model.pb").is_file():
         return path
-    if path.is_dir():
-        found = path.glob("*/saved_model.pb")
-        versions = [file.parent for file in found if file.parent.name.isdecimal()]
-        if versions:
-            return max(versions, key=lambda version: int(version.name))
-    raise PredictError(f"--model={path}: no saved_model.pb here; expected an exported model")
+    found = path.glob("*/saved_model.pb") if path.is_dir() else ()
+    versions = [file.parent for file in found if file.parent.name.isdecimal()]
+    return max(versions, key=lambda version: int(version.name), default=None)
 
 
 def _guess_tokens(texts: Sequence[str], sizes: Array) -> Array:
