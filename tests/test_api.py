@@ -4,6 +4,7 @@ import doctest
 import importlib
 import pathlib
 import random
+import runpy
 import shutil
 
 import numpy as np
@@ -57,6 +58,11 @@ def test_what_is_public_has_an_example():
     for thing in (*map(vars(tf_textrnn).get, ("Config", "TextClassifier", "load", "train")),
                   Run, Predictor):  # fmt: skip
         assert "\n    Example:\n      >>> " in thing.__doc__
+
+
+def test_the_documented_reference_is_that_of_the_docstrings(capsys):
+    runpy.run_path(str(ROOT / "scripts" / "api.py"), run_name="__main__")
+    assert (ROOT / "docs" / "api.md").read_text("utf-8") == capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")

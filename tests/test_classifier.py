@@ -102,6 +102,9 @@ def test_tags_say_texts():
     assert not tags.input_tags.two_d_array
     assert tags.target_tags.required
     assert has_fit_parameter(TextClassifier(), "sample_weight")
+    requests = TextClassifier().get_metadata_routing()
+    assert list(requests.fit.requests) == list(requests.score.requests) == ["sample_weight"]
+    assert not requests.predict.requests
 
 
 def test_before_fit_there_is_nothing_to_predict_with(tmp_path):

@@ -63,7 +63,7 @@ class Run:
         Raises:
           UserError: nothing was exported.
         """
-        model = load(self.path)
+        model = load(self.export or self.path)
         assert isinstance(model, Predictor)  # a folder never gives a Keras model
         return model
 

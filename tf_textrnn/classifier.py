@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -58,6 +59,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
       >>> classifier.score(texts, labels)
       1.0
     """
+
+    # To scikit-learn's metadata routing: what others call X and y.
+    __metadata_request__fit = {"texts": UNUSED, "labels": UNUSED}  # noqa: RUF012
+    __metadata_request__predict = {"texts": UNUSED}  # noqa: RUF012
+    __metadata_request__predict_proba = {"texts": UNUSED}  # noqa: RUF012
 
     def __init__(
         self,
