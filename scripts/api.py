@@ -52,7 +52,7 @@ def signature(name: str, thing: Any) -> str:
     call = ", ".join(parameters).replace("<factory>", "...")
     if len(name + call) > 98:
         call = "\n" + textwrap.indent(textwrap.fill(call, 96), "    ") + "\n"
-    return f"```python\n{name}({call})\n```"
+    return f"```text\n{name}({call})\n```"
 
 
 def markdown(thing: Any) -> str:

@@ -1,5 +1,6 @@
 """The public face: its names, `train`, `load`, and the examples of the docstrings."""
 
+import configparser
 import doctest
 import importlib
 import pathlib
@@ -9,7 +10,6 @@ import shutil
 
 import numpy as np
 import pytest
-import setuptools.config.setupcfg
 from tensorflow.python.framework import config as tf_config
 
 import tf_textrnn
@@ -35,8 +35,10 @@ def test_the_names_are_these():
 
 
 def test_the_package_has_the_version_of_the_module():
-    options = setuptools.config.setupcfg.read_configuration(ROOT / "setup.cfg")
-    assert options["metadata"]["version"] == tf_textrnn.__version__ == "0.1.0"
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", "utf-8")
+    module, _, name = setup["metadata"]["version"].removeprefix("attr: ").rpartition(".")
+    assert getattr(importlib.import_module(module), name) == tf_textrnn.__version__ == "0.1.0"
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.metadata_routing import UNUSED
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from tf_textrnn.api import train_on
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.data.datasets import examples_source
-from tf_textrnn.data.sources import MAX_LABEL, Example
+from tf_textrnn.data.memory import as_labels, as_weights, class_names, memory_source
 from tf_textrnn.exporting.saved_model import scratch_folder, take_next_version
 from tf_textrnn.predictor.predictor import VALUES_FILE, Array, Predictor, as_texts
 
@@ -157,12 +155,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
           UserError: a parameter that is not allowed, or a folder that cannot be written.
         """
         texts = as_texts(texts)
-        values = _as_labels(labels, len(texts))
-        weights = _as_weights(sample_weight, len(texts))
+        values = as_labels(labels, len(texts))
+        weights = as_weights(sample_weight, len(texts))
         texts, values = [texts[i] for i in np.flatnonzero(weights)], values[weights > 0]
         weights = weights[weights > 0] / weights.mean(where=weights > 0)
         classes, indices, counts = np.unique(values, return_inverse=True, return_counts=True)
-        names = _names(classes)
+        names = class_names(classes)
         if counts.max() == 1:
             raise ValueError(
                 f"labels: found {len(classes)} classes of one text each; expected more texts, as "
@@ -177,12 +175,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         options["run_dir"] = self.run_dir or scratch.path / "run"
         # So much sets one text apart, of the label that has the most.
         options["valid_fraction"] = max(self.valid_fraction, 0.51 / counts.max())
-        examples = [
-            Example(names[index], text.encode("utf-8", "replace").decode("utf-8"))
-            for index, text in zip(indices.tolist(), texts, strict=True)
-        ]
+        source = memory_source(_IN_MEMORY, texts, [names[index] for index in indices])
         with contextlib.nullcontext() if is_verbose else _quiet():
-            run = train_on(options, {"train": examples_source(_IN_MEMORY, examples)}, weights)
+            run = train_on(options, {"train": source}, weights)
         assert run and run.export  # one worker, which exports
         if values.dtype != object:  # an export's labels are strings
             order = [names.index(label) for label in sorted(names)]
@@ -244,7 +239,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _columns(self, predictor: Predictor) -> Array:
         """int64[classes]: where the predictor, whose labels are ordered as text, has each label."""
-        return np.array([predictor.labels.index(name) for name in _names(self.classes_)])
+        return np.array([predictor.labels.index(name) for name in class_names(self.classes_)])
 
     def __getstate__(self) -> dict[str, Any]:
         """The parameters, and the bytes of the exported files where it is fitted."""
@@ -294,56 +289,3 @@ class _ScratchFolder:
     def __init__(self) -> None:
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="tf_textrnn-"))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-
-
-def _as_labels(labels: Any, num_texts: int) -> Array:
-    """The label of each text: object for strings, else a NumPy type of numbers or truth values."""
-    values = np.asarray(labels, object)
-    if values.ndim != 1:
-        raise ValueError(
-            f"labels: found a {type(labels).__name__}; expected a list of one label for each text"
-        )
-    if len(values) != num_texts:
-        raise ValueError(
-            f"labels: found {len(values)} for {num_texts} texts; expected one label for each text"
-        )
-    kinds = {_kind(value) for value in values}
-    if len(kinds) > 1 or not kinds <= {str, int, float, bool}:
-        found = " and ".join(sorted(kind.__name__ for kind in kinds))
-        raise TypeError(
-            f"labels: found {found}; expected strings, whole numbers or truth values, all alike"
-        )
-    if kinds == {str}:
-        return values
-    check_classification_targets(values.tolist())
-    array = np.asarray(labels)
-    return array.astype(kinds.pop()) if array.dtype == object else array
-
-
-def _kind(label: Any) -> type:
-    plain = label.item() if isinstance(label, np.generic) else label
-    return str if isinstance(plain, str) else type(plain)
-
-
-def _names(classes: Array) -> list[str]:
-    """The classes as an export has them, as text."""
-    if len(classes) < 2:
-        found = f"only one class, {classes[0]!r}" if len(classes) else "none"
-        raise ValueError(f"labels: found {found}; expected at least two classes")
-    names = [str(label) for label in classes.tolist()]
-    for name in names:
-        if not name.strip() or len(name) > MAX_LABEL or not name.isprintable():
-            raise ValueError(
-                f"labels: found {name[:40]!r}; expected at most {MAX_LABEL} printable characters"
-            )
-    return names
-
-
-def _as_weights(sample_weight: Any, num_texts: int) -> Array:
-    """float32[texts]: how much each text counts."""
-    if sample_weight is None:
-        return np.ones(num_texts, np.float32)
-    weights = np.asarray(sample_weight, np.float32)
-    if weights.shape != (num_texts,) or not (np.isfinite(weights) & (weights >= 0)).all():
-        raise ValueError(f"sample_weight: expected {num_texts} numbers, each at least 0")
-    return weights
