@@ -3,11 +3,20 @@
 import os
 import pathlib
 import random
+import sys
 
 import pytest
 
+from tests import posixless
 from tests.oracle import Oracle, run_oracle
-from tf_textrnn.base.startup import load_tensorflow
+
+# How the whole suite can be run besides: CONTRIBUTING.md.
+WITHOUT_POSIX = os.environ.get("WITHOUT_POSIX") == "1"
+if WITHOUT_POSIX:
+    posixless.take_away()
+
+import tf_textrnn  # noqa: E402
+from tf_textrnn.base.startup import load_tensorflow  # noqa: E402
 
 load_tensorflow()
 
@@ -55,6 +64,19 @@ def weights(folder) -> dict[str, bytes]:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test touches the user's cache."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("user_cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _same_way_for_children(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests start is without POSIX, or warns of encodings in our files, as this process is."""
+    if WITHOUT_POSIX:
+        posixless.take_away_from_children(tmp_path_factory.mktemp("posixless"))
+    if sys.flags.warn_default_encoding:
+        package = pathlib.Path(tf_textrnn.__file__).parent
+        files = [path.relative_to(package.parent) for path in package.rglob("*.py")]
+        modules = [".".join(path.with_suffix("").parts) for path in files]
+        ours = [f"error::EncodingWarning:{module}" for module in modules]
+        os.environ["PYTHONWARNINGS"] = ",".join(["ignore::EncodingWarning", *ours])
 
 
 @pytest.fixture(scope="session")

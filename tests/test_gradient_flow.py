@@ -9,6 +9,7 @@ import tensorflow as tf
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import ModelConfig
 from tf_textrnn.data.batches import Batch
+from tf_textrnn.network import gradient_flow as gradient_flow_module
 from tf_textrnn.network.gradient_flow import measure
 from tf_textrnn.network.model import TextRNN
 from tf_textrnn.runs.folder import RunFolder
@@ -95,6 +96,16 @@ def test_flow_is_the_total_derivative(bidirectional, pooling, layers, bptt_trunc
         ]
         np.testing.assert_allclose(flow.norms, wanted, rtol=1e-4, atol=1e-9)
         assert (min(wanted) == 0) == bool(bptt_truncate)
+
+
+@pytest.mark.parametrize("bptt_truncate", [0, 2])
+def test_what_is_followed_back_is_bounded_and_exact(monkeypatch, bptt_truncate) -> None:
+    """Texts longer than the bound: the steps within it are those of the whole way back."""
+    model = make_model(bidirectional=True, pooling="mean", bptt_truncate=bptt_truncate)
+    whole = measure(model, BATCH)
+    monkeypatch.setattr(gradient_flow_module, "MAX_DISTANCE", 3)
+    for flow, expected in zip(measure(model, BATCH), whole, strict=True):
+        np.testing.assert_allclose(flow.norms, expected.norms[:3], rtol=1e-5)
 
 
 def test_gradient_norm_is_that_of_the_layer() -> None:

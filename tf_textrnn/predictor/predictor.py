@@ -5,14 +5,13 @@ import json
 import os
 import pathlib
 import re
-import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.startup import load_tensorflow, usable_cores
 from tf_textrnn.predictor import guard
 
 _WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
@@ -66,7 +65,7 @@ class Predictor:
     """
 
     def __init__(self, model: str | os.PathLike[str]):
-        tf = load_tensorflow()
+        tf = load_tensorflow(intraop_threads=1)  # cores go to batches, not to single ops
         path = newest_version(pathlib.Path(model))
         if path is None:
             raise PredictError(
@@ -89,7 +88,7 @@ class Predictor:
         if not len(self.labels) == len(self.classes_) == classes:
             raise PredictError(f"{path}: {len(self.labels)} labels, expected {classes}")
         self._to_tensor = tf.constant
-        self._threads = concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+        self._threads = concurrent.futures.ThreadPoolExecutor(usable_cores())
 
     def predict(self, texts: Iterable[str]) -> Array:
         """object[texts], of `classes_`: the label of each text.
@@ -191,25 +190,3 @@ def _batches(tokens: Array, sizes: Array) -> Iterator[Array]:
         size = max(1, int(fits.sum()))
         yield texts[:size]
         start += size
-
-
-def load_tensorflow() -> Any:
-    """TensorFlow; what it logs as it starts shows only if that fails."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # cores go to batches, not to single ops
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as log:
-        os.dup2(log.fileno(), 2)
-        try:
-            import tensorflow as tf
-
-            tf.constant(0)
-        except BaseException:
-            log.seek(0)
-            os.write(stderr, log.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-    return tf

@@ -150,9 +150,10 @@ def _train(
     if workers.is_chief:
         _print_start(folder, data, workers)
     trainer = Trainer(config, data, folder, workers, on_step)
-    trainer.restore()
-    trainer.train()
-    report = trainer.report()
+    with contextlib.closing(trainer):
+        trainer.restore()
+        trainer.train()
+        report = trainer.report()
     workers.wait()
     return report
 
