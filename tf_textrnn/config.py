@@ -247,7 +247,15 @@ class RunConfig(CheckedOptions):
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """All options of a run, by section; option names are unique across sections."""
+    """All options of a run, by section; option names are unique across sections.
+
+    Example:
+      >>> config = tf_textrnn.Config().replace(cell="gru", num_epochs=3)
+      >>> config.model.cell, config.training.num_epochs, config.training.seed
+      ('gru', 3, 1)
+      >>> config == tf_textrnn.Config.from_json(config.to_json(), "config.json")
+      True
+    """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     text: TextConfig = dataclasses.field(default_factory=TextConfig)

@@ -53,14 +53,14 @@ def export_run(run_dir: str) -> pathlib.Path:
     )
     try:
         folder.export.mkdir(exist_ok=True)
-        with _scratch_folder(folder.export) as scratch:
+        with scratch_folder(folder.export) as scratch:
             tf.saved_model.save(served.resources, str(scratch), signatures=served.signatures)
             # TF 2 calls every signature's method "predict".
             names = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(scratch))
             names.replace_method_name("classify", CLASSIFY_METHOD, tags="serve")
             names.save()
             extras.write(scratch / "assets.extra", folder, run)
-            return _take_next_version(scratch, folder.export)
+            return take_next_version(scratch, folder.export)
     except (OSError, tf.errors.OpError) as error:  # TensorFlow writes the variables by itself
         reason = getattr(error, "strerror", None) or getattr(error, "message", error)
         raise UserError(
@@ -70,7 +70,7 @@ def export_run(run_dir: str) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def _scratch_folder(parent: pathlib.Path) -> Iterator[pathlib.Path]:
+def scratch_folder(parent: pathlib.Path) -> Iterator[pathlib.Path]:
     """A folder whose name no server takes for a version; gone afterwards, unless renamed."""
     scratch = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=parent))
     scratch.chmod(0o755)  # a server may run as another user
@@ -80,7 +80,8 @@ def _scratch_folder(parent: pathlib.Path) -> Iterator[pathlib.Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _take_next_version(scratch: pathlib.Path, parent: pathlib.Path) -> pathlib.Path:
+def take_next_version(scratch: pathlib.Path, parent: pathlib.Path) -> pathlib.Path:
+    """Makes a whole version of a scratch folder, under the next free number."""
     fsync_tree(scratch)  # a version that can be seen is on disk
     taken = [int(path.name) for path in parent.iterdir() if path.name.isdecimal()]
     for version in itertools.count(max(taken, default=0) + 1):
