@@ -1,18 +1,24 @@
 """Exports a run's best model for TF Serving: <run>/export/<version>/."""
 
-import argparse
 import contextlib
+import dataclasses
 import itertools
 import pathlib
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
-from typing import NoReturn
 
+from tf_textrnn.base import invocation
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import fsync_folder, fsync_tree
-from tf_textrnn.base.startup import load_tensorflow
+from tf_textrnn.base.options import CheckedOptions, option
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions(CheckedOptions):
+    """What `textrnn export` is told."""
+
+    run_dir: str = option("", "Folder of the run", is_path=True, required=True)
 
 
 def export_run(run_dir: str) -> pathlib.Path:
@@ -47,24 +53,24 @@ def export_run(run_dir: str) -> pathlib.Path:
     )
     try:
         folder.export.mkdir(exist_ok=True)
-        with _scratch_folder(folder.export) as scratch:
+        with scratch_folder(folder.export) as scratch:
             tf.saved_model.save(served.resources, str(scratch), signatures=served.signatures)
             # TF 2 calls every signature's method "predict".
             names = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(scratch))
             names.replace_method_name("classify", CLASSIFY_METHOD, tags="serve")
             names.save()
             extras.write(scratch / "assets.extra", folder, run)
-            return _take_next_version(scratch, folder.export)
+            return take_next_version(scratch, folder.export)
     except (OSError, tf.errors.OpError) as error:  # TensorFlow writes the variables by itself
         reason = getattr(error, "strerror", None) or getattr(error, "message", error)
         raise UserError(
             f"{folder.export}: cannot be written ({reason}); the run is whole: mend this, then "
-            f"python -m export.saved_model --run_dir={run_dir}"
+            f"{invocation.command_line('export', f'--run_dir={run_dir}')}"
         ) from error
 
 
 @contextlib.contextmanager
-def _scratch_folder(parent: pathlib.Path) -> Iterator[pathlib.Path]:
+def scratch_folder(parent: pathlib.Path) -> Iterator[pathlib.Path]:
     """A folder whose name no server takes for a version; gone afterwards, unless renamed."""
     scratch = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=parent))
     scratch.chmod(0o755)  # a server may run as another user
@@ -74,7 +80,8 @@ def _scratch_folder(parent: pathlib.Path) -> Iterator[pathlib.Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _take_next_version(scratch: pathlib.Path, parent: pathlib.Path) -> pathlib.Path:
+def take_next_version(scratch: pathlib.Path, parent: pathlib.Path) -> pathlib.Path:
+    """Makes a whole version of a scratch folder, under the next free number."""
     fsync_tree(scratch)  # a version that can be seen is on disk
     taken = [int(path.name) for path in parent.iterdir() if path.name.isdecimal()]
     for version in itertools.count(max(taken, default=0) + 1):
@@ -88,24 +95,3 @@ def _take_next_version(scratch: pathlib.Path, parent: pathlib.Path) -> pathlib.P
             fsync_folder(parent)
             return target
     raise AssertionError
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
-
-
-def main() -> None:
-    parser = _Parser(prog="python -m export.saved_model", description=__doc__)
-    parser.add_argument("--run_dir", required=True, help="the run's folder")
-    run_dir = parser.parse_args().run_dir
-    load_tensorflow()
-    try:
-        print(export_run(run_dir))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

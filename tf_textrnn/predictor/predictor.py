@@ -1,24 +1,27 @@
-"""An exported model in this process. Needs TensorFlow and NumPy, and of tf_textrnn only base."""
+"""An exported model in this process. Needs TensorFlow, NumPy and `tf_textrnn.base` alone."""
 
 import concurrent.futures
+import json
+import os
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.startup import load_tensorflow, usable_cores
 from tf_textrnn.predictor import guard
 
 _WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
 
+VALUES_FILE = "assets.extra/classes.json"  # labels that are numbers, by class, as JSON
 BATCH_TEXTS = 128
 BATCH_BYTES = 1 << 19  # of a batch, each text counted as long as the longest
 
 
-class PredictError(Exception):
-    """What the user can mend: one line that says what is wrong and where."""
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Predictions(NamedTuple):
@@ -29,54 +32,85 @@ class Predictions(NamedTuple):
       probability: float32[texts, classes].
     """
 
-    classes: np.ndarray
-    probability: np.ndarray
+    classes: Array
+    probability: Array
 
 
 class Predictor:
     """An exported model in this process.
 
     Args:
-      model: a SavedModel's folder, or a folder of numbered versions, whose newest is taken.
+      model: a SavedModel's folder, a folder of numbered versions, whose newest is taken, or the
+        folder of a run that has such an export.
 
     Attributes:
-      labels: the label of each class.
+      labels: the label of each class, as text.
+      classes_: object[classes], the same labels; of what a `TextClassifier` saved, numbers and
+        truth values where it was fitted to such.
 
     Raises:
-      PredictError: there is no model of this project here, or it does more than compute.
+      UserError: there is no model of this project here, or it does more than compute.
+
+    Example:
+      >>> texts, labels = ["a fine film", "a dull film"] * 20, ["good", "bad"] * 20
+      >>> tf_textrnn.TextClassifier(num_epochs=2).fit(texts, labels).save("reviews")
+      >>> predictor = tf_textrnn.load("reviews")
+      >>> predictor.classes_
+      array(['bad', 'good'], dtype=object)
+      >>> predictor.predict_proba(["a fine film", "a film"]).shape
+      (2, 2)
     """
 
-    def __init__(self, model: str):
+    def __init__(self, model: str | os.PathLike[str]):
         tf = load_tensorflow(intraop_threads=1)  # cores go to batches, not to single ops
-        path = _newest_version(pathlib.Path(model))
+        path = newest_version(pathlib.Path(model))
+        if path is None:
+            raise UserError(f"--model={model}: no saved_model.pb here; expected an exported model")
         try:
             harmful = guard.find_harmful_op(path)
             if harmful:
-                raise PredictError(f"{path}: not loaded, its op {harmful!r} does more than compute")
+                raise UserError(f"{path}: not loaded, its op {harmful!r} does more than compute")
             self.labels = (path / "assets" / "labels.txt").read_text("utf-8").splitlines()
             self._model = tf.saved_model.load(str(path))
             self._signature = self._model.signatures["serving_default"]
             classes = self._signature.structured_outputs["probability"].shape[-1]
-        except PredictError:
+            self.classes_: Array = np.array(_read_values(path) or self.labels, object)
+        except UserError:
             raise
         except Exception as error:  # a damaged model fails in many ways
             reason = " ".join(str(error).split())[:200]
-            raise PredictError(f"{path}: not a model of this project ({reason})") from error
-        if len(self.labels) != classes:
-            raise PredictError(f"{path}: {len(self.labels)} labels, expected {classes}")
+            raise UserError(f"{path}: not a model of this project ({reason})") from error
+        if not len(self.labels) == len(self.classes_) == classes:
+            raise UserError(f"{path}: {len(self.labels)} labels, expected {classes}")
         self._to_tensor = tf.constant
         self._threads = concurrent.futures.ThreadPoolExecutor(usable_cores())
 
-    def __call__(self, texts: Sequence[str]) -> Predictions:
-        """Classifies texts, in batches of like length, several at a time.
+    def predict(self, texts: Iterable[str]) -> Array:
+        """object[texts], of `classes_`: the label of each text.
 
         Args:
-          texts: at least one.
+          texts: strings, in a list, an array or a pandas Series.
+
+        Raises:
+          TypeError: there is something else in it, or it is a string by itself.
+          ValueError: it has rows and columns.
         """
+        labels: Array = self.classes_[self(as_texts(texts)).classes]
+        return labels
+
+    def predict_proba(self, texts: Iterable[str]) -> Array:
+        """float32[texts, classes]: the probability of each label, in the order of `classes_`.
+
+        Args and errors are those of `predict`.
+        """
+        return self(as_texts(texts)).probability
+
+    def __call__(self, texts: Sequence[str]) -> Predictions:
+        """Classifies texts, in batches of like length, several at a time."""
         encoded = [text.encode("utf-8", "replace") for text in texts]
         if len(encoded) == 1:
             return self._run(encoded)
-        sizes = np.array([len(text) for text in encoded])
+        sizes = np.array([len(text) for text in encoded], np.int64)
         batches = list(_batches(_guess_tokens(texts, sizes), sizes))
         results = self._threads.map(lambda batch: self._run([encoded[i] for i in batch]), batches)
         classes = np.empty(len(texts), np.int64)
@@ -90,28 +124,59 @@ class Predictor:
         return Predictions(outputs["prediction"].numpy(), outputs["probability"].numpy())
 
 
-def _newest_version(path: pathlib.Path) -> pathlib.Path:
+def as_texts(texts: Any) -> list[str]:
+    """The strings of a list, tuple, iterator, array or pandas Series.
+
+    Raises:
+      TypeError: it is none of these, or holds something else.
+      ValueError: it has no rows, or rows and columns.
+    """
+    if isinstance(texts, str | bytes):
+        raise TypeError("texts: found one string; expected a list of strings, even for one text")
+    if getattr(texts, "ndim", 1) != 1:  # an array, a DataFrame, a sparse matrix
+        raise ValueError(
+            f"texts: found a {type(texts).__name__} of {texts.ndim} dimensions; expected one "
+            f"column of strings, such as frame['text']"
+        )
+    if isinstance(texts, Mapping | Set) or not isinstance(texts, Iterable):
+        raise TypeError(f"texts: found a {type(texts).__name__}; expected a list of strings")
+    found = list(texts)
+    for index, text in enumerate(found):
+        if not isinstance(text, str):
+            raise TypeError(f"texts[{index}]: found {text!r:.40}; expected a string")
+    return found
+
+
+def _read_values(path: pathlib.Path) -> list[Any]:
+    """The label of each class as `TextClassifier` saved it; none in other exports."""
+    file = path / VALUES_FILE
+    values: list[Any] = json.loads(file.read_text("utf-8")) if file.is_file() else []
+    return values
+
+
+def newest_version(path: pathlib.Path) -> pathlib.Path | None:
+    """The SavedModel at this path, or the one of the highest number in this folder, if any."""
     if (path / "saved_model.pb").is_file():
         return path
-    if path.is_dir():
-        found = path.glob("*/saved_model.pb")
-        versions = [file.parent for file in found if file.parent.name.isdecimal()]
-        if versions:
-            return max(versions, key=lambda version: int(version.name))
-    raise PredictError(f"--model={path}: no saved_model.pb here; expected an exported model")
+    if (path / "config.json").is_file():  # a run
+        path /= "export"
+    found = path.glob("*/saved_model.pb") if path.is_dir() else ()
+    versions = [file.parent for file in found if file.parent.name.isdecimal()]
+    return max(versions, key=lambda version: int(version.name), default=None)
 
 
-def _guess_tokens(texts: Sequence[str], sizes: np.ndarray) -> np.ndarray:
+def _guess_tokens(texts: Sequence[str], sizes: Array) -> Array:
     """float64[texts]: what grows with the tokens of texts of these sizes in bytes.
 
     Words and signs, and what a text has of characters that take more than a byte, as Chinese does.
     """
     words = np.array([len(_WORD_OR_SIGN.findall(text)) for text in texts])
     characters = np.array([len(text) for text in texts])
-    return words + (sizes - characters) / 2
+    tokens: Array = words + (sizes - characters) / 2
+    return tokens
 
 
-def _batches(tokens: np.ndarray, sizes: np.ndarray) -> Iterator[np.ndarray]:
+def _batches(tokens: Array, sizes: Array) -> Iterator[Array]:
     """The indices of each batch, those of most tokens first, and of most bytes where these tie."""
     order = np.lexsort((-sizes, -tokens))
     start = 0

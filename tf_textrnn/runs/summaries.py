@@ -102,6 +102,12 @@ class Summaries:
         }
 
     @_naming_the_folder
+    def close(self) -> None:
+        """Closes the event files, so that they can be replaced where open files cannot."""
+        for writer in self._writers.values():
+            writer.close()
+
+    @_naming_the_folder
     def flush(self) -> dict[str, int]:
         """Brings everything to the files; returns the size of each that a resumed run keeps."""
         for writer in self._writers.values():

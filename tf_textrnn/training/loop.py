@@ -158,6 +158,10 @@ class Trainer:
             progress.epoch - 1 - progress.best["epoch"] >= patience
         )
 
+    def close(self) -> None:
+        """Closes the run's files."""
+        self._summaries.close()
+
     def restore(self) -> None:
         """Goes on from the newest checkpoint, where there is one."""
         self._recorder.progress = Progress(**self._workers.broadcast(self._restore))

@@ -1,18 +1,19 @@
 """A run from its flags to its report."""
 
 import contextlib
-import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from tf_textrnn.base import signals
+from tf_textrnn.base import invocation, signals
 from tf_textrnn.base.errors import DivergedError, UserError
 from tf_textrnn.base.files import atomic_write, read_lines, write_lines
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
+from tf_textrnn.data.sources import Source
 from tf_textrnn.data.splits import Data
 from tf_textrnn.runs.folder import RunFolder, new_run_dir
 from tf_textrnn.training.distribution import Workers, connect
@@ -33,12 +34,19 @@ class Finished(NamedTuple):
     report: dict[str, Any]
 
 
-def run(given: Mapping[str, Any], on_step: Callable[[int], None] | None = None) -> Finished | None:
+def run(
+    given: Mapping[str, Any],
+    on_step: Callable[[int], None] | None = None,
+    sources: Mapping[str, Source] | None = None,
+    sample_weights: np.ndarray | None = None,
+) -> Finished | None:
     """Trains, evaluates and reports.
 
     Args:
       given: the options that the caller named, by name.
       on_step: is called with the number of steps done, after each.
+      sources: as in `splits.load`.
+      sample_weights: as in `splits.load`.
 
     Returns:
       What the run came to; None in a worker that is not the chief.
@@ -52,7 +60,14 @@ def run(given: Mapping[str, Any], on_step: Callable[[int], None] | None = None) 
     with workers.watched():
         config = _shared_config(given, workers)
         folder = RunFolder(config.run.run_dir)
-        report = _run(given, folder, config, workers, on_step)
+        report = _run(
+            given,
+            folder,
+            config,
+            workers,
+            lambda: splits.load(config, sources, sample_weights),
+            on_step,
+        )
     return Finished(folder, config, report) if workers.is_chief else None
 
 
@@ -69,14 +84,14 @@ def _run(
     folder: RunFolder,
     config: Config,
     workers: Workers,
+    load: Callable[[], Data],
     on_step: Callable[[int], None] | None,
 ) -> dict[str, Any]:
-    resume = f"python train.py --resume --run_dir={shlex.quote(str(folder.path))}"
-    if "cache_dir" in given:
-        resume += f" --cache_dir={shlex.quote(given['cache_dir'])}"
+    cache = [f"--cache_dir={given['cache_dir']}"] if "cache_dir" in given else []
+    resume = invocation.command_line("train", "--resume", f"--run_dir={folder.path}", *cache)
     if config.run.resume:
         signals.advise(f"to go on: {resume}")
-    data = workers.in_turn(lambda: splits.load(config))
+    data = workers.in_turn(load)
     if data.fingerprint != workers.broadcast(lambda: data.fingerprint):
         raise UserError(
             f"worker {workers.index}: the texts are not the chief's; expected the same files "
@@ -133,9 +148,10 @@ def _train(
     if workers.is_chief:
         _print_start(folder, data, workers)
     trainer = Trainer(config, data, folder, workers, on_step)
-    trainer.restore()
-    trainer.train()
-    report = trainer.report()
+    with contextlib.closing(trainer):
+        trainer.restore()
+        trainer.train()
+        report = trainer.report()
     workers.wait()
     return report
 
