@@ -99,16 +99,16 @@ def test_modules_that_docs_name_exist(doc):
     code = "\n".join(code_of(doc))
     for name in re.findall(rf"\b((?:{'|'.join(FOLDERS)})(?:\.\w+)+)", code):
         parts = name.split(".")
-        if (ROOT / "/".join(parts[:-1]) / parts[-1]).is_file():  # a path, as `tests/x.py`
+        if parts[0] == "tf_textrnn" and parts[1] in tf_textrnn.__all__:
             continue
         path = ROOT.joinpath(*parts)
-        attribute = ""
-        if not (path.is_dir() or path.with_suffix(".py").is_file()):
-            path, attribute = path.parent, parts[-1]
-        if path == PACKAGE:
-            assert attribute in tf_textrnn.__all__, name
-        elif attribute:
-            assert re.search(rf"\b{attribute}\b", path.with_suffix(".py").read_text("utf-8")), name
+        if path.is_dir() or path.with_suffix(".py").is_file():
+            continue
+        if ROOT.joinpath(*parts[:-1]).with_suffix("." + parts[-1]).is_file():
+            continue  # a file, as `tests/test_text.py`
+        module = path.parent.with_suffix(".py")
+        assert module.is_file(), name
+        assert re.search(rf"\b{parts[-1]}\b", module.read_text("utf-8")), name
 
 
 @pytest.mark.parametrize("doc", DOCS)
