@@ -53,8 +53,8 @@ def main() -> None:
 
 def project(model: str, texts: Sequence[str]) -> dict[str, float]:
     """`tf_textrnn.predictor.predict` without its printing."""
-    from tf_textrnn.predictor.predict import WINDOW_TEXTS
     from tf_textrnn.predictor.predictor import Predictor
+    from tf_textrnn.predictor.texts import WINDOW_TEXTS
 
     predictor = Predictor(model)
 

@@ -42,10 +42,10 @@ def main() -> None:
 
 def start_once(began: float, flags: list[str]) -> None:
     """Runs train.py until its first step is done; prints seconds since `began` and peak memory."""
-    from tf_textrnn.base import flags as flag_parsing
+    from tf_textrnn import cli
     from tf_textrnn.base.startup import load_tensorflow
 
-    given = flag_parsing.parse(["train.py", *flags], __doc__)
+    given = cli.train_options(flags)
     load_tensorflow()
     from tf_textrnn.training import runner
 

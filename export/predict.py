@@ -1,6 +1,6 @@
-"""`python -m export.predict`: classifies texts with an exported model."""
+"""`python -m export.predict` is `textrnn predict`."""
 
-from tf_textrnn.predictor.predict import main
+from tf_textrnn.cli import main
 
 if __name__ == "__main__":
-    main()
+    main("predict")

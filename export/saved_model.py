@@ -1,6 +1,6 @@
-"""`python -m export.saved_model`: exports a run's best model."""
+"""`python -m export.saved_model` is `textrnn export`."""
 
-from tf_textrnn.exporting.saved_model import main
+from tf_textrnn.cli import main
 
 if __name__ == "__main__":
-    main()
+    main("export")

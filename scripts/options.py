@@ -1,26 +1,28 @@
-"""Prints the table of all options, `docs/options.md`, from the config's fields."""
+"""Prints the tables of all options, `docs/options.md`, from the config's fields."""
 
 import dataclasses
 
-from tf_textrnn.base.options import allowed_values
+from tf_textrnn.base.flags import option_groups, shown_default
+from tf_textrnn.base.options import BASIC, allowed_values
 from tf_textrnn.config import Config
 
 
 def main() -> None:
     print(
-        "# Options\n\nMade by `python scripts/options.py > docs/options.md`; each is a flag of "
-        "`train.py` and a key of a run's `config.json`."
+        "# Options\n\nMade by `python scripts/options.py > docs/options.md`. Each is a flag of "
+        "`textrnn train` and a key of a run's `config.json`; `textrnn train --help` shows those in "
+        "bold, `--helpfull` all."
     )
-    for section in dataclasses.fields(Config):
-        dataclass = section.default_factory
-        print(
-            f"\n## {dataclass.__doc__}\n\n| flag | default | meaning | allowed |\n|---|---|---|---|"
-        )
-        for field in dataclasses.fields(dataclass):  # type: ignore[arg-type]
-            default = str(field.default).lower() if field.type is bool else field.default
+    sections = [section.default_factory for section in dataclasses.fields(Config)]
+    for heading, fields in option_groups(sections):  # type: ignore[arg-type]
+        print(f"\n## {heading}\n\n| flag | default | meaning | allowed |\n|---|---|---|---|")
+        for field in fields:
+            flag = f"`--{field.name}`"
+            flag = f"**{flag}**" if field.metadata["group"] == BASIC else flag
+            default = shown_default(field)
             print(
-                f"| `--{field.name}` | {f'`{default}`' if default != '' else ''} | "
-                f"{field.metadata['meaning']} | {allowed_values(field)} |"
+                f"| {flag} | {f'`{default}`' if default else ''} | {field.metadata['meaning']} | "
+                f"{allowed_values(field)} |"
             )
 
 

@@ -18,6 +18,7 @@ import pytest
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from tests.conftest import topic_lines
+from tf_textrnn import cli
 from tf_textrnn.predictor.clients import common
 from tf_textrnn.predictor.clients.common import ClientError, Patience, Target, UnavailableError
 from tf_textrnn.predictor.clients.grpc import GrpcClient
@@ -167,20 +168,14 @@ def test_the_command_line_answers_in_order_and_says_where_it_stopped(
     port = server.ports[kind]
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["client", f"--server=127.0.0.1:{port}", *arguments])
-        monkeypatch.setattr(sys.stdout, "reconfigure", lambda **_: None, raising=False)
-        status = 0
-        try:
-            common.main(CLIENTS[kind], "client", port)
-        except SystemExit as exit_:
-            status = exit_.code
-        return status, *capsys.readouterr()
+        given = ["ask", f"--protocol={kind}", f"--server=127.0.0.1:{port}", *arguments]
+        return cli.run(given), *capsys.readouterr()
 
     status, out, err = run("predict", "wolf", "seven\tof  nine")
     labels = [predictor.labels[c] for c in predictor(["wolf", "seven of nine"]).classes]
     assert [line.split("\t")[::2] for line in out.splitlines()] == [
         [labels[0], "wolf"],
-        [labels[1], "seven of nine"],
+        [labels[1], "seven of  nine"],
     ]
     assert (status, err) == (0, "")
     assert run("status")[1] == "1\tAVAILABLE\t\n"
@@ -189,8 +184,16 @@ def test_the_command_line_answers_in_order_and_says_where_it_stopped(
     status, out, err = run("predict", "--model=other", "wolf")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "not found" in err
-    status, _, err = run("predict", "--batch_size=0", "wolf")
-    assert (status, err.count("\n")) == (2, 1)
+    for mistake, message in (
+        (("predict", "--batch_size=0", "wolf"), "flag --batch_size=0: expected a whole number"),
+        (("predict", "--version=1", "--version_label=a"), "expected one of them"),
+        (("predict", "--input=x", "wolf"), "expected one of them"),
+        (("wolf",), "expected one of predict, classify, status, metadata"),
+        ((), "found nothing"),
+    ):
+        status, out, err = run(*mistake)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert message in err
     # A server that is gone after the first batch.
     original = common.Patience.request
     calls = []

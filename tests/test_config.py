@@ -68,7 +68,7 @@ def test_foreign_json_is_refused_or_a_config(text):
         ("keep_prob", 0.0, "a number, above 0, at most 1"),
         ("learning_rate", float("nan"), "a number, above 0"),
         ("bidirectional", "yes", "true or false"),
-        ("train_file", 3, "a text"),
+        ("train_file", 3, "a path"),
     ],
 )
 def test_bad_value_names_flag_value_and_what_is_allowed(option, value, allowed):

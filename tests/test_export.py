@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
-import train
+from tf_textrnn import cli
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import ModelConfig
 from tf_textrnn.exporting import card as extras
@@ -82,7 +82,7 @@ def test_model_card_tells_what_the_run_was(exported, path):
     assert card["versions"]["tensorflow"] == tf.__version__
     config = exported.read_config()
     assert card["train_again"].split() == [
-        "python", "train.py", f"--train_file={config.data.train_file}",
+        "textrnn", "train", f"--train_file={config.data.train_file}",
         f"--valid_file={config.data.valid_file}", f"--test_file={config.data.test_file}",
         "--tokenizer=word", "--hidden_size=8", "--embedding_dim=8", "--ngrams=2",
         "--batch_size=32", "--num_epochs=3", "--learning_rate=0.02",
@@ -118,11 +118,11 @@ def test_a_folder_without_a_run_is_one_line(tmp_path):
 def test_training_ends_with_an_export_unless_told_not_to(small_options, tmp_path, capsys):
     for export, files in ((True, {"assets", "assets.extra", "fingerprint.pb"}), (False, set())):
         run_dir = tmp_path / str(export)
-        train.main({**small_options, "num_epochs": 1, "run_dir": str(run_dir), "export": export})
+        cli.train({**small_options, "num_epochs": 1, "run_dir": str(run_dir), "export": export})
         out = capsys.readouterr().out
         assert {path.name for path in run_dir.glob("export/1/*")} >= files
-        assert f"tensorboard --logdir {run_dir}" in out
-        command = f'python -m export.predict --model {run_dir}/export/1 "your text"'
+        assert f"tensorboard --logdir {run_dir}\n" in out
+        command = f"textrnn predict --model={run_dir}/export/1 'your text'"
         assert (command in out) is export
         assert (run_dir / "export").exists() is export
 

@@ -63,7 +63,7 @@ def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_room(
         with pytest.raises(UserError) as error:
             runner.run({**small_options, "run_dir": str(folder.path)})
     assert "cannot be written (No space left on device)" in str(error.value)
-    assert f"python train.py --resume --run_dir={folder.path}" in str(error.value)
+    assert f"textrnn train --resume --run_dir={folder.path}" in str(error.value)
     assert len(list(folder.checkpoints.iterdir())) == 2
     assert all(checkpoints.read(path) for path in folder.checkpoints.iterdir())
     (small_disk / "filler").unlink()

@@ -126,7 +126,7 @@ def test_gradient_norm_is_that_of_the_layer() -> None:
 
 def test_the_claims_of_the_article(tmp_path: pathlib.Path, capsys) -> None:
     output = tmp_path / "plot.png"
-    gradient_flow.main({"run_dir": "", "output": str(output)})
+    gradient_flow.study(gradient_flow.FlowOptions(output=str(output)))
     assert output.read_bytes().startswith(b"\x89PNG")
     lines = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
     column = lines[0].index("50 / 0")
@@ -144,19 +144,27 @@ def test_a_run_is_measured_on_its_own_texts(small_options, tmp_path: pathlib.Pat
     run_dir = str(tmp_path / "run")
     folder = runner.run({**small_options, "run_dir": run_dir, "num_epochs": 1}).folder
     capsys.readouterr()
-    gradient_flow.main({"run_dir": run_dir, "output": str(tmp_path / "plot.png")})
+    gradient_flow.study(
+        gradient_flow.FlowOptions(run_dir=run_dir, output=str(tmp_path / "plot.png"))
+    )
     assert "| lstm backward | " in capsys.readouterr().out
 
     vocabulary = RunFolder(run_dir).vocabulary
     vocabulary.write_text(vocabulary.read_text().replace("cat\n", "unicorn\n"))
     with pytest.raises(UserError, match="not those of its training texts"):
-        gradient_flow.main({"run_dir": run_dir, "output": str(tmp_path / "plot.png")})
+        gradient_flow.study(
+            gradient_flow.FlowOptions(run_dir=run_dir, output=str(tmp_path / "plot.png"))
+        )
     folder.config.unlink()
     with pytest.raises(UserError, match="holds no run"):
-        gradient_flow.main({"run_dir": run_dir, "output": str(tmp_path / "plot.png")})
+        gradient_flow.study(
+            gradient_flow.FlowOptions(run_dir=run_dir, output=str(tmp_path / "plot.png"))
+        )
 
 
 def test_a_plot_that_cannot_be_written_is_named(tmp_path: pathlib.Path, monkeypatch) -> None:
     monkeypatch.setattr(gradient_flow, "initial_flows", list)
     with pytest.raises(UserError, match="cannot be written"):
-        gradient_flow.main({"run_dir": "", "output": str(tmp_path / "no folder" / "plot.png")})
+        gradient_flow.study(
+            gradient_flow.FlowOptions(output=str(tmp_path / "no folder" / "plot.png"))
+        )

@@ -3,6 +3,7 @@
 import random
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -83,7 +84,7 @@ def wait_for(process: subprocess.Popen, start: str) -> str:
 def farewell(run: Run, name: str) -> str:
     """The line of a run that a signal ends."""
     return (
-        f"stopped by {name}; to go on: python train.py --resume "
+        f"stopped by {name}; to go on: {sys.executable} train.py --resume "
         f"--run_dir={run.folder.path} --cache_dir={run.options['cache_dir']}\n"
     )
 

@@ -12,8 +12,10 @@ import tensorflow as tf
 
 from tests.conftest import topic_lines
 from tests.test_export import WritesAFile
-from tf_textrnn.predictor import predict
-from tf_textrnn.predictor.predictor import BATCH_TEXTS, PredictError, Predictor
+from tf_textrnn import cli
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.predictor import texts
+from tf_textrnn.predictor.predictor import BATCH_TEXTS, Predictor
 
 ROOT = pathlib.Path(__file__).parents[1]
 TEXTS = [line.partition("\t")[2] for line in topic_lines(300, seed=21)]
@@ -25,17 +27,11 @@ def predictor(exported):
 
 
 @pytest.fixture
-def command(exported, monkeypatch, capsys):
+def command(exported, capsys):
     """Runs the command line in this process; gives exit status, stdout and stderr."""
 
     def run(*arguments, model=exported.export / "1"):
-        monkeypatch.setattr(sys, "argv", ["predict", f"--model={model}", *map(str, arguments)])
-        monkeypatch.setattr(sys.stdout, "reconfigure", lambda **_: None, raising=False)
-        status = 0
-        try:
-            predict.main()
-        except SystemExit as exit_:
-            status = exit_.code
+        status = cli.run(["predict", f"--model={model}", *map(str, arguments)])
         return status, *capsys.readouterr()
 
     return run
@@ -51,7 +47,7 @@ def test_batches_keep_the_order_and_the_answers_of_single_texts(predictor):
 
 
 def test_one_line_a_text_in_the_order_of_the_file(command, tmp_path, monkeypatch, predictor):
-    monkeypatch.setattr(predict, "WINDOW_TEXTS", 64)
+    monkeypatch.setattr(texts, "WINDOW_TEXTS", 64)
     lines = [*TEXTS, "", "with\ttab", "wolf \N{WOLF FACE} 狼"]
     path = tmp_path / "texts.txt"
     path.write_bytes("\ufeff".encode() + "\r\n".join(lines).encode() + b"\n\xff\xfe broken\n")
@@ -103,11 +99,10 @@ def test_needs_nothing_above_it_and_answers_while_the_pipe_is_open(exported, tmp
         "    sys.modules[f'tf_textrnn.{name}'] = None\n"
         "for name in ('sklearn', 'tqdm', 'matplotlib', 'babel'):\n"
         "    sys.modules[name] = None\n"
-        "sys.argv[0] = 'predict'\n"
-        "runpy.run_module('tf_textrnn.predictor.predict', run_name='__main__')\n"
+        "runpy.run_module('tf_textrnn.cli', run_name='__main__')\n"
     )
     process = subprocess.Popen(
-        [sys.executable, script, f"--model={exported.export / '1'}"],
+        [sys.executable, script, "predict", f"--model={exported.export / '1'}"],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
@@ -129,10 +124,10 @@ def test_needs_nothing_above_it_and_answers_while_the_pipe_is_open(exported, tmp
     [
         ("animals\twolf\nplants\toak\n", "f.tsv:2: the model has no label 'plants'"),
         ("animals\twolf\n\nred\n", "f.tsv:3: expected label<TAB>text, found no tab"),
-        ("", "f.tsv: no labelled texts"),
+        ("", "f.tsv: no labeled texts"),
     ],
 )
-def test_a_mistake_in_a_labelled_file_names_the_line(command, tmp_path, content, message):
+def test_a_mistake_in_a_labeled_file_names_the_line(command, tmp_path, content, message):
     path = tmp_path / "f.tsv"
     path.write_text(content)
     status, out, err = command("--evaluate", "--input", path)
@@ -143,9 +138,10 @@ def test_a_mistake_in_a_labelled_file_names_the_line(command, tmp_path, content,
 def test_mistakes_in_flags_are_one_line(command, tmp_path):
     for arguments, message in (
         (("--input=/no/such/file",), "--input=/no/such/file: No such file or directory"),
-        (("--format=jsonl", "--top_k=-1", "a"), "--top_k=-1: expected a number"),
+        (("--format=jsonl", "--top_k=-1", "a"), "--top_k=-1: expected a whole number, at least 0"),
+        (("--top_k=1", "a"), "--top_k=1: expected --format=jsonl"),
         (("--input=x", "a"), "expected one of them"),
-        (("--unknown",), "unrecognized arguments: --unknown"),
+        (("--inptu=x",), "Unknown command line flag 'inptu'. Did you mean: input ?"),
     ):
         status, out, err = command(*arguments)
         assert (status, out, err.count("\n")) == (2, "", 1)
@@ -153,6 +149,22 @@ def test_mistakes_in_flags_are_one_line(command, tmp_path):
     status, _, err = command("a", model=tmp_path)
     assert status == 2
     assert err == f"error: --model={tmp_path}: no saved_model.pb here; expected an exported model\n"
+
+
+def test_a_runs_folder_stands_for_its_export(command, exported, tmp_path):
+    assert command("wolf", model=exported.path) == command("wolf")
+    (tmp_path / "config.json").touch()
+    status, _, err = command("wolf", model=tmp_path)
+    assert status == 2
+    assert f"--model={tmp_path / 'export'}: no saved_model.pb here" in err
+
+
+def test_no_field_of_a_line_breaks_it(command):
+    text = "\x1b[31mred\x07\x9b\x00\u2028wolf\x85\udcff\v"
+    status, out, _ = command("--", text, "--red")
+    rows = [line.split("\t") for line in out.split("\n")[:-1]]
+    assert status == 0
+    assert [row[2] for row in rows] == ["\ufffd[31mred\ufffd\ufffd\ufffd wolf \ufffd ", "--red"]
 
 
 def test_a_model_that_writes_files_is_not_loaded(command, tmp_path):
@@ -169,10 +181,10 @@ def test_a_model_that_writes_files_is_not_loaded(command, tmp_path):
 def test_a_damaged_model_is_one_line(exported, tmp_path):
     for name, content in (("saved_model.pb", b"\xff\xff"), ("saved_model.pb", b"")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(PredictError, match="not a model of this project"):
+        with pytest.raises(UserError, match="not a model of this project"):
             Predictor(str(tmp_path))
     (tmp_path / "saved_model.pb").write_bytes((exported.export / "1/saved_model.pb").read_bytes())
-    with pytest.raises(PredictError, match="not a model of this project") as error:
+    with pytest.raises(UserError, match="not a model of this project") as error:
         Predictor(str(tmp_path))
     assert "\n" not in str(error.value)
 

@@ -14,7 +14,6 @@ from tf_textrnn.runs.folder import RunFolder, load_run
 from tf_textrnn.study import tf1_import
 from tf_textrnn.text import TextEncoder
 
-DEFAULTS = {name: default for name, (default, _) in tf1_import.OPTIONS.items()}
 KERNEL = "LSTM_layer/multi_rnn_cell/cell_0/basic_lstm_cell/kernel"
 BIAS = "LSTM_layer/multi_rnn_cell/cell_0/basic_lstm_cell/bias"
 
@@ -46,7 +45,7 @@ def arrays() -> dict[str, np.ndarray]:
 def import_run(tmp_path: pathlib.Path, checkpoint: str, **options: Any) -> RunFolder:
     folder = tmp_path / "run"
     given = {"checkpoint": checkpoint, "run_dir": str(folder), **options}
-    tf1_import.import_checkpoint({**DEFAULTS, **given})
+    tf1_import.import_checkpoint(tf1_import.ImportOptions(**given))
     return RunFolder(str(folder))
 
 
@@ -174,8 +173,8 @@ def test_what_does_not_fit_is_named(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"checkpoint": ""}, "--checkpoint: expected a value"),
-        ({"run_dir": ""}, "--run_dir: expected a value"),
+        ({"checkpoint": ""}, "--checkpoint: expected a path, found nothing"),
+        ({"run_dir": ""}, "--run_dir: expected a path, found nothing"),
         ({"checkpoint": "nowhere/model.ckpt"}, "--checkpoint=nowhere/model.ckpt: cannot be read"),
         ({"vocabulary": "two.txt"}, "--vocabulary=two.txt: 2 lines, expected 5"),
         ({"labels": "two.txt"}, "--labels=two.txt: 2 lines, expected 4"),

@@ -1,7 +1,7 @@
 """Every option of a run, once: name, type, default, meaning and allowed values.
 
-The flags (`flags.py`), a run's `config.json` and the table in the README come from these
-dataclasses. Standard library only.
+The flags of `textrnn train`, a run's `config.json` and the tables of `docs/options.md` come from
+these dataclasses. Standard library only.
 """
 
 import dataclasses
@@ -13,34 +13,49 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.options import CheckedOptions, check_option, option
+from tf_textrnn.base.options import BASIC, SOURCE, CheckedOptions, option
 
 MAX_TEXT_TOKENS = 65_536  # more of one text is never kept, whatever `max_len` says
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(CheckedOptions):
-    """Where the labelled texts come from."""
+    """Where the labeled texts come from."""
 
     dataset: str = option(
-        "", "languages (built in), imdb, reuters or tfds:<name>; empty = --train_file, or languages"
+        "",
+        "Named texts: languages (built in), imdb, reuters or tfds:<name>; empty = --train_file, "
+        "or languages",
     )
-    train_file: str = option("", "labelled texts to train on: .tsv .csv .jsonl .txt, also .gz")
-    valid_file: str = option("", "labelled texts to choose the best epoch on")
-    test_file: str = option("", "labelled texts for the report; empty = report on valid")
+    train_file: str = option(
+        "", "Labeled texts to train on: .tsv .csv .jsonl .txt, also .gz", is_path=True, group=BASIC
+    )
+    valid_file: str = option(
+        "",
+        "Labeled texts to choose the best epoch on; empty = a share of --train_file",
+        is_path=True,
+        group=BASIC,
+    )
+    test_file: str = option(
+        "", "Labeled texts to report on; empty = those of validation", is_path=True, group=BASIC
+    )
     valid_fraction: float = option(
         0.1,
-        "share of each label's training texts set apart without --valid_file",
+        "Share of each label's training texts to validate on without --valid_file",
         above=0,
         maximum=0.5,
     )
     format: str = option(
         "auto",
-        "file format; auto = by extension",
+        "Format of the files; auto = by extension",
         choices=("auto", "tsv", "csv", "jsonl", "fasttext"),
     )
-    text_column: str = option("text", "csv column or jsonl key that holds the text")
-    label_column: str = option("label", "csv column or jsonl key that holds the label")
+    text_column: str = option(
+        "text", "Column of a csv, or key of a jsonl, that holds the text", group=BASIC
+    )
+    label_column: str = option(
+        "label", "Column of a csv, or key of a jsonl, that holds the label", group=BASIC
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,14 +64,22 @@ class TextConfig(CheckedOptions):
 
     tokenizer: str = option(
         "auto",
-        "word, or char = one token a character; auto = char for languages, word for the rest",
+        "How texts are split: word, or char = one token a character; auto = char for languages, "
+        "word for the rest",
         choices=("auto", "word", "char"),
+        group=BASIC,
     )
     vocab_size: int = option(
-        20_000, "most token ids, padding and unknown among them", minimum=3, maximum=50_000_000
+        20_000,
+        "Maximum number of token ids, padding and unknown among them",
+        minimum=3,
+        maximum=50_000_000,
     )
     max_len: int = option(
-        400, "tokens of a text that are read; the rest is cut", minimum=1, maximum=MAX_TEXT_TOKENS
+        400,
+        "Maximum number of tokens of a text that are read; the rest is cut",
+        minimum=1,
+        maximum=MAX_TEXT_TOKENS,
     )
 
 
@@ -64,48 +87,63 @@ class TextConfig(CheckedOptions):
 class ModelConfig(CheckedOptions):
     """The network: embedding, recurrent layers, pooling, affine layer."""
 
-    cell: str = option("lstm", "recurrent cell", choices=("lstm", "gru", "rnn"))
+    cell: str = option("lstm", "Recurrent cell", choices=("lstm", "gru", "rnn"))
     hidden_size: int = option(
-        128, "units in each recurrent layer and direction", minimum=1, maximum=65_536
+        128,
+        "Number of units in each recurrent layer and direction",
+        minimum=1,
+        maximum=65_536,
+        group=BASIC,
     )
-    num_layers: int = option(1, "recurrent layers", minimum=1, maximum=64)
-    bidirectional: bool = option(True, "read each text in both directions")
+    num_layers: int = option(1, "Number of recurrent layers", minimum=1, maximum=64)
+    bidirectional: bool = option(True, "Reads each text in both directions")
     pooling: str = option(
         "mean",
-        "how the outputs of a text's steps become one vector",
+        "How the outputs of a text's steps become one vector",
         choices=("mean", "max", "last", "attention"),
     )
-    embedding_dim: int = option(128, "size of a token's vector", minimum=1, maximum=65_536)
+    embedding_dim: int = option(128, "Size of a token's vector", minimum=1, maximum=65_536)
     pretrained_embeddings: str = option(
-        "", "word vectors to start from: word2vec, GloVe or fastText text, also .gz"
+        "", "Word vectors to start from: word2vec, GloVe or fastText text, also .gz", is_path=True
     )
     keep_prob: float = option(
         0.4,
-        "share of a layer's inputs, and of what the last gives, kept in training; 1 = no dropout",
+        "Share of each layer's inputs, and of the last layer's outputs, that dropout keeps; "
+        "1 = no dropout",
         above=0,
         maximum=1,
     )
     output_dropout: str = option(
         "pooled",
-        "what the last layer gives is dropped at each step, or once, when pooled",
+        "Where the last layer's outputs are dropped: once, when pooled, or at all steps",
         choices=("pooled", "steps"),
+        group=SOURCE,
     )
     init_scale: float = option(
-        0.0, "weights start uniform in ± this; 0 = Keras's initializers", minimum=0
+        0.0,
+        "Starts every weight uniform in ± this; 0 = Keras's initializers",
+        minimum=0,
+        group=SOURCE,
     )
-    forget_bias: float = option(1.0, "start of the LSTM's forget-gate bias")
+    forget_bias: float = option(1.0, "Initial bias of the LSTM's forget gate", group=SOURCE)
     word_dropout: float = option(
-        0.2, "share of tokens read as unknown ones in training; 0 = none", minimum=0, maximum=0.9
+        0.2,
+        "Share of tokens that are read as unknown in training; 0 = none",
+        minimum=0,
+        maximum=0.9,
     )
     ngrams: int = option(
         -1,
-        "longest n-grams of a linear classifier beside the network; -1 = 2 words or 4 characters; "
-        "0 = none",
+        "Maximum length of the n-grams of a linear classifier beside the network; -1 = 2 words or "
+        "4 characters; 0 = none",
         minimum=-1,
         maximum=4,
     )
     bptt_truncate: int = option(
-        0, "steps after which the gradient through time stops; 0 = never", minimum=0
+        0,
+        "Number of steps after which the gradient through time stops; 0 = never",
+        minimum=0,
+        group=SOURCE,
     )
 
 
@@ -113,85 +151,95 @@ class ModelConfig(CheckedOptions):
 class TrainingConfig(CheckedOptions):
     """The optimization."""
 
-    batch_size: int = option(64, "examples in a step, over all workers", minimum=1)
-    num_epochs: int = option(16, "most passes over the training texts", minimum=1, on_resume=True)
-    optimizer: str = option("adam", "update rule", choices=("adam", "sgd"))
-    learning_rate: float = option(2e-3, "step size before any decay", above=0, on_resume=True)
+    batch_size: int = option(64, "Number of examples in a step, over all workers", minimum=1)
+    num_epochs: int = option(16, "Maximum number of epochs", minimum=1, on_resume=True, group=BASIC)
+    optimizer: str = option("adam", "Update rule", choices=("adam", "sgd"), group=SOURCE)
+    learning_rate: float = option(
+        2e-3, "Learning rate before any decay", above=0, on_resume=True, group=BASIC
+    )
     lr_decay: float = option(
         0.75,
-        "factor of the learning rate each epoch past --max_decay_epoch; 1 = constant",
+        "Factor of the learning rate for each epoch past --max_decay_epoch; 1 = constant",
         above=0,
         maximum=1,
         on_resume=True,
     )
     max_decay_epoch: int = option(
-        8, "last epoch, from 0, at the full learning rate", minimum=0, on_resume=True
+        8, "Last epoch, counted from 0, at the full learning rate", minimum=0, on_resume=True
     )
     max_grad_norm: float = option(
-        5.0, "clip gradients at this global norm; 0 = off", minimum=0, on_resume=True
+        5.0, "Clips gradients at this global norm; 0 = off", minimum=0, on_resume=True
     )
     label_smoothing: float = option(
         0.1,
-        "share of the network's target that goes to all classes alike; 0 = none",
+        "Share of the network's target that goes to all classes alike; 0 = none",
         minimum=0,
         maximum=0.9,
     )
     tune_embeddings_epoch: int = option(
         0,
-        "first epoch, from 0, that trains --pretrained_embeddings; -1 = they stay as they are",
+        "First epoch, counted from 0, that trains --pretrained_embeddings; -1 = none does",
         minimum=-1,
         on_resume=True,
     )
     class_weights: str = option(
         "none",
-        "balanced = a text's loss weighs as much as its label is rare",
+        "Weight of a text's loss: balanced = the rarer its label, the more; none = all alike",
         choices=("none", "balanced"),
     )
     average_decay: float = option(
         0.998,
-        "decay of the running average of weights that is evaluated; 0 = off",
+        "Decay of the running average of weights that is evaluated; 0 = off",
         minimum=0,
         maximum=0.999999,
     )
     patience: int = option(
         4,
-        "epochs without a better validation loss before stopping; 0 = never",
+        "Number of epochs without a better validation loss before training stops; 0 = never",
         minimum=0,
         on_resume=True,
     )
-    seed: int = option(1, "of all that is random", minimum=0, maximum=2**31 - 1)
+    seed: int = option(1, "Seed of all random numbers", minimum=0, maximum=2**31 - 1, group=BASIC)
 
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig(CheckedOptions):
     """Where a run lives and what it does beside training."""
 
-    run_dir: str = option("", "the run's folder; empty = a new one under runs/", on_resume=True)
-    resume: bool = option(False, "go on with the run in --run_dir", on_resume=True)
+    run_dir: str = option(
+        "",
+        "Folder of the run; empty = a new one under runs/",
+        on_resume=True,
+        is_path=True,
+        group=BASIC,
+    )
+    resume: bool = option(False, "Goes on with the run in --run_dir", on_resume=True, group=BASIC)
     cache_dir: str = option(
         "",
-        "where encoded files are kept; empty = tf_textrnn in the user's cache folder",
+        "Folder of encoded files; empty = tf_textrnn in the user's cache folder",
         on_resume=True,
+        is_path=True,
     )
     strategy: str = option(
         "auto",
-        "devices: one, mirrored = all GPUs of this machine, multiworker = TF_CONFIG's processes; "
+        "Devices: one, mirrored = all GPUs of this machine, multiworker = TF_CONFIG's processes; "
         "auto = what is there",
         choices=("auto", "one", "mirrored", "multiworker"),
         on_resume=True,
     )
     export: bool = option(
-        True, "write <run>/export/<version>, to serve, at the end", on_resume=True
+        True, "Writes <run>/export/<version>, to serve, at the end", on_resume=True
     )
     checkpoint_minutes: float = option(
         5.0,
-        "minutes between checkpoints inside an epoch; 0 = only at its end",
+        "Minutes between checkpoints inside an epoch; 0 = only at its end",
         minimum=0,
         on_resume=True,
     )
     gradients_every: int = option(
         50,
-        "steps between histograms of the gradients in TensorBoard; 1 = every step, 0 = none",
+        "Number of steps between histograms of the gradients in TensorBoard; 1 = every step, "
+        "0 = none",
         minimum=0,
         on_resume=True,
     )
@@ -308,17 +356,14 @@ class Config:
             raise UserError(f"{source}: {error}") from error
 
 
-def check_options(given: Mapping[str, Any]) -> None:
-    """Checks options by their flat names, before anything is made of them.
+def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a caller gave, by name, each checked, and `~` in a path made the home.
 
     Raises:
       UserError: one of them does not exist, or its value is not allowed.
     """
-    fields = option_fields()
-    for name, value in given.items():
-        if name not in fields:
-            raise UserError(_unknown_option(name))
-        check_option(fields[name], value)
+    options = Config().replace(**given).options()
+    return {name: options[name] for name in given}
 
 
 def default_cache_dir() -> str:

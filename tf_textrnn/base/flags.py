@@ -1,127 +1,146 @@
-"""absl flags made from the config's fields. No other module knows absl."""
+"""absl flags and help, made from dataclasses of options. No other module knows absl."""
 
 import dataclasses
-import os
 import re
-import sys
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from absl import flags
 
-from tf_textrnn.base import signals
-from tf_textrnn.base.errors import DivergedError, PeerLostError, UserError
-from tf_textrnn.base.options import allowed_values
-from tf_textrnn.config import Config, check_options, option_fields
+from tf_textrnn.base import invocation
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.options import BASIC, SOURCE, CheckedOptions, allowed_values
 
+SOURCE_HEADING = "What the TF1 model and its article need, as in configs/source.flags."
+_HELP_WIDTH, _FLAG_WIDTH = 80, 24  # characters
 _DEFINE = {bool: flags.DEFINE_boolean, str: flags.DEFINE_string, int: flags.DEFINE_integer,
            float: flags.DEFINE_float}  # fmt: skip
 
 
-def parse(argv: Sequence[str], description: str) -> dict[str, Any]:
-    """The options given on the command line, by name; those left out are absent.
+class HelpRequested(Exception):  # noqa: N818 - not an error
+    """The command line asks for help, which is this exception's text."""
 
-    `--flagfile=F` reads more flags from a file, one a line. `--help` prints and exits.
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """What one command takes, and what its help says.
+
+    Attributes:
+      command: its words.
+      description: what it does.
+      sections: dataclasses whose fields are its flags; their names are unique across sections.
+      arguments: what it takes that is no flag, for the usage line; "" = nothing.
+    """
+
+    command: str
+    description: str
+    sections: tuple[type[CheckedOptions], ...]
+    arguments: str = ""
+
+    @property
+    def fields(self) -> dict[str, dataclasses.Field]:
+        """Every option's field by its name."""
+        return {
+            field.name: field
+            for section in self.sections
+            for field in dataclasses.fields(section)  # type: ignore[arg-type]
+        }
+
+
+def parse(arguments: Sequence[str], page: Page) -> tuple[dict[str, Any], list[str]]:
+    """Reads a command's flags.
+
+    `--flagfile=F` reads more flags from a file, one a line; what follows `--` is no flag.
 
     Args:
-      argv: the command line, program name first.
-      description: what `--help` says above the flags.
+      arguments: the command line after the command's words.
+      page: of the command.
+
+    Returns:
+      The options given, by name, not yet checked; those left out are absent. And what is no flag.
 
     Raises:
-      UserError: an unknown flag, a value that is not allowed, or an argument that is no flag.
+      HelpRequested: `--help`, or `--helpfull` for every flag.
+      UserError: an unknown flag, a value of another type, or an argument that is no flag.
     """
-    defaults = {name: field.default for name, field in option_fields().items()}
-    values = _values(argv, defaults, f"{description}\n\n{_help()}")
-    given = {name: values[name].value for name in defaults if values[name].present}
-    check_options(given)
-    return given
-
-
-def parse_tool(
-    argv: Sequence[str], description: str, options: Mapping[str, tuple[Any, str]]
-) -> dict[str, Any]:
-    """The value of every option of a tool that has flags of its own.
-
-    Args:
-      argv: the command line, program name first.
-      description: what `--help` says above the flags.
-      options: by name, the default, whose type is the option's, and the meaning.
-
-    Raises:
-      UserError: as `parse`.
-    """
-    lines = [f"  --{name}={default}\n      {text}" for name, (default, text) in options.items()]
-    defaults = {name: default for name, (default, _) in options.items()}
-    values = _values(argv, defaults, "\n".join([description, *lines]))
-    return {name: values[name].value for name in options}
-
-
-def _values(argv: Sequence[str], defaults: Mapping[str, Any], help_text: str) -> flags.FlagValues:
     values = flags.FlagValues()
-    flags.DEFINE_boolean("help", False, "show this", short_name="h", flag_values=values)
-    for name, default in defaults.items():
-        _DEFINE[type(default)](name, default, "", flag_values=values)
+    values.set_gnu_getopt(True)  # flags may follow texts
+    flags.DEFINE_boolean("help", False, "", short_name="h", flag_values=values)
+    flags.DEFINE_boolean("helpfull", False, "", flag_values=values)
+    for name, field in page.fields.items():
+        _DEFINE[field.type](name, field.default, "", flag_values=values)  # type: ignore[index]
     try:
-        rest = values(list(argv))[1:]
+        rest = values([page.command, *arguments])[1:]
     except flags.IllegalFlagValueError as error:
-        raise UserError(_illegal_value(str(error))) from error
+        raise UserError(_illegal_value(str(error), page)) from error
     except (flags.Error, ValueError) as error:
         raise UserError(" ".join(str(error).split())) from error
-    if values["help"].value:
-        print(help_text)
-        sys.exit(0)
-    if rest:
+    if values["help"].value or values["helpfull"].value:
+        raise HelpRequested(help_text(page, full=values["helpfull"].value))
+    if rest and not page.arguments:
         raise UserError(f"{rest[0]!r} is not a flag; flags look like --name=value")
-    return values
+    return {name: values[name].value for name in page.fields if values[name].present}, rest
 
 
-def _illegal_value(message: str) -> str:
+def _illegal_value(message: str, page: Page) -> str:
     """absl's message, `flag --name=value: reason`, with what is allowed as the reason."""
     match = re.match(r"flag --(\w+)=(.*?): ", message, re.DOTALL)
-    if not match or match[1] not in option_fields():
+    if not match or match[1] not in page.fields:
         return " ".join(message.split())
-    return f"flag --{match[1]}={match[2]}: expected {allowed_values(option_fields()[match[1]])}"
+    return f"flag --{match[1]}={match[2]}: expected {allowed_values(page.fields[match[1]])}"
 
 
-def _help() -> str:
-    lines = ["--flagfile=FILE", "    read flags from a file, one a line"]
-    for section in dataclasses.fields(Config):
-        lines.append(f"\n{section.default_factory.__doc__}")
-        for field in dataclasses.fields(section.default_factory):  # type: ignore[arg-type]
-            shown = str(field.default).lower() if field.type is bool else field.default
-            lines.append(f"  --{field.name}={shown}")
-            lines.append(f"      {field.metadata['meaning']}")
-            lines.append(f"      ({allowed_values(field)})")
-    return "\n".join(lines)
+def option_groups(
+    sections: Sequence[type[CheckedOptions]],
+) -> Iterator[tuple[str, list[dataclasses.Field]]]:
+    """Headings and their fields, section by section; what only the TF1 model needs comes last."""
+    of_source: list[dataclasses.Field] = []
+    for section in sections:
+        fields = dataclasses.fields(section)  # type: ignore[arg-type]
+        of_source += [field for field in fields if field.metadata["group"] == SOURCE]
+        yield (
+            section.__doc__ or "",
+            [field for field in fields if field.metadata["group"] != SOURCE],
+        )
+    if of_source:
+        yield SOURCE_HEADING, of_source
 
 
-def run(
-    main: Callable[[dict[str, Any]], None],
-    description: str,
-    tool_options: Mapping[str, tuple[Any, str]] | None = None,
-) -> None:
-    """Parses the command line and calls `main` with the options that it gives.
+def help_text(page: Page, full: bool) -> str:
+    """The help of a command.
 
     Args:
-      main: the work.
-      description: what `--help` says above the flags.
-      tool_options: those of `parse_tool`; None = the options of a run, by `parse`.
-
-    Exit status: 0 done; with one line on stderr 2 for what the user can mend, 1 for a training
-    that diverged, 75 for a lost worker, 143 or 130 for SIGTERM or Ctrl-C.
+      page: of the command.
+      full: show every flag, in groups, with what it allows; else, where some are marked `BASIC`,
+        those alone.
     """
-    signals.install()
-    try:
-        if tool_options is None:
-            main(parse(sys.argv, description))
-        else:
-            main(parse_tool(sys.argv, description, tool_options))
-    except (UserError, DivergedError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UserError) else 1)
-    except PeerLostError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        os._exit(75)  # at once: TensorFlow would wait for the lost one
-    except signals.Stopped as stopped:
-        print(stopped, file=sys.stderr)
-        sys.exit(stopped.status)
+    words = [invocation.command_line(page.command), "[--flag=value …]", page.arguments]
+    lines = [f"usage: {' '.join(words).strip()}", "", page.description.strip()]
+    basic = [field for field in page.fields.values() if field.metadata["group"] == BASIC]
+    last = "--flagfile=FILE reads flags from a file, one a line."
+    if basic and not full:
+        lines += ["", *(line for field in basic for line in _flag_lines(field, allowed=False))]
+        last = f"--helpfull shows all {len(page.fields)} flags. {last}"
+    else:
+        for heading, fields in option_groups(page.sections):
+            lines += ["", heading] if len(page.sections) > 1 else [""]
+            lines += [line for field in fields for line in _flag_lines(field, allowed=True)]
+    return "\n".join([*lines, "", last])
+
+
+def shown_default(field: dataclasses.Field) -> str:
+    """A field's default as one writes it in a flag."""
+    return str(field.default).lower() if field.type is bool else str(field.default)
+
+
+def _flag_lines(field: dataclasses.Field, allowed: bool) -> list[str]:
+    meaning = field.metadata["meaning"]
+    if allowed and (field.metadata["choices"] or field.type in (int, float)):
+        meaning += f" ({allowed_values(field)})"
+    flag = f"  --{field.name}={shown_default(field)}"
+    text = textwrap.wrap(meaning, _HELP_WIDTH - _FLAG_WIDTH - 2, break_on_hyphens=False)
+    if len(flag) > _FLAG_WIDTH:
+        return [flag, *(" " * (_FLAG_WIDTH + 2) + line for line in text)]
+    firsts = [flag] + [""] * (len(text) - 1)
+    return [f"{first:<{_FLAG_WIDTH}}  {line}" for first, line in zip(firsts, text, strict=True)]

@@ -2,9 +2,13 @@
 
 import dataclasses
 import math
+import os
 from typing import Any
 
 from tf_textrnn.base.errors import UserError
+
+BASIC = "basic"  # what people set: all that the first screen of help shows
+SOURCE = "source"  # what the TF1 model and its article need: the end of help
 
 
 def option(
@@ -16,6 +20,9 @@ def option(
     maximum: float | None = None,
     above: float | None = None,
     on_resume: bool = False,
+    is_path: bool = False,
+    required: bool = False,
+    group: str = "",
 ) -> Any:
     """A dataclass field with its documentation and its bounds.
 
@@ -27,11 +34,22 @@ def option(
       maximum: the largest allowed number.
       above: a number that the value must exceed.
       on_resume: whether a resumed run may change it.
+      is_path: whether it names a file or a folder, in which `~` is the user's home.
+      required: whether the empty text is refused.
+      group: `BASIC` or `SOURCE` where help does not list it among the rest of its dataclass.
     """
-    bounds = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above}
-    return dataclasses.field(
-        default=default, metadata={"meaning": meaning, "on_resume": on_resume, **bounds}
-    )
+    metadata = {
+        "meaning": meaning,
+        "choices": choices,
+        "minimum": minimum,
+        "maximum": maximum,
+        "above": above,
+        "on_resume": on_resume,
+        "is_path": is_path,
+        "required": required,
+        "group": group,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def allowed_values(field: dataclasses.Field) -> str:
@@ -40,13 +58,15 @@ def allowed_values(field: dataclasses.Field) -> str:
     if metadata["choices"]:
         return "one of " + ", ".join(metadata["choices"])
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    if metadata["is_path"]:
+        return "a path"
     parts = [words[field.type]]  # type: ignore[index]
     if metadata["above"] is not None:
-        parts.append(f"above {metadata['above']:g}")
+        parts.append(f"above {metadata['above']:,}")
     if metadata["minimum"] is not None:
-        parts.append(f"at least {metadata['minimum']:g}")
+        parts.append(f"at least {metadata['minimum']:,}")
     if metadata["maximum"] is not None:
-        parts.append(f"at most {metadata['maximum']:g}")
+        parts.append(f"at most {metadata['maximum']:,}")
     return ", ".join(parts)
 
 
@@ -72,14 +92,19 @@ def check_option(field: dataclasses.Field, value: Any) -> None:
     """Checks one option's value.
 
     Raises:
-      UserError: it is not allowed; the flag, the value and what is allowed are named.
+      UserError: it is missing or not allowed; the flag, the value and what is allowed are named.
     """
+    if field.metadata["required"] and value == "":
+        raise UserError(f"--{field.name}: expected {allowed_values(field)}, found nothing")
     if not _is_allowed(field, value):
         raise UserError(f"flag --{field.name}={value}: expected {allowed_values(field)}")
 
 
 class CheckedOptions:
-    """A dataclass whose fields are options: a value that is not allowed is a `UserError`."""
+    """A dataclass whose fields are options.
+
+    A value that is not allowed is a `UserError`; in a path, `~` becomes the user's home.
+    """
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
@@ -87,3 +112,5 @@ class CheckedOptions:
             check_option(field, value)
             if field.type is float:
                 object.__setattr__(self, field.name, float(value))
+            if field.metadata["is_path"]:
+                object.__setattr__(self, field.name, os.path.expanduser(value))  # noqa: PTH111

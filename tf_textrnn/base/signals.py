@@ -22,7 +22,8 @@ class Stopped(BaseException):
     """
 
     def __init__(self, number: int, advice: str):
-        super().__init__(f"stopped by {signal.Signals(number).name}; {advice}")
+        name = signal.Signals(number).name
+        super().__init__(f"stopped by {name}; {advice}" if advice else f"stopped by {name}")
         self.status = 128 + number
 
 
@@ -30,7 +31,7 @@ class Stopped(BaseException):
 class _State:
     received: int = 0
     is_deferred: bool = False
-    advice: str = "nothing is trained yet; start again"
+    advice: str = ""
 
 
 _state = _State()

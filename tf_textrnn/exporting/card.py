@@ -4,13 +4,13 @@ import datetime
 import json
 import pathlib
 import platform
-import shlex
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_textrnn.base import invocation
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.config import Config, option_fields
 from tf_textrnn.exporting.signatures import TEXT_FEATURE
@@ -113,7 +113,7 @@ def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
             "python": platform.python_version(),
         },
         "exported": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "train_again": shlex.join(["python", "train.py", *training_flags(run.config)]),
+        "train_again": invocation.command_line("train", *training_flags(run.config)),
     }
 
 

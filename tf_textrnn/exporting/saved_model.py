@@ -1,18 +1,24 @@
 """Exports a run's best model for TF Serving: <run>/export/<version>/."""
 
-import argparse
 import contextlib
+import dataclasses
 import itertools
 import pathlib
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
-from typing import NoReturn
 
+from tf_textrnn.base import invocation
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import fsync_folder, fsync_tree
-from tf_textrnn.base.startup import load_tensorflow
+from tf_textrnn.base.options import CheckedOptions, option
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions(CheckedOptions):
+    """What `textrnn export` is told."""
+
+    run_dir: str = option("", "Folder of the run", is_path=True, required=True)
 
 
 def export_run(run_dir: str) -> pathlib.Path:
@@ -59,7 +65,7 @@ def export_run(run_dir: str) -> pathlib.Path:
         reason = getattr(error, "strerror", None) or getattr(error, "message", error)
         raise UserError(
             f"{folder.export}: cannot be written ({reason}); the run is whole: mend this, then "
-            f"python -m export.saved_model --run_dir={run_dir}"
+            f"{invocation.command_line('export', f'--run_dir={run_dir}')}"
         ) from error
 
 
@@ -89,24 +95,3 @@ def take_next_version(scratch: pathlib.Path, parent: pathlib.Path) -> pathlib.Pa
             fsync_folder(parent)
             return target
     raise AssertionError
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
-
-
-def main() -> None:
-    parser = _Parser(prog="python -m export.saved_model", description=__doc__)
-    parser.add_argument("--run_dir", required=True, help="the run's folder")
-    run_dir = parser.parse_args().run_dir
-    load_tensorflow()
-    try:
-        print(export_run(run_dir))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

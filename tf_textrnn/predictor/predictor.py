@@ -24,10 +24,6 @@ BATCH_BYTES = 1 << 19  # of a batch, each text counted as long as the longest
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-class PredictError(UserError):
-    """A mistake in what is to be predicted, or in the model."""
-
-
 class Predictions(NamedTuple):
     """What a model says of some texts.
 
@@ -44,7 +40,8 @@ class Predictor:
     """An exported model in this process.
 
     Args:
-      model: a SavedModel's folder, or a folder of numbered versions, whose newest is taken.
+      model: a SavedModel's folder, a folder of numbered versions, whose newest is taken, or the
+        folder of a run that has such an export.
 
     Attributes:
       labels: the label of each class, as text.
@@ -52,7 +49,7 @@ class Predictor:
         truth values where it was fitted to such.
 
     Raises:
-      PredictError: there is no model of this project here, or it does more than compute.
+      UserError: there is no model of this project here, or it does more than compute.
 
     Example:
       >>> texts, labels = ["a fine film", "a dull film"] * 20, ["good", "bad"] * 20
@@ -68,25 +65,23 @@ class Predictor:
         tf = load_tensorflow(intraop_threads=1)  # cores go to batches, not to single ops
         path = newest_version(pathlib.Path(model))
         if path is None:
-            raise PredictError(
-                f"--model={model}: no saved_model.pb here; expected an exported model"
-            )
+            raise UserError(f"--model={model}: no saved_model.pb here; expected an exported model")
         try:
             harmful = guard.find_harmful_op(path)
             if harmful:
-                raise PredictError(f"{path}: not loaded, its op {harmful!r} does more than compute")
+                raise UserError(f"{path}: not loaded, its op {harmful!r} does more than compute")
             self.labels = (path / "assets" / "labels.txt").read_text("utf-8").splitlines()
             self._model = tf.saved_model.load(str(path))
             self._signature = self._model.signatures["serving_default"]
             classes = self._signature.structured_outputs["probability"].shape[-1]
             self.classes_: Array = np.array(_read_values(path) or self.labels, object)
-        except PredictError:
+        except UserError:
             raise
         except Exception as error:  # a damaged model fails in many ways
             reason = " ".join(str(error).split())[:200]
-            raise PredictError(f"{path}: not a model of this project ({reason})") from error
+            raise UserError(f"{path}: not a model of this project ({reason})") from error
         if not len(self.labels) == len(self.classes_) == classes:
-            raise PredictError(f"{path}: {len(self.labels)} labels, expected {classes}")
+            raise UserError(f"{path}: {len(self.labels)} labels, expected {classes}")
         self._to_tensor = tf.constant
         self._threads = concurrent.futures.ThreadPoolExecutor(usable_cores())
 
@@ -163,6 +158,8 @@ def newest_version(path: pathlib.Path) -> pathlib.Path | None:
     """The SavedModel at this path, or the one of the highest number in this folder, if any."""
     if (path / "saved_model.pb").is_file():
         return path
+    if (path / "config.json").is_file():  # a run
+        path /= "export"
     found = path.glob("*/saved_model.pb") if path.is_dir() else ()
     versions = [file.parent for file in found if file.parent.name.isdecimal()]
     return max(versions, key=lambda version: int(version.name), default=None)

@@ -1,7 +1,7 @@
-"""How the gradient fares on its way back through time: vanishing and exploding, measured.
+"""Measures how the gradient vanishes or explodes on its way back through time.
 
-    python -m tf_textrnn.study.gradient_flow                   cells at initialisation
-    python -m tf_textrnn.study.gradient_flow --run_dir=runs/R  a trained model, on its valid texts
+    textrnn study gradients                   measures cells at initialization
+    textrnn study gradients --run_dir=runs/R  measures a trained model, on its validation texts
 
 What is measured, and how, is in `tf_textrnn.network.gradient_flow`.
 """
@@ -13,19 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tf_textrnn.base import flags
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import atomic_write
-from tf_textrnn.base.startup import load_tensorflow
+from tf_textrnn.base.options import CheckedOptions, option
 from tf_textrnn.config import ModelConfig
 
 if TYPE_CHECKING:
     from tf_textrnn.network.gradient_flow import Flow
 
-OPTIONS: dict[str, tuple[Any, str]] = {
-    "run_dir": ("", "the run whose best model is measured; empty = cells at initialisation"),
-    "output": ("gradient_flow.png", "the plot, a PNG"),
-}
 MAX_GRAD_NORM = 5.0  # where clipping is shown: the default of training
 TABLE_DISTANCES = (0, 1, 5, 10, 20, 50)
 INITIAL_TEXTS, INITIAL_STEPS, INITIAL_WORDS, INITIAL_CLASSES = 32, 61, 1_000, 4
@@ -40,6 +35,16 @@ INITIAL_CELLS: dict[str, dict[str, Any]] = {
     "lstm, forget bias 1": {"cell": "lstm", "forget_bias": 1.0},
     "lstm, forget bias 5": {"cell": "lstm", "forget_bias": 5.0},
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowOptions(CheckedOptions):
+    """What `textrnn study gradients` is told."""
+
+    run_dir: str = option(
+        "", "Run whose best model is measured; empty = cells at initialization", is_path=True
+    )
+    output: str = option("gradient_flow.png", "File of the plot, a PNG", is_path=True)
 
 
 def initial_flows() -> list["Flow"]:
@@ -102,18 +107,18 @@ def table(flows: Sequence["Flow"]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def main(options: dict[str, Any]) -> None:
-    load_tensorflow()
+def study(options: FlowOptions) -> None:
+    """Prints a table of the flows and plots them.
+
+    Raises:
+      UserError: as `run_flows`, or the plot cannot be written.
+    """
     from tf_textrnn.runs.plots import gradient_flow_figure
 
-    flows = run_flows(options["run_dir"]) if options["run_dir"] else initial_flows()
+    flows = run_flows(options.run_dir) if options.run_dir else initial_flows()
     try:
-        with atomic_write(pathlib.Path(options["output"])) as file:
+        with atomic_write(pathlib.Path(options.output)) as file:
             gradient_flow_figure(flows).savefig(file, format="png", dpi=120)
     except OSError as error:
-        raise UserError(f"--output={options['output']}: cannot be written ({error})") from error
-    print(f"{table(flows)}\n\nplot: {options['output']}")
-
-
-if __name__ == "__main__":
-    flags.run(main, __doc__ or "", OPTIONS)
+        raise UserError(f"--output={options.output}: cannot be written ({error})") from error
+    print(f"{table(flows)}\n\nplot: {options.output}")

@@ -1,6 +1,6 @@
-"""A checkpoint of the TF1 model becomes a run folder: it evaluates, predicts and exports.
+"""Makes a run folder of a checkpoint of the TF1 model, to evaluate, predict with and export.
 
-    python -m tf_textrnn.study.tf1_import --checkpoint=model.ckpt-6000 --run_dir=runs/old
+    textrnn import-tf1 --checkpoint=model.ckpt-6000 --run_dir=runs/old
 
 Of the checkpoint's variables, under any scope, it takes
 
@@ -20,25 +20,36 @@ from typing import Any
 
 import numpy as np
 
-from tf_textrnn.base import flags
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import atomic_write, read_lines, write_lines
-from tf_textrnn.base.startup import load_tensorflow
+from tf_textrnn.base.options import CheckedOptions, option
 from tf_textrnn.config import Config
 
 # TF 1.0 said weights and biases; one layer without MultiRNNCell has no cell_N.
 _LSTM_NAME = re.compile(r"(?:^|/)(?:cell_(\d+)/)?basic_lstm_cell/(?:(kernel|weights)|bias(?:es)?)$")
 _OTHER_NAME = re.compile(r"(?:^|/)(embedding|softmax_w|softmax_b)$")
 
-OPTIONS: dict[str, tuple[Any, str]] = {
-    "checkpoint": ("", "prefix of the TF1 checkpoint, without .index, or the folder that holds it"),
-    "run_dir": ("", "the new run's folder"),
-    "vocabulary": ("", "the word of each row of `embedding`, one a line; empty = only embedded in"),
-    "unknown_token": ("", "line of --vocabulary that stands for other words; empty = mean row"),
-    "labels": ("", "the label of each class, one a line; empty = 0, 1, …"),
-    "tokenizer": ("word", "how texts are split: word or char"),
-    "max_len": (40, "tokens of a text that are read: the graph's num_step"),
-}
+
+@dataclasses.dataclass(frozen=True)
+class ImportOptions(CheckedOptions):
+    """What `textrnn import-tf1` is told."""
+
+    checkpoint: str = option(
+        "",
+        "Prefix of the TF1 checkpoint, without .index, or the folder that holds it",
+        is_path=True,
+        required=True,
+    )
+    run_dir: str = option("", "Folder of the new run", is_path=True, required=True)
+    vocabulary: str = option(
+        "", "File with the word of each row of `embedding`; empty = not known", is_path=True
+    )
+    unknown_token: str = option(
+        "", "Line of --vocabulary that stands for all other words; empty = the mean of all rows"
+    )
+    labels: str = option("", "File with the label of each class; empty = 0, 1, …", is_path=True)
+    tokenizer: str = option("word", "How texts are split", choices=("word", "char"))
+    max_len: int = option(40, "Maximum number of tokens of a text: the graph's num_step", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,11 +236,11 @@ def _read_names(flag: str, path: str, count: int, what: str) -> list[bytes] | No
     return lines
 
 
-def import_checkpoint(options: dict[str, Any]) -> None:
+def import_checkpoint(options: ImportOptions) -> None:
     """Writes the run folder.
 
     Args:
-      options: a value for each of `OPTIONS`.
+      options: of the command.
 
     Raises:
       UserError: a mistake in the options, or a file that does not fit; nothing is written.
@@ -237,25 +248,22 @@ def import_checkpoint(options: dict[str, Any]) -> None:
     from tf_textrnn.runs import checkpoints
     from tf_textrnn.runs.folder import RunFolder
 
-    for flag in ("checkpoint", "run_dir"):
-        if not options[flag]:
-            raise UserError(f"--{flag}: expected a value")
-    folder = RunFolder(options["run_dir"])
+    folder = RunFolder(options.run_dir)
     folder.check_new()
-    source = read_checkpoint(options["checkpoint"])
+    source = read_checkpoint(options.checkpoint)
     rows = 0 if source.embedding is None else len(source.embedding)
-    if options["vocabulary"] and not rows:
-        raise UserError(f"--vocabulary: {options['checkpoint']} has no `embedding` for its words")
-    words = _read_names("vocabulary", options["vocabulary"], rows, "each row of `embedding`")
-    if options["unknown_token"] and options["unknown_token"].encode() not in (words or []):
-        raise UserError(f"--unknown_token={options['unknown_token']}: not in --vocabulary")
+    if options.vocabulary and not rows:
+        raise UserError(f"--vocabulary: {options.checkpoint} has no `embedding` for its words")
+    words = _read_names("vocabulary", options.vocabulary, rows, "each row of `embedding`")
+    if options.unknown_token and options.unknown_token.encode() not in (words or []):
+        raise UserError(f"--unknown_token={options.unknown_token}: not in --vocabulary")
     classes = len(source.softmax_b)
-    labels = _read_names("labels", options["labels"], classes, "each column of softmax_w")
-    vocabulary, embedding = word_table(source, words, options["unknown_token"])
+    labels = _read_names("labels", options.labels, classes, "each column of softmax_w")
+    vocabulary, embedding = word_table(source, words, options.unknown_token)
     config = Config().replace(
-        tokenizer=options["tokenizer"],
+        tokenizer=options.tokenizer,
         vocab_size=max(len(vocabulary), 3),
-        max_len=options["max_len"],
+        max_len=options.max_len,
         hidden_size=source.hidden_size,
         num_layers=len(source.kernels),
         bidirectional=False,
@@ -267,19 +275,19 @@ def import_checkpoint(options: dict[str, Any]) -> None:
         word_dropout=0.0,
         ngrams=0,
         label_smoothing=0.0,
-        run_dir=options["run_dir"],
+        run_dir=options.run_dir,
     )
     folder.make()
     weights = {"embedding": embedding, **source.named_weights()}
-    checkpoints.write(folder.best, weights, {"imported_from": options["checkpoint"]})
+    checkpoints.write(folder.best, weights, {"imported_from": options.checkpoint})
     write_lines(folder.vocabulary, vocabulary)
     write_lines(folder.labels, labels or [str(n).encode() for n in range(classes)])
     with atomic_write(folder.config) as file:
         file.write(config.to_json().encode())
     print(
-        f"{options['checkpoint']}: LSTM layers {len(source.kernels)}, hidden size "
+        f"{options.checkpoint}: LSTM layers {len(source.kernels)}, hidden size "
         f"{source.hidden_size}, input size {source.embedding_dim}, classes {classes}\n"
-        f"run: {options['run_dir']}"
+        f"run: {options.run_dir}"
     )
     if words is None:
         missing = "no --vocabulary" if rows else "no `embedding` in the checkpoint"
@@ -287,14 +295,5 @@ def import_checkpoint(options: dict[str, Any]) -> None:
             f"{missing}: texts score NaN; the `embedded` signature"
             f"{' and token ids (row + 2)' if rows else ''} can be used"
         )
-    elif not options["unknown_token"] and vocabulary is not words:
+    elif not options.unknown_token and vocabulary is not words:
         print("no --unknown_token: a word outside of the vocabulary gets the mean of all rows")
-
-
-def main(options: dict[str, Any]) -> None:
-    load_tensorflow()
-    import_checkpoint(options)
-
-
-if __name__ == "__main__":
-    flags.run(main, __doc__ or "", OPTIONS)

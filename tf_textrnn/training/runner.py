@@ -1,7 +1,6 @@
 """A run from its flags to its report."""
 
 import contextlib
-import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -9,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_textrnn.base import signals
+from tf_textrnn.base import invocation, signals
 from tf_textrnn.base.errors import DivergedError, UserError
 from tf_textrnn.base.files import atomic_write, read_lines, write_lines
 from tf_textrnn.config import Config
@@ -88,9 +87,8 @@ def _run(
     load: Callable[[], Data],
     on_step: Callable[[int], None] | None,
 ) -> dict[str, Any]:
-    resume = f"python train.py --resume --run_dir={shlex.quote(str(folder.path))}"
-    if "cache_dir" in given:
-        resume += f" --cache_dir={shlex.quote(given['cache_dir'])}"
+    cache = [f"--cache_dir={given['cache_dir']}"] if "cache_dir" in given else []
+    resume = invocation.command_line("train", "--resume", f"--run_dir={folder.path}", *cache)
     if config.run.resume:
         signals.advise(f"to go on: {resume}")
     data = workers.in_turn(load)

@@ -1,21 +1,20 @@
 """What the REST and the gRPC client share. Standard library only."""
 
 import abc
-import argparse
 import dataclasses
 import functools
 import itertools
-import json
 import random
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+from tf_textrnn.base.errors import UserError
 
 Result = TypeVar("Result")
 
 
-class ClientError(Exception):
+class ClientError(UserError):
     """A request without an answer: one line that says which server and why."""
 
 
@@ -164,73 +163,3 @@ def _batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
     iterator = (text.encode("utf-8", "replace").decode() for text in texts)
     while batch := list(itertools.islice(iterator, size)):
         yield batch
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
-
-
-def main(client_class: Callable[..., Client], program: str, port: int) -> None:
-    """The command line of a client.
-
-    Args:
-      client_class: makes the client.
-      program: how it is called, for the help.
-      port: where TF Serving listens by default.
-    """
-    parser = _Parser(prog=program, description="Asks a model on TF Serving.")
-    parser.add_argument("command", choices=("predict", "classify", "status", "metadata"))
-    parser.add_argument("text", nargs="*", help="texts; left out: --input or standard input")
-    parser.add_argument("--server", default=f"localhost:{port}", help="host:port")
-    parser.add_argument("--model", default="textrnn", help="the model's name on the server")
-    parser.add_argument("--version", type=int, help="the version to ask")
-    parser.add_argument("--version_label", default="", help="or its label, such as canary")
-    parser.add_argument("--input", help="a file with one text a line")
-    parser.add_argument("--batch_size", type=int, default=32, help="texts in a request")
-    parser.add_argument("--timeout", type=float, default=10.0, help="seconds for one try")
-    parser.add_argument("--tries", type=int, default=8, help="of a request, while unavailable")
-    options = parser.parse_intermixed_args()
-    if options.version is not None and options.version_label:
-        parser.error("--version and --version_label: expected one of them")
-    if options.batch_size < 1 or options.tries < 1 or options.timeout <= 0:
-        parser.error("--batch_size, --tries and --timeout: expected more than 0")
-    target = Target(options.server, options.model, options.version, options.version_label)
-    patience = Patience(timeout=options.timeout, tries=options.tries)
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    answered = 0
-    try:
-        with client_class(target, patience, options.batch_size) as client:
-            if options.command == "status":
-                for version in client.status():
-                    print(*version, sep="\t")
-            elif options.command == "metadata":
-                print(json.dumps(client.metadata(), indent=2))
-            else:
-                texts, kept = itertools.tee(_texts(options))
-                for answer in getattr(client, options.command)(texts):
-                    print(_line(answer, next(kept)), flush=True)
-                    answered += 1
-    except ClientError as error:
-        where = f"text {answered + 1} and those after it have no answer: " if answered else ""
-        print(f"error: {where}{error}", file=sys.stderr)
-        sys.exit(2)
-
-
-def _texts(options: argparse.Namespace) -> Iterator[str]:
-    if options.text:
-        yield from options.text
-        return
-    try:
-        with open(options.input or 0, encoding="utf-8", errors="replace", newline="\n") as file:
-            for line in file:
-                yield line.rstrip("\r\n")
-    except OSError as error:
-        raise ClientError(f"--input={options.input}: {error.strerror}") from error
-
-
-def _line(answer: Prediction | dict[str, float], text: str) -> str:
-    shown = " ".join(text.split())
-    if isinstance(answer, Prediction):
-        return f"{answer.label}\t{answer.probability:.4f}\t{shown}"
-    return json.dumps({"probabilities": answer, "text": text}, ensure_ascii=False)

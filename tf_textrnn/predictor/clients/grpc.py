@@ -10,6 +10,8 @@ for prediction in GrpcClient(Target("localhost:8500")).predict(["a fine film"]):
 from collections.abc import Callable
 from typing import Any
 
+from tf_textrnn.base import invocation
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.startup import load_tensorflow
 from tf_textrnn.predictor.clients.common import (
     Client,
@@ -19,7 +21,6 @@ from tf_textrnn.predictor.clients.common import (
     Target,
     UnavailableError,
     VersionStatus,
-    main,
 )
 
 tf = load_tensorflow()
@@ -36,7 +37,8 @@ try:
         prediction_service_pb2_grpc,
     )
 except ImportError as error:
-    raise SystemExit(f"error: {error}; expected `pip install tensorflow-serving-api`") from error
+    install = invocation.other_program("pip", "install", "tensorflow-serving-api")
+    raise UserError(f"{error}; to mend this: {install}") from error
 
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
@@ -131,7 +133,3 @@ class GrpcClient(Client):
 def _tensor(info: Any) -> str:
     sizes = [dim.size for dim in info.tensor_shape.dim]
     return f"{types_pb2.DataType.Name(info.dtype)}{sizes}"
-
-
-if __name__ == "__main__":
-    main(GrpcClient, "python -m tf_textrnn.predictor.clients.grpc", 8500)

@@ -20,7 +20,6 @@ from tf_textrnn.predictor.clients.common import (
     Target,
     UnavailableError,
     VersionStatus,
-    main,
 )
 
 
@@ -102,7 +101,3 @@ class RestClient(Client):
 def _tensor(info: dict[str, Any]) -> str:
     sizes = [int(dim["size"]) for dim in info["tensor_shape"]["dim"]]
     return f"{info['dtype']}{sizes}"
-
-
-if __name__ == "__main__":
-    main(RestClient, "python -m tf_textrnn.predictor.clients.rest", 8501)

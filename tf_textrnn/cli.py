@@ -1,0 +1,233 @@
+"""The command line: what each command does, and the status that it ends with.
+
+`textrnn …`, `python -m tf_textrnn.cli …`; in a checkout `python train.py` is `textrnn train`.
+A command's modules load when it runs: help and mistakes in flags answer at once.
+"""
+
+import dataclasses
+import difflib
+import errno
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any, NamedTuple, TypeVar
+
+from tf_textrnn.base import invocation, signals
+from tf_textrnn.base.errors import DivergedError, PeerLostError, UserError
+from tf_textrnn.base.options import CheckedOptions
+from tf_textrnn.base.startup import load_tensorflow
+
+Options = TypeVar("Options", bound=CheckedOptions)
+USER_ERROR, OWN_ERROR, PEER_LOST = 2, 1, 75  # exit statuses; of a signal it is 128 + its number
+
+
+def main(*command: str) -> None:
+    """Runs the command that the command line names, and ends the process with its status.
+
+    Args:
+      command: words of the command that the program has for its own, before the command line's.
+    """
+    invocation.record(" ".join(command))
+    signals.install()
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    sys.exit(run([*command, *sys.argv[1:]]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs a command.
+
+    Args:
+      arguments: the command's words, its flags and texts.
+
+    Returns:
+      The exit status: 0 done; with one line on stderr 2 for what the user can mend, 1 for a
+      training that diverged, 130 or 143 for Ctrl-C or SIGTERM. A lost worker ends the process
+      at once, with status 75.
+    """
+    from tf_textrnn.base.flags import HelpRequested
+
+    try:
+        try:
+            _run(list(arguments))
+        except HelpRequested as page:
+            print(page)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has enough, as `head` does
+        _drop_output()
+    except OSError as error:
+        if error.filename or error.errno != errno.ENOSPC:
+            raise
+        _drop_output()
+        print(f"error: the output: cannot be written ({error.strerror})", file=sys.stderr)
+        return USER_ERROR
+    except (UserError, DivergedError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR if isinstance(error, UserError) else OWN_ERROR
+    except PeerLostError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(PEER_LOST)  # at once: TensorFlow would wait for the lost one
+    except signals.Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.status
+    return 0
+
+
+def _drop_output() -> None:
+    """Lets what standard output still holds go nowhere, so that the process can end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: list[str]) -> None:
+    from tf_textrnn.base.flags import HelpRequested
+
+    if not arguments or arguments[0] in ("--help", "-h", "--helpfull"):
+        raise HelpRequested(_overview())
+    for words in (2, 1):
+        if (name := " ".join(arguments[:words])) in COMMANDS:
+            COMMANDS[name].run(arguments[words:])
+            return
+    given = " ".join(arguments[: 2 if arguments[0] == "study" else 1])
+    near = difflib.get_close_matches(given, COMMANDS, n=1, cutoff=0.4)
+    raise UserError(
+        f"{given!r} is not a command"
+        + (f"; did you mean {near[0]}?" if near else "")
+        + f" (expected one of {', '.join(COMMANDS)})"
+    )
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [
+        f"usage: {invocation.command_line('COMMAND')} [--flag=value …]",
+        "",
+        "Text classification with recurrent networks.",
+        "",
+        *(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()),
+        "",
+        f"`{invocation.command_line('COMMAND')} --help` shows a command's flags.",
+    ]
+    return "\n".join(lines)
+
+
+def train_options(arguments: Sequence[str]) -> dict[str, Any]:
+    """The options of a run that a command line gives, by name, checked.
+
+    Raises:
+      HelpRequested: it asks for help.
+      UserError: a mistake in flags.
+    """
+    from tf_textrnn.base import flags
+    from tf_textrnn.config import Config, check_options
+
+    sections = tuple(section.default_factory for section in dataclasses.fields(Config))
+    page = flags.Page("train", f"{COMMANDS['train'].summary}.", sections)  # type: ignore[arg-type]
+    given, _ = flags.parse(arguments, page)
+    return check_options(given)
+
+
+def train(options: Mapping[str, Any]) -> None:
+    """Trains, reports, exports, and says how to go on from there.
+
+    Args:
+      options: those that the caller named, by name.
+    """
+    load_tensorflow()
+    from tf_textrnn.training import runner
+
+    signals.advise("nothing is trained yet; start again")
+    finished = runner.run(options)
+    if finished is None:  # the chief reports and exports
+        return
+    folder = finished.folder
+    lines = [
+        f"report: {folder.report_text}   confusion matrix: {folder.confusion_matrix}",
+        "to see it learn:  "
+        + invocation.other_program("tensorboard", "--logdir", str(folder.path)),
+    ]
+    if finished.config.run.export:  # before anything is printed: that can fail
+        from tf_textrnn.exporting.saved_model import export_run
+
+        model = export_run(str(folder.path))
+        predict = invocation.command_line("predict", f"--model={model}", "your text")
+        lines.append(f"to classify text: {predict}")
+    print("\n".join(lines))
+
+
+def _train(arguments: list[str]) -> None:
+    train(train_options(arguments))
+
+
+def _parsed(
+    arguments: list[str], command: str, module: ModuleType, options: type[Options], takes: str = ""
+) -> tuple[Options, list[str]]:
+    """A command's options and what of its line is no flag; its module's docstring is its help."""
+    from tf_textrnn.base import flags
+
+    page = flags.Page(command, module.__doc__ or "", (options,), takes)
+    given, rest = flags.parse(arguments, page)
+    return options(**given), rest
+
+
+def _predict(arguments: list[str]) -> None:
+    from tf_textrnn.predictor import predict
+
+    predict.predict(*_parsed(arguments, "predict", predict, predict.PredictOptions, "[TEXT …]"))
+
+
+def _export(arguments: list[str]) -> None:
+    from tf_textrnn.exporting import saved_model
+
+    options, _ = _parsed(arguments, "export", saved_model, saved_model.ExportOptions)
+    load_tensorflow()
+    print(saved_model.export_run(options.run_dir))
+
+
+def _ask(arguments: list[str]) -> None:
+    from tf_textrnn.predictor.clients import ask
+
+    takes = f"{'|'.join(ask.CALLS)} [TEXT …]"
+    ask.ask(*_parsed(arguments, "ask", ask, ask.AskOptions, takes))
+
+
+def _import_tf1(arguments: list[str]) -> None:
+    from tf_textrnn.study import tf1_import
+
+    options, _ = _parsed(arguments, "import-tf1", tf1_import, tf1_import.ImportOptions)
+    load_tensorflow()
+    tf1_import.import_checkpoint(options)
+
+
+def _study_gradients(arguments: list[str]) -> None:
+    from tf_textrnn.study import gradient_flow
+
+    options, _ = _parsed(arguments, "study gradients", gradient_flow, gradient_flow.FlowOptions)
+    load_tensorflow()
+    gradient_flow.study(options)
+
+
+class Command(NamedTuple):
+    """A command: one line that says what it does, and what runs it with the rest of the line."""
+
+    summary: str
+    run: Callable[[list[str]], None]
+
+
+COMMANDS = {
+    "train": Command(
+        "Trains a text classifier on labeled texts and reports how good it is", _train
+    ),
+    "predict": Command(
+        "Classifies texts, or scores a labeled file, with a trained model", _predict
+    ),
+    "export": Command("Writes a run's best model as a SavedModel for TF Serving", _export),
+    "ask": Command("Asks a model on TF Serving", _ask),
+    "import-tf1": Command("Makes a run of a checkpoint of the TF1 model", _import_tf1),
+    "study gradients": Command(
+        "Measures how gradients vanish or explode in time", _study_gradients
+    ),
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Asks a model on TF Serving: its predictions, its status, or what it takes and gives.
+
+`predict` prints label, probability and text of each text, separated by tabs; `classify` a JSON
+object with the probability of every label; `status` the model's versions on the server; `metadata`
+its signatures. Texts are those of the command line, or lines of --input or of standard input.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.options import CheckedOptions, option
+from tf_textrnn.base.tables import tab_separated
+from tf_textrnn.predictor.clients.common import Client, ClientError, Patience, Prediction, Target
+from tf_textrnn.predictor.texts import given_texts, open_texts, read_windows
+
+CALLS = ("predict", "classify", "status", "metadata")
+PORTS = {"rest": 8501, "grpc": 8500}  # where TF Serving listens by default
+
+
+@dataclasses.dataclass(frozen=True)
+class AskOptions(CheckedOptions):
+    """What `textrnn ask` is told."""
+
+    protocol: str = option(
+        "rest", "How to talk: REST, or gRPC, which needs the extra `serving`", choices=tuple(PORTS)
+    )
+    server: str = option("", "host:port; empty = localhost:8501 for rest, localhost:8500 for grpc")
+    model: str = option("textrnn", "Name of the model on the server")
+    version: int = option(-1, "Version to ask; -1 = the server's choice", minimum=-1)
+    version_label: str = option("", "Label of the version to ask, such as canary, instead")
+    input: str = option("", "File with one text a line; empty = standard input", is_path=True)
+    batch_size: int = option(32, "Number of texts in a request", minimum=1)
+    timeout: float = option(10.0, "Seconds to wait for one try", above=0)
+    tries: int = option(8, "Number of tries of a request while the server is away", minimum=1)
+
+
+def ask(options: AskOptions, arguments: Sequence[str]) -> None:
+    """Prints a server's answers.
+
+    Args:
+      options: of the command.
+      arguments: one of `CALLS`, and texts; none = those of a file.
+
+    Raises:
+      UserError: a mistake in options or files.
+      ClientError: the server has no answer.
+    """
+    if not arguments or arguments[0] not in CALLS:
+        found = repr(arguments[0]) if arguments else "nothing"
+        raise UserError(f"expected one of {', '.join(CALLS)} before flags and texts, found {found}")
+    if options.version >= 0 and options.version_label:
+        raise UserError("--version and --version_label: expected one of them")
+    call, texts = arguments[0], given_texts(arguments[1:])
+    if texts and options.input:
+        raise UserError("texts on the command line, and --input; expected one of them")
+    with _client(options) as client:
+        if call == "status":
+            for version, state, error in client.status():
+                print(tab_separated(str(version), state, error))
+        elif call == "metadata":
+            print(json.dumps(client.metadata(), indent=2))
+        else:
+            with open_texts(options.input) as file:
+                _answer(client, call, [texts] if texts else read_windows(file))
+
+
+def _client(options: AskOptions) -> Client:
+    version = options.version if options.version >= 0 else None
+    server = options.server or f"localhost:{PORTS[options.protocol]}"
+    target = Target(server, options.model, version, options.version_label)
+    patience = Patience(timeout=options.timeout, tries=options.tries)
+    if options.protocol == "grpc":
+        from tf_textrnn.predictor.clients.grpc import GrpcClient
+
+        return GrpcClient(target, patience, options.batch_size)
+    from tf_textrnn.predictor.clients.rest import RestClient
+
+    return RestClient(target, patience, options.batch_size)
+
+
+def _answer(client: Client, call: str, windows: Iterable[Sequence[str]]) -> None:
+    """Prints an answer a line, each as soon as it is there."""
+    answered = 0
+    try:
+        for texts in windows:
+            for answer, text in zip(getattr(client, call)(texts), texts, strict=True):
+                print(_line(answer, text), flush=True)
+                answered += 1
+    except ClientError as error:
+        where = f"text {answered + 1} and those after it have no answer: " if answered else ""
+        raise ClientError(f"{where}{error}") from error
+
+
+def _line(answer: Prediction | dict[str, float], text: str) -> str:
+    if isinstance(answer, Prediction):
+        return tab_separated(answer.label, f"{answer.probability:.4f}", text)
+    return json.dumps({"probabilities": answer, "text": text}, ensure_ascii=False)

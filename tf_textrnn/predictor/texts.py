@@ -1,0 +1,68 @@
+"""Texts to classify: of the command line, a file or standard input, one a line.
+
+Standard library only.
+"""
+
+import contextlib
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.files import read_blocks
+
+WINDOW_TEXTS = 4_096  # sorted by length together
+MAX_LINE = 64 << 20  # bytes
+
+
+def open_texts(path: str) -> contextlib.AbstractContextManager[Any]:
+    """A file, or standard input where the path is empty, as a binary file.
+
+    Raises:
+      UserError: it cannot be opened.
+    """
+    if not path:
+        return contextlib.nullcontext(sys.stdin.buffer)
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise UserError(f"--input={path}: {error.strerror}") from error
+
+
+def given_texts(texts: Sequence[str]) -> list[str]:
+    """Texts of the command line, read as lines of a file are: invalid bytes become U+FFFD."""
+    return [_decode(text.encode("utf-8", sys.getfilesystemencodeerrors())) for text in texts]
+
+
+def read_windows(file: io.BufferedReader) -> Iterator[list[str]]:
+    """The lines of a file, up to `WINDOW_TEXTS` together.
+
+    A window ends early where the input pauses, so that what comes through a pipe is answered at
+    once. Invalid bytes and NULs become U+FFFD, as in training.
+    """
+    lines: list[str] = []
+    rest, is_first = b"", True
+    for block in read_blocks(file):
+        if not block:
+            if lines:
+                yield lines
+                lines = []
+            continue
+        *whole, rest = (rest + block).split(b"\n")
+        if len(rest) > MAX_LINE:
+            raise UserError(f"a line is over {MAX_LINE:,} bytes")
+        if is_first and whole:
+            whole[0], is_first = whole[0].removeprefix(b"\xef\xbb\xbf"), False
+        lines += map(_decode, whole)
+        while len(lines) >= WINDOW_TEXTS:
+            yield lines[:WINDOW_TEXTS]
+            del lines[:WINDOW_TEXTS]
+    if rest:
+        lines.append(_decode(rest.removeprefix(b"\xef\xbb\xbf") if is_first else rest))
+    if lines:
+        yield lines
+
+
+def _decode(line: bytes) -> str:
+    return line.decode("utf-8", "replace").rstrip("\r").replace("\0", "\ufffd")
