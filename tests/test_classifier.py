@@ -206,7 +206,7 @@ def test_a_fresh_process_reads_it_and_leaves_no_folder(fitted, tmp_path):
     answer = subprocess.run(
         [sys.executable, "-c", script, tmp_path / "classifier.joblib", *TEXTS],
         env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
-        capture_output=True, text=True, check=True,
+        capture_output=True, text=True, encoding="utf-8", check=True,
     )  # fmt: skip
     assert answer.stdout.split() == fitted.predict(TEXTS).tolist()
     assert answer.stderr == ""

@@ -26,12 +26,14 @@ builtins.__import__ = record
 
 
 def python(script: str, *arguments: object) -> str:
-    """What a fresh process prints."""
-    return subprocess.run(
+    """What a fresh process prints; TensorFlow's chatter is not to be among it."""
+    process = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
         cwd=os.sep, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+        capture_output=True, text=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+    assert process.stderr == ""
+    return process.stdout
 
 
 def test_the_package_alone_loads_nothing_of_weight():
@@ -89,5 +91,7 @@ def test_a_keras_file_is_loaded_by_the_package_alone(tmp_path):
 
 
 def test_training_loads_plots_and_languages_when_they_are_used():
-    script = RECORDER + "import tf_textrnn.training.runner; print(*imported)"
+    script = RECORDER + (
+        "from tf_textrnn import TextRNN\nimport tf_textrnn.training.runner\nprint(*imported)\n"
+    )
     assert not {"matplotlib", "babel"} & set(python(script).split())

@@ -132,26 +132,21 @@ def train(options: Mapping[str, Any]) -> None:
     Args:
       options: those that the caller named, by name.
     """
-    load_tensorflow()
-    from tf_textrnn.training import runner
+    from tf_textrnn.api import train_on
 
     signals.advise("nothing is trained yet; start again")
-    finished = runner.run(options)
-    if finished is None:  # the chief reports and exports
+    run = train_on(options)
+    if run is None:  # the chief reports and exports
         return
-    folder = finished.folder
-    lines = [
-        f"report: {folder.report_text}   confusion matrix: {folder.confusion_matrix}",
-        "to see it learn:  "
-        + invocation.other_program("tensorboard", "--logdir", str(folder.path)),
-    ]
-    if finished.config.run.export:  # before anything is printed: that can fail
-        from tf_textrnn.exporting.saved_model import export_run
-
-        model = export_run(str(folder.path))
-        predict = invocation.command_line("predict", f"--model={model}", "your text")
-        lines.append(f"to classify text: {predict}")
-    print("\n".join(lines))
+    print(
+        f"report: {run.path / 'report.txt'}   "
+        f"confusion matrix: {run.path / 'confusion_matrix.png'}\n"
+        f"to see it learn:  "
+        f"{invocation.other_program('tensorboard', '--logdir', str(run.path))}"
+    )
+    if run.export:
+        predict = invocation.command_line("predict", f"--model={run.export}", "your text")
+        print(f"to classify text: {predict}")
 
 
 def _train(arguments: list[str]) -> None:

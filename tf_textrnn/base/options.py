@@ -88,8 +88,8 @@ def _is_allowed(field: dataclasses.Field, value: Any) -> bool:
     )
 
 
-def check_option(field: dataclasses.Field, value: Any) -> None:
-    """Checks one option's value.
+def checked(field: dataclasses.Field, value: Any) -> Any:
+    """One option's value, as its dataclass holds it: in a path, `~` becomes the user's home.
 
     Raises:
       UserError: it is missing or not allowed; the flag, the value and what is allowed are named.
@@ -98,19 +98,15 @@ def check_option(field: dataclasses.Field, value: Any) -> None:
         raise UserError(f"--{field.name}: expected {allowed_values(field)}, found nothing")
     if not _is_allowed(field, value):
         raise UserError(f"flag --{field.name}={value}: expected {allowed_values(field)}")
+    if field.metadata["is_path"]:
+        return os.path.expanduser(value)  # noqa: PTH111
+    return float(value) if field.type is float else value
 
 
 class CheckedOptions:
-    """A dataclass whose fields are options.
-
-    A value that is not allowed is a `UserError`; in a path, `~` becomes the user's home.
-    """
+    """A dataclass whose fields are options; each value is what `checked` makes of it."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
-            check_option(field, value)
-            if field.type is float:
-                object.__setattr__(self, field.name, float(value))
-            if field.metadata["is_path"]:
-                object.__setattr__(self, field.name, os.path.expanduser(value))  # noqa: PTH111
+            value = checked(field, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)

@@ -1,0 +1,23 @@
+"""The options of a run."""
+
+from tf_textrnn.config.config import Config, check_options, option_fields
+from tf_textrnn.config.sections import (
+    MAX_TEXT_TOKENS,
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    TextConfig,
+    TrainingConfig,
+)
+
+__all__ = [
+    "MAX_TEXT_TOKENS",
+    "Config",
+    "DataConfig",
+    "ModelConfig",
+    "RunConfig",
+    "TextConfig",
+    "TrainingConfig",
+    "check_options",
+    "option_fields",
+]

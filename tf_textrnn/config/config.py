@@ -1,0 +1,163 @@
+"""All options of a run in one object: changed, settled, written and read as JSON."""
+
+import dataclasses
+import difflib
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.options import checked
+from tf_textrnn.config.sections import (
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    TextConfig,
+    TrainingConfig,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """All options of a run, by section; option names are unique across sections.
+
+    Example:
+      >>> config = tf_textrnn.Config().replace(cell="gru", num_epochs=3)
+      >>> config.model.cell, config.training.num_epochs, config.training.seed
+      ('gru', 3, 1)
+      >>> config == tf_textrnn.Config.from_json(config.to_json(), "config.json")
+      True
+    """
+
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    text: TextConfig = dataclasses.field(default_factory=TextConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    run: RunConfig = dataclasses.field(default_factory=RunConfig)
+
+    def replace(self, **options: Any) -> "Config":
+        """A copy with these options, named as their flags, changed."""
+        sections = {}
+        for section in dataclasses.fields(self):
+            current = getattr(self, section.name)
+            names = {field.name for field in dataclasses.fields(current)}
+            changes = {name: options.pop(name) for name in names & options.keys()}
+            sections[section.name] = dataclasses.replace(current, **changes)
+        if options:
+            raise UserError(_unknown_option(next(iter(options))))
+        return Config(**sections)
+
+    def settled(self) -> "Config":
+        """A copy in which every automatic value is decided.
+
+        Raises:
+          UserError: flags that contradict one another.
+        """
+        data = self.data
+        if data.train_file and data.dataset:
+            raise UserError(
+                f"--dataset={data.dataset} and --train_file={data.train_file}: expected one of "
+                f"the two"
+            )
+        if (data.valid_file or data.test_file) and not data.train_file:
+            flag = "valid_file" if data.valid_file else "test_file"
+            raise UserError(f"--{flag}={getattr(data, flag)}: expected --train_file beside it")
+        dataset = data.dataset or ("" if data.train_file else "languages")
+        tokenizer = self.text.tokenizer
+        if tokenizer == "auto":
+            tokenizer = "char" if dataset == "languages" else "word"
+        ngrams = self.model.ngrams
+        if ngrams < 0:
+            ngrams = 4 if tokenizer == "char" else 2
+        cache_dir = self.run.cache_dir or default_cache_dir()
+        return self.replace(
+            dataset=dataset, tokenizer=tokenizer, ngrams=ngrams, cache_dir=cache_dir
+        )
+
+    def options(self) -> dict[str, Any]:
+        """Every option's value by its flat name."""
+        return {
+            name: value
+            for section in dataclasses.asdict(self).values()
+            for name, value in section.items()
+        }
+
+    def check_resume(self, given: Mapping[str, Any]) -> None:
+        """Checks that a run with this config may go on with the options `given`.
+
+        Raises:
+          UserError: one of them differs and would make it another run.
+        """
+        fields, saved = option_fields(), self.options()
+        for name, value in given.items():
+            if value != saved[name] and not fields[name].metadata["on_resume"]:
+                raise UserError(
+                    f"flag --{name}={value}: the run to resume has {saved[name]}; expected the "
+                    f"same, or a new run"
+                )
+
+    def to_json(self) -> str:
+        """The options as JSON text, by section."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> "Config":
+        """The config that `to_json` wrote; an option that is absent has its default.
+
+        Args:
+          text: JSON.
+          source: the file's name, for errors.
+
+        Raises:
+          UserError: the text is not JSON, or an option is unknown or not allowed.
+        """
+        try:
+            sections = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{source}: not JSON ({error})") from error
+        known = {section.name for section in dataclasses.fields(cls)}
+        if (
+            not isinstance(sections, Mapping)
+            or not sections.keys() <= known
+            or not all(isinstance(section, Mapping) for section in sections.values())
+        ):
+            raise UserError(f"{source}: expected an object with the sections {sorted(known)}")
+        try:
+            return cls().replace(**{k: v for part in sections.values() for k, v in part.items()})
+        except UserError as error:
+            raise UserError(f"{source}: {error}") from error
+
+
+def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a caller gave, by name, each checked, and `~` in a path made the home.
+
+    Raises:
+      UserError: one of them does not exist, or its value is not allowed.
+    """
+    fields = option_fields()
+    for name in given:
+        if name not in fields:
+            raise UserError(_unknown_option(name))
+    return {name: checked(fields[name], value) for name, value in given.items()}
+
+
+def default_cache_dir() -> str:
+    """The folder of encoded texts in the user's cache folder."""
+    caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path("~/.cache").expanduser()
+    return str(pathlib.Path(caches) / "tf_textrnn")
+
+
+def option_fields() -> dict[str, dataclasses.Field]:
+    """Every option's dataclass field by its flat name, in the order of the sections."""
+    return {
+        field.name: field
+        for section in dataclasses.fields(Config)
+        for field in dataclasses.fields(section.default_factory)  # type: ignore[arg-type]
+    }
+
+
+def _unknown_option(name: str) -> str:
+    near = difflib.get_close_matches(name, option_fields(), n=1)
+    return f"--{name} is not an option" + (f"; did you mean --{near[0]}?" if near else "")
