@@ -1,5 +1,6 @@
 """What the docs name exists: files, modules, links, and the flags of every command in them."""
 
+import configparser
 import contextlib
 import functools
 import io
@@ -151,3 +152,11 @@ def test_architecture_lists_every_module_once():
     modules = [leaf for leaf in leaves if leaf.startswith("tf_textrnn/")]
     assert len(modules) == len(set(modules))
     assert [leaf for leaf in modules if not (ROOT / leaf).exists()] == []
+
+
+def test_the_picture_of_the_floors_is_the_contract_of_import_linter():
+    setup = configparser.RawConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    floors = setup["importlinter:contract:floors"]["layers"].split()
+    picture = text_of("docs/architecture.md").split("```")[1]
+    assert re.findall(r"│ (\w+)", picture) == floors
