@@ -134,7 +134,7 @@ def test_wrong_paths_are_one_line(run, tmp_path):
         (run.path / "config.json", "config.json: found a file; expected a run"),
         (tmp_path / "empty", "empty: found a folder with nothing in it; expected a run"),
         (tmp_path, "found a folder with bare run, damaged, damaged.keras, empty; expected"),
-        (tmp_path / "bare run", f"no export; make one with textrnn export --run_dir='{tmp_path}/b"),
+        (tmp_path / "bare run", f"no export; make one with textrnn export '--run_dir={tmp_path}/b"),
         (tmp_path / "damaged.keras", "damaged.keras: not a Keras model that can be loaded"),
         (tmp_path / "damaged", "damaged: not a model of this project"),
     ):

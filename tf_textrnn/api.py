@@ -5,13 +5,13 @@ import functools
 import os
 import pathlib
 import random
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.invocation import command_line
 from tf_textrnn.base.startup import load_tensorflow
 from tf_textrnn.config import Config, check_options
 from tf_textrnn.predictor.predictor import Array, Predictor, newest_version
@@ -110,8 +110,8 @@ def train_on(
     sample_weights: Array | None = None,
 ) -> Run | None:
     """As `train`, on `sources` and with `sample_weights` where `data.splits.load` gets these."""
-    given = {name: _plain(value) for name, value in options.items()}
-    check_options(given)  # before TensorFlow loads
+    # Before TensorFlow loads: mistakes are told at once.
+    given = check_options({name: _plain(value) for name, value in options.items()})
     load_tensorflow()
     from tf_textrnn.exporting.saved_model import export_run
     from tf_textrnn.training import runner
@@ -180,7 +180,7 @@ def load(path: str | os.PathLike[str]) -> "Predictor | keras.Model":
         if not (path / "export").is_dir():
             raise UserError(
                 f"{path}: this run has no export; make one with "
-                f"textrnn export --run_dir={shlex.quote(str(path))}"
+                f"{command_line('export', f'--run_dir={path}')}"
             )
         path /= "export"
     version = newest_version(path)
