@@ -4,8 +4,11 @@ import configparser
 import contextlib
 import functools
 import io
+import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -160,3 +163,19 @@ def test_the_picture_of_the_floors_is_the_contract_of_import_linter():
     floors = setup["importlinter:contract:floors"]["layers"].split()
     picture = text_of("docs/architecture.md").split("```")[1]
     assert re.findall(r"│ (\w+)", picture) == floors
+
+
+@pytest.mark.slow
+def test_examples_of_the_readme_run_as_written(tmp_path):
+    examples = re.findall(r"```python\n(.*?)```", text_of("README.md"), re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        done = subprocess.run(
+            [sys.executable, "-c", example],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "films" / "1" / "saved_model.pb").is_file()
