@@ -6,10 +6,9 @@ import tensorflow as tf
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
 from tf_textrnn.data.embeddings import read_vectors
-from tf_textrnn.data.ngrams import choose_ngrams
 from tf_textrnn.data.splits import Data
 from tf_textrnn.network.model import TextRNN
-from tf_textrnn.network.ngrams import SCALE
+from tf_textrnn.network.ngrams import SCALE, choose_ngrams
 
 
 def new_model(config: Config, data: Data) -> TextRNN:
