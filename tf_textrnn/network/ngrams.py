@@ -1,7 +1,7 @@
 """A linear classifier over the n-grams of tokens that a text holds, beside the network.
 
-`choose_ngrams` takes the n-grams and their first weights from the training texts, `NgramScores`
-scores texts, and `ngram_keys` gives both the numbers that n-grams are known by.
+`choose_ngrams` takes the n-grams and the start of their weights from the training texts,
+`NgramScores` scores texts, and `ngram_keys` numbers the n-grams for both.
 """
 
 import itertools
@@ -15,18 +15,18 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.batches import Split
 from tf_textrnn.text import PADDING_ID
 
-# Scores are this times features · kernel. Under Adam, which moves every weight by about the
-# learning rate, the linear part so learns five times as fast as the network.
+# Scores are this times features · kernel. Adam moves every weight by about the learning rate, so
+# this makes the linear part learn five times as fast as the network.
 SCALE = 5.0
 MAX_NGRAMS = 500_000
 MAX_WEIGHTS = 100_000_000  # n-grams × classes; fewer n-grams where the classes are many
-MAX_COUNTED = 20_000_000  # n-grams that are looked at; of a larger split, evenly spaced texts
-PRIOR_WEIGHT = 0.5  # of the log-count ratios at the start
-_TEXTS = 1_024
+MAX_COUNTED = 20_000_000  # n-grams counted; of a larger split, evenly spaced texts are
+PRIOR_WEIGHT = 0.5  # factor of the log-count ratios that the weights start at
+_TEXTS = 1_024  # counted at a time
 
 
 def ngram_keys(token_ids: tf.Tensor, order: int, vocab_size: int) -> tf.Tensor:
-    """A number for each n-gram of 1 to `order` tokens, different for different n-grams.
+    """Numbers each n-gram of 1 to `order` tokens, different n-grams differently.
 
     Args:
       token_ids: int32[batch, time], padded on the right with 0.
@@ -47,10 +47,12 @@ def ngram_keys(token_ids: tf.Tensor, order: int, vocab_size: int) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable("tf_textrnn")
 class NgramScores(keras.layers.Layer):
-    """Scores from which n-grams are there, each text's features scaled to unit length.
+    """Scores texts by which n-grams they hold, each text's features scaled to unit length.
 
     The kernel starts at log-count ratios of the training texts (Wang & Manning 2012, NBSVM); see
     `choose_ngrams`.
+
+    All of it runs in the dtype of the variables, also where the layer's policy is a shorter one.
 
     Args:
       order: tokens of the longest n-gram.
@@ -67,8 +69,10 @@ class NgramScores(keras.layers.Layer):
         self.num_ngrams = num_ngrams
         self.vocab_size = vocab_size
         self.num_classes = num_classes
+        self.supports_jit = False  # XLA has no kernel for tf.unique
 
     def build(self, input_shape: Any = None) -> None:
+        """Makes the keys and the weights; their shapes do not depend on the input's."""
         self.keys = self.add_weight(
             shape=(self.num_ngrams,),
             dtype="int64",
@@ -77,9 +81,12 @@ class NgramScores(keras.layers.Layer):
             name="keys",
         )
         shape = (self.num_ngrams, self.num_classes)
-        self.kernel = self.add_weight(shape=shape, initializer="zeros", name="kernel")
-        self.bias = self.add_weight(shape=(self.num_classes,), initializer="zeros", name="bias")
-        self.built = True
+        self.kernel = self.add_weight(
+            shape=shape, initializer="zeros", autocast=False, name="kernel"
+        )
+        self.bias = self.add_weight(
+            shape=(self.num_classes,), initializer="zeros", autocast=False, name="bias"
+        )
 
     def call(self, token_ids: tf.Tensor) -> tf.Tensor:
         """Scores texts.
@@ -88,7 +95,7 @@ class NgramScores(keras.layers.Layer):
           token_ids: int32[batch, time], padded on the right with 0.
 
         Returns:
-          float32[batch, num_classes]: the bias for a text without a known n-gram.
+          float[batch, num_classes]: the bias for a text without a known n-gram.
         """
         keys = ngram_keys(token_ids, self.order, self.vocab_size)  # [batch, n-grams of a text]
         batch, width = tf.unstack(tf.shape(keys))
@@ -100,13 +107,20 @@ class NgramScores(keras.layers.Layer):
         # An n-gram counts once a text, however often it occurs.
         pairs, _ = tf.unique((rows * self.num_ngrams + place)[is_known])
         rows, place = pairs // self.num_ngrams, pairs % self.num_ngrams
-        counts = tf.math.unsorted_segment_sum(tf.ones_like(rows, tf.float32), rows, batch)
+        ones = tf.ones_like(rows, self.variable_dtype)
+        counts = tf.math.unsorted_segment_sum(ones, rows, batch)
         weights = (
             tf.gather(self.kernel.value, place) * tf.gather(tf.math.rsqrt(counts), rows)[:, None]
         )
-        return self.bias + SCALE * tf.math.unsorted_segment_sum(weights, rows, batch)
+        scores = self.bias + SCALE * tf.math.unsorted_segment_sum(weights, rows, batch)
+        return tf.cast(scores, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape (batch, num_classes) for token ids of the shape (batch, time)."""
+        return (input_shape[0], self.num_classes)
 
     def get_config(self) -> dict[str, Any]:
+        """The arguments of `__init__`."""
         names = ("order", "num_ngrams", "vocab_size", "num_classes")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
@@ -124,22 +138,25 @@ class Ngrams(NamedTuple):
 
 
 def choose_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) -> Ngrams:
-    """The n-grams of the texts, the most frequent ones where there are too many.
+    """Takes the n-grams of the texts, the most frequent ones where there are too many.
 
     With n_fc the texts of class c that hold n-gram f, n_f those of all C classes and p_c the share
     of class c, the weight of f for c starts at half of
 
         log((n_fc + C p_c) / (n_f - n_fc + C (1 - p_c))) - log(p_c / (1 - p_c)).
 
-    So C more texts, spread as the classes are, are taken to hold each n-gram; one whose texts
-    spread likewise starts at 0, and a class is not favoured for its size. For two classes alike in
-    size it is the ratio of Wang & Manning (2012) with one text added to each.
+    This counts each n-gram in C more texts, spread over the classes as the texts are. An n-gram
+    whose texts are spread likewise starts at 0, and a class gains nothing from its size. For two
+    classes of one size it is the ratio of Wang & Manning (2012) with one text added to each.
 
     Args:
       split: the training texts.
       order: tokens of the longest n-gram; 0 chooses none.
       vocab_size: different token ids.
       num_classes: classes.
+
+    Returns:
+      The n-grams and the start of their weights.
 
     Raises:
       UserError: the n-grams are too many for 64-bit keys.
