@@ -25,8 +25,8 @@ class TextRNN(keras.Model):
     the class of section 9.
 
     Under a mixed policy the recurrent layers work in the short dtype; embedding, pooling, scores
-    and n-grams, and the steps of an LSTM off the GPU, stay in float32. XLA cannot compile the
-    model: it has no kernels for BlockLSTM and for the n-grams.
+    and n-grams, and the steps of an LSTM off the GPU, stay in float32. XLA has no kernels for
+    that LSTM and for the n-grams, so `compile(jit_compile=True)` is refused.
 
     Args:
       config: sizes and kinds.
@@ -153,18 +153,15 @@ class TextRNN(keras.Model):
         shape = keras.tree.map_structure(lambda tensor: tuple(tensor.shape), inputs)
         return keras.KerasTensor(self.compute_output_shape(shape), self.variable_dtype)
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Prepares `fit`, as `keras.Model.compile`.
+    @property
+    def jit_compile(self) -> bool:
+        """False; `compile(jit_compile=True)` raises ValueError, "auto" is False."""
+        return False
 
-        Raises:
-          ValueError: jit_compile is True.
-        """
-        if kwargs.get("jit_compile") is True:
-            raise ValueError(
-                "TextRNN: expected jit_compile=False or 'auto', found True; XLA has no kernels for "
-                "its LSTM and n-grams"
-            )
-        super().compile(*args, **kwargs)
+    @jit_compile.setter
+    def jit_compile(self, value: bool) -> None:
+        if value:
+            raise ValueError("TextRNN: expected jit_compile=False; XLA cannot compile its LSTM")
 
     def call(
         self,
@@ -299,3 +296,8 @@ class TextRNN(keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "TextRNN":
         """The model of a config that `get_config` gave, which stays as it is."""
         return cls(**{**config, "config": ModelConfig(**config["config"])})
+
+
+def min_weights(config: ModelConfig, vocab_size: int) -> int:
+    """A lower bound of the numbers that a model's weights hold, known before any is made."""
+    return vocab_size * config.embedding_dim + config.num_layers * config.hidden_size**2

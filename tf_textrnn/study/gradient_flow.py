@@ -91,7 +91,7 @@ def measure(model: "TextRNN", batch: "Batch") -> list[Flow]:
     for index in range(model.recurrent.num_layers - 1):
         inputs = model.recurrent.run_layer(index, inputs, lengths)
     top = model.recurrent.recurrent_layers[-1]
-    weights = [[weight.value for weight in layer.trainable_variables] for layer in top]
+    weights = [[weight.value for weight in layer.weights] for layer in top]
     zeros = [tf.zeros([len(labels), time, model.recurrent.hidden_size]) for _ in top]
     is_last = tf.one_hot(lengths - 1, time)[:, :, None]
     with tf.GradientTape() as tape:
