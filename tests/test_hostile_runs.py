@@ -85,7 +85,7 @@ def test_a_model_larger_than_the_memory_is_refused(monkeypatch):
         (ModelConfig(hidden_size=65_536, num_layers=64), 10),
         (ModelConfig(embedding_dim=65_536), 50_000_000),
     ):
-        with pytest.raises(UserError, match="--embedding_dim=.* GiB of memory"):
+        with pytest.raises(UserError, match=r"--embedding_dim=.* GiB of memory"):
             start.check_memory(config, vocab_size)
     monkeypatch.delattr("os.sysconf")  # not a POSIX machine
     start.check_memory(config, vocab_size)

@@ -32,22 +32,25 @@ KINDS = {
 }
 
 
-def make(kind: str = "lstm", ngrams: int = 2, **options) -> TextRNN:
-    """A model whose scores tell texts apart; `ngrams` is the order, 0 for none."""
-    config = ModelConfig(embedding_dim=4, hidden_size=4, ngrams=ngrams, **KINDS[kind])
-    model = TextRNN(config, VOCABULARY, CLASSES, num_ngrams=20 if ngrams else 0, **options)
+def make(kind: str = "lstm", keep_prob: float = 0.5, **options) -> TextRNN:
+    """A model with weights far from zero, which tells texts apart."""
+    config = ModelConfig(
+        embedding_dim=4, hidden_size=4, ngrams=2, keep_prob=keep_prob, word_dropout=0.0,
+        **KINDS[kind],
+    )  # fmt: skip
+    model = TextRNN(config, VOCABULARY, CLASSES, num_ngrams=20, **options)
     model.build()
     draws = np.random.default_rng(1)
     for weight in model.named_weights().values():
         weight.assign(draws.uniform(-0.8, 0.8, weight.shape))
-    if ngrams:
-        model.ngrams.keys.assign(range(1, 21))
+    model.ngrams.keys.assign(range(1, 21))
     return model
 
 
 def compiled(model: keras.Model, **options) -> keras.Model:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.01), loss, **options)
+    # Eager steps take less time than the tracing of one.
+    model.compile(keras.optimizers.Adam(0.01), loss, **{"run_eagerly": True, **options})
     return model
 
 
@@ -94,12 +97,12 @@ def test_an_id_past_a_texts_length_changes_nothing() -> None:
 def test_summary_at_every_stage(tmp_path) -> None:
     config = ModelConfig(embedding_dim=4, hidden_size=4, ngrams=2)
     model = TextRNN(config, VOCABULARY, CLASSES, num_ngrams=20)
-    assert "unbuilt" in summary(model)
+    assert "Total params: 0 " in summary(model)
     model.build()
+    summary(model)
     counts = sum(np.prod(weight.shape) for weight in model.named_weights().values())
-    for stage in (model, compiled(model), saved_and_loaded(model, tmp_path)):
-        if stage.compiled:
-            stage.fit((TOKEN_IDS, LENGTHS), LABELS, verbose=0)
+    compiled(model).fit((TOKEN_IDS, LENGTHS), LABELS, verbose=0)
+    for stage in (make(), model, saved_and_loaded(model, tmp_path)):
         text = summary(stage)
         assert f"Trainable params: {counts:,} " in text
         for name in ("embedding", "recurrent", "pooling", "softmax", "ngrams"):
@@ -107,7 +110,7 @@ def test_summary_at_every_stage(tmp_path) -> None:
         assert "(None, 8)" in text  # what pooling gives
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["lstm", "truncated"])
 def test_frozen_weights_keep_their_names_and_values(kind: str, tmp_path) -> None:
     model = make(kind)
     names = list(model.named_weights())
@@ -122,12 +125,14 @@ def test_frozen_weights_keep_their_names_and_values(kind: str, tmp_path) -> None
     compiled(model).fit((TOKEN_IDS, LENGTHS), LABELS, verbose=0)
     changed = {n for n, w in model.named_weights().items() if np.any(w.numpy() != before[n])}
     assert changed == set(names) - frozen
-    model.trainable = False
-    assert model.trainable_names() == []
-    assert list(model.named_weights()) == names
     loaded = saved_and_loaded(model, tmp_path)
-    assert loaded.trainable_names() == []
     np.testing.assert_array_equal(loaded(TOKEN_IDS), model(TOKEN_IDS))
+    assert loaded.trainable_names() == [name for name in names if name not in frozen]
+    loaded.trainable = False
+    assert loaded.trainable_names() == []
+    assert list(loaded.named_weights()) == names
+    loaded.trainable = True
+    assert loaded.trainable_names() == names
 
 
 def test_from_config_leaves_its_argument_alone() -> None:
@@ -160,31 +165,30 @@ def test_in_a_functional_model(has_lengths: bool, tmp_path) -> None:
     assert "text_rnn" in summary(loaded)
     model.export(tmp_path / "1", verbose=False)
     served = tf.saved_model.load(tmp_path / "1")
-    arguments = [*map(tf.constant, texts)] if has_lengths else tf.constant(texts)
+    arguments = tuple(map(tf.constant, texts)) if has_lengths else tf.constant(texts)
     np.testing.assert_allclose(served.serve(arguments), model(texts), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["int32", "ragged", "with lengths"])
 def test_fit_weighs_texts_and_classes(name: str) -> None:
-    """A weight counts as that many texts; a class's weight is that of its texts."""
+    """A class's weight is that of its texts."""
     found = []
     for weights in (
         {"sample_weight": np.array([2.0, 1.0, 3.0, 2.0])},
         {"class_weight": {0: 2.0, 1: 1.0, 2: 3.0}},
         {},
     ):
-        model = compiled(make())
-        model.config = ModelConfig(**{**vars(model.config), "keep_prob": 1.0, "word_dropout": 0.0})
+        model = compiled(make(keep_prob=1.0))
         model.fit(INPUTS[name], LABELS, verbose=0, **weights)
         found.append(np.concatenate([w.numpy().ravel() for w in model.trainable_weights]))
-    np.testing.assert_array_equal(found[0], found[1])
-    assert np.any(found[0] != found[2])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+    assert np.abs(found[0] - found[2]).max() > 1e-3
     assert compiled(make()).predict(INPUTS[name], verbose=0).shape == (4, CLASSES)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16", "float64"])
-def test_other_dtypes_score_the_same_and_learn(kind: str, dtype: str, tmp_path) -> None:
+def test_other_dtypes_score_the_same_and_learn(kind: str, dtype: str) -> None:
     model, expected = make(kind, dtype=dtype), make(kind)(TOKEN_IDS)
     scores = model(TOKEN_IDS)
     assert scores.dtype == model.variable_dtype
@@ -192,15 +196,18 @@ def test_other_dtypes_score_the_same_and_learn(kind: str, dtype: str, tmp_path) 
     np.testing.assert_allclose(tf.cast(scores, tf.float32), expected, atol=atol)
     ids = keras.Input((None,), dtype="int32")
     assert model(ids).dtype == model.variable_dtype
-    before = [weight.numpy() for weight in model.trainable_weights]
-    history = compiled(model).fit(TOKEN_IDS, LABELS, epochs=2, verbose=0).history
-    assert np.all(np.isfinite(history["loss"]))
-    for weight, start in zip(model.trainable_weights, before, strict=True):
-        assert np.any(weight.numpy() != start), weight.path
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model(TOKEN_IDS, training=True) ** 2)
+    gradients = tape.gradient(loss, model.trainable_weights)
+    for weight, gradient in zip(model.trainable_weights, gradients, strict=True):
+        values = tf.convert_to_tensor(gradient)
+        assert np.any(values), weight.path
+        assert np.all(np.isfinite(values)), weight.path
 
 
 def test_a_mixed_model_comes_back_from_its_file(tmp_path) -> None:
-    model = make(dtype="mixed_bfloat16")
+    model = compiled(make(dtype="mixed_bfloat16"))
+    assert np.isfinite(model.fit(TOKEN_IDS, LABELS, verbose=0).history["loss"])
     loaded = saved_and_loaded(model, tmp_path)
     assert loaded.recurrent.compute_dtype == "bfloat16"
     np.testing.assert_array_equal(loaded(TOKEN_IDS), model(TOKEN_IDS))
@@ -213,13 +220,13 @@ def test_other_dtypes_are_refused(dtype: str) -> None:
 
 
 def test_ngrams_without_an_order_are_refused() -> None:
-    with pytest.raises(ValueError, match="expected config.ngrams of 1 to 4 with num_ngrams=5"):
+    with pytest.raises(ValueError, match=r"expected config\.ngrams of 1 to 4 with num_ngrams=5"):
         TextRNN(ModelConfig(), VOCABULARY, CLASSES, num_ngrams=5)
 
 
 def test_xla_is_refused_or_left_alone() -> None:
     with pytest.raises(ValueError, match="TextRNN: expected jit_compile=False"):
-        compiled(make(), jit_compile=True)
-    model = compiled(make(), jit_compile="auto")
+        compiled(make(), jit_compile=True, run_eagerly=False)
+    model = compiled(make(), jit_compile="auto", run_eagerly=False)
     assert model.jit_compile is False
     assert np.isfinite(model.fit(TOKEN_IDS, LABELS, verbose=0).history["loss"])

@@ -1,6 +1,7 @@
 """The classifier: embedding → recurrent layers → pooling → affine layer."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import keras
@@ -77,6 +78,8 @@ class TextRNN(keras.Model):
         self.autocast = False  # token ids that come as floats would lose digits
         self.supports_jit = False
 
+        exact = self.variable_dtype
+
         def initializer(default: str) -> keras.initializers.Initializer | str:
             # One for each weight: an initializer draws the same numbers whenever it is called.
             scale = config.init_scale
@@ -86,7 +89,7 @@ class TextRNN(keras.Model):
             vocab_size,
             config.embedding_dim,
             embeddings_initializer=initializer("uniform"),
-            dtype=self.variable_dtype,
+            dtype=exact,
             name="embedding",
         )
         self.recurrent = RecurrentStack(
@@ -103,27 +106,23 @@ class TextRNN(keras.Model):
             name="recurrent",
         )
         self.pooling = MaskedPooling(
-            config.pooling, config.bidirectional, dtype=self.variable_dtype, name="pooling"
+            config.pooling, config.bidirectional, dtype=exact, name="pooling"
         )
         self.softmax = keras.layers.Dense(
             num_classes,
             kernel_initializer=initializer("glorot_uniform"),
             bias_initializer=initializer("zeros"),
-            dtype=self.variable_dtype,
+            dtype=exact,
             name="softmax",
         )
         self.ngrams = None
         if num_ngrams:
             self.ngrams = NgramScores(
-                config.ngrams,
-                num_ngrams,
-                vocab_size,
-                num_classes,
-                dtype=self.variable_dtype,
-                name="ngrams",
+                config.ngrams, num_ngrams, vocab_size, num_classes, dtype=exact, name="ngrams"
             )
         self.seed_generator = keras.random.SeedGenerator()
         self._takes_lengths = False
+        self._frozen_layers: list[str] = []  # those that `build` freezes
 
     def build(self, input_shape: Any = None) -> None:
         """Makes the weights; their shapes do not depend on the input's.
@@ -142,6 +141,14 @@ class TextRNN(keras.Model):
         self.softmax.build(self.pooling.compute_output_shape(outputs_shape))
         if self.ngrams:
             self.ngrams.build(ids_shape)
+        # Keras thaws no weight that was made frozen, so they are frozen now.
+        for layer in self._all_layers():
+            if layer.name in self._frozen_layers:
+                layer.trainable = False
+
+    def _all_layers(self) -> list[keras.Layer]:
+        """The layers, and those inside the recurrent one; their names differ."""
+        return [*self.layers, *itertools.chain(*self.recurrent.recurrent_layers)]
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int]:
         """The shape (batch, num_classes) for inputs of a shape as in `build`."""
@@ -164,10 +171,7 @@ class TextRNN(keras.Model):
             raise ValueError("TextRNN: expected jit_compile=False; XLA cannot compile its LSTM")
 
     def call(
-        self,
-        inputs: Any,
-        training: bool = False,
-        dropout_seed: tf.Tensor | None = None,
+        self, inputs: Any, training: bool = False, dropout_seed: tf.Tensor | None = None
     ) -> tf.Tensor:
         """Scores texts.
 
@@ -184,10 +188,7 @@ class TextRNN(keras.Model):
         return tf.add_n(self.branch_scores(inputs, training, dropout_seed))
 
     def branch_scores(
-        self,
-        inputs: Any,
-        training: bool = False,
-        dropout_seed: tf.Tensor | None = None,
+        self, inputs: Any, training: bool = False, dropout_seed: tf.Tensor | None = None
     ) -> list[tf.Tensor]:
         """The network's scores, and those of the linear classifier where there is one.
 
@@ -266,15 +267,10 @@ class TextRNN(keras.Model):
         input_signature: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Exports the model as `keras.Model.export` does.
+        """Exports the model; arguments as of `keras.Model.export`.
 
-        Args:
-          filepath: where to write.
-          format: see `keras.Model.export`.
-          verbose: whether to print what was written.
-          input_signature: of the inputs; None = int32 token ids [batch, time], and int32 lengths
-            [batch] where the model was first called with lengths.
-          **kwargs: see `keras.Model.export`.
+        Without an `input_signature` the export takes int32 token ids [batch, time], and int32
+        lengths [batch] too where the model was first called with lengths.
         """
         if input_signature is None:
             token_ids = tf.TensorSpec([None, None], tf.int32, "token_ids")
@@ -283,9 +279,11 @@ class TextRNN(keras.Model):
         super().export(filepath, format, verbose, input_signature, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of `__init__`."""
+        """The arguments of `__init__`, and the names of the layers that are frozen."""
+        frozen = [layer.name for layer in self._all_layers() if not layer.trainable]
         return {
             **super().get_config(),
+            "frozen_layers": frozen if self.built else self._frozen_layers,
             "config": dataclasses.asdict(self.config),
             "vocab_size": self.vocab_size,
             "num_classes": self.num_classes,
@@ -295,9 +293,13 @@ class TextRNN(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "TextRNN":
         """The model of a config that `get_config` gave, which stays as it is."""
-        return cls(**{**config, "config": ModelConfig(**config["config"])})
+        options = {**config, "config": ModelConfig(**config["config"])}
+        frozen = options.pop("frozen_layers", [])
+        model = cls(**options)
+        model._frozen_layers = list(frozen)
+        return model
 
 
 def min_weights(config: ModelConfig, vocab_size: int) -> int:
-    """A lower bound of the numbers that a model's weights hold, known before any is made."""
+    """A lower bound of the numbers that a model's weights hold, known before it is made."""
     return vocab_size * config.embedding_dim + config.num_layers * config.hidden_size**2

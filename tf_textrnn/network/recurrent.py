@@ -251,8 +251,11 @@ class RecurrentStack(keras.layers.Layer):
                 cell = layer.cell
                 weights = [w.value for w in (cell.kernel, cell.recurrent_kernel, cell.bias)]
                 # Half precision is slower on a CPU; in float32 nothing is cast.
-                values = [tf.cast(value, tf.float32) for value in (inputs, *weights)]
-                outputs = tf.cast(lstm(values[0], lengths, *values[1:], backward), inputs.dtype)
+                steps, kernel, recurrent_kernel, bias = (
+                    tf.cast(value, tf.float32) for value in (inputs, *weights)
+                )
+                outputs = lstm(steps, lengths, kernel, recurrent_kernel, bias, backward)
+                outputs = tf.cast(outputs, inputs.dtype)
             else:
                 if hasattr(layer, "use_cudnn"):
                     layer.use_cudnn = "auto" if takes_cudnn else False
