@@ -93,18 +93,10 @@ class TextRNN(keras.Model):
             name="embedding",
         )
         self.recurrent = RecurrentStack(
-            config.cell,
-            config.hidden_size,
-            config.num_layers,
-            config.bidirectional,
-            config.keep_prob,
-            config.init_scale,
-            config.forget_bias,
-            config.bptt_truncate,
-            config.output_dropout == "steps",
-            dtype=self.dtype_policy,
-            name="recurrent",
-        )
+            config.cell, config.hidden_size, config.num_layers, config.bidirectional,
+            config.keep_prob, config.init_scale, config.forget_bias, config.bptt_truncate,
+            config.output_dropout == "steps", dtype=self.dtype_policy, name="recurrent",
+        )  # fmt: skip
         self.pooling = MaskedPooling(
             config.pooling, config.bidirectional, dtype=exact, name="pooling"
         )
