@@ -242,10 +242,10 @@ class TextRNN(keras.Model):
             weights |= {"ngrams/kernel": self.ngrams.kernel, "ngrams/bias": self.ngrams.bias}
         return weights
 
-    def trainable_names(self) -> list[str]:
-        """The names in `named_weights` of the weights that are not frozen, in its order."""
+    def named_trainable_weights(self) -> dict[str, keras.Variable]:
+        """Those of `named_weights` that are not frozen, as Keras sees it, in the same order."""
         trainable = {id(weight) for weight in self.trainable_weights}
-        return [name for name, weight in self.named_weights().items() if id(weight) in trainable]
+        return {name: w for name, w in self.named_weights().items() if id(w) in trainable}
 
     def saved_weights(self) -> dict[str, keras.Variable]:
         """All that tells this model from another of its kind: `named_weights` and the n-grams."""
