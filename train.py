@@ -8,12 +8,13 @@ def main(given: dict) -> None:
     load_tensorflow()  # only now: --help and mistakes in flags answer at once
     from tf_textrnn.training import runner
 
-    folder = runner.run(given)
-    if folder is None:  # the chief reports and exports
+    finished = runner.run(given)
+    if finished is None:  # the chief reports and exports
         return
+    folder = finished.folder
     print(f"report: {folder.report_text}   confusion matrix: {folder.confusion_matrix}")
     print(f"to see it learn:  tensorboard --logdir {folder.path}")
-    if folder.read_config().run.export:
+    if finished.config.run.export:
         from tf_textrnn.exporting.saved_model import export_run
 
         model = export_run(str(folder.path))

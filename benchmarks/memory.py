@@ -30,7 +30,7 @@ def open_files() -> int:
 
 def measure(steps: int, folder: pathlib.Path) -> dict[str, list]:
     """Trains and looks every 50 steps: step, MiB, descriptors and traces so far."""
-    from tf_textrnn.training import loop, replicas, runner
+    from tf_textrnn.training import replicas, runner
 
     chooser = random.Random(1)
     lines = []
@@ -41,26 +41,21 @@ def measure(steps: int, folder: pathlib.Path) -> dict[str, list]:
     (folder / "train.tsv").write_text("".join(lines))
 
     seen: dict[str, list] = {"step": [], "mebibytes": [], "open_files": [], "traces": []}
-    train_step = replicas.Replicas._train_step
-    update = loop.EpochBar.update
-    traces = step = 0
+    train_step = replicas.train_step
+    traces = 0
 
-    def counted_train_step(self, *args):  # type: ignore[no-untyped-def]
+    def counted_train_step(*args):  # type: ignore[no-untyped-def]
         nonlocal traces
         traces += 1
-        return train_step(self, *args)
+        return train_step(*args)
 
-    def watched_update(self, *args):  # type: ignore[no-untyped-def]
-        nonlocal step
-        step += 1
+    def look(step: int) -> None:
         if step % EVERY == 0:
             values = (step, resident_mebibytes(), open_files(), traces)
             for name, value in zip(seen, values, strict=True):
                 seen[name].append(value)
-        update(self, *args)
 
-    replicas.Replicas._train_step = counted_train_step  # type: ignore[method-assign]
-    loop.EpochBar.update = watched_update  # type: ignore[method-assign]
+    replicas.train_step = counted_train_step
     steps_an_epoch = -(-7_200 // 8)
     runner.run(
         {
@@ -73,7 +68,8 @@ def measure(steps: int, folder: pathlib.Path) -> dict[str, list]:
             "num_epochs": -(-steps // steps_an_epoch),
             "patience": 0,
             "checkpoint_minutes": 0.05,
-        }
+        },
+        on_step=look,
     )
     return seen
 

@@ -66,7 +66,7 @@ def work(index: int, vocab_size: int) -> dict[str, float]:
     from tf_textrnn.config import Config
     from tf_textrnn.data.batches import training_batches
     from tf_textrnn.training.distribution import connect
-    from tf_textrnn.training.replicas import Replicas
+    from tf_textrnn.training.replicas import Replicas, StopOrSave
 
     workers = connect("auto")
     config = Config().replace(batch_size=TEXTS_A_WORKER * workers.count, ngrams=0)
@@ -83,7 +83,7 @@ def work(index: int, vocab_size: int) -> dict[str, float]:
 
     def step() -> None:
         size, shares = next(stream)
-        results[:] = [replicas.step(np.float32(size), np.zeros(2, np.float32), shares)[0]]
+        results[:] = [replicas.step(size, shares, StopOrSave(stop=False, save=False))[0]]
         float(results[0].loss)
 
     inputs = batches()

@@ -104,7 +104,7 @@ def write_contest(path: str, data_dir: str | None) -> None:
     if data_dir:
         folder = pathlib.Path(data_dir)
         files = {f"{split}_file": str(folder / f"{split}.tsv") for split in ("train", "valid")}
-    data = splits.load(splits.resolve(Config().replace(**files)))
+    data = splits.load(Config().replace(**files).settled())
     train = data.train
     lengths = train.lengths
     token_ids = [train.batch(np.array([i])).token_ids[0, : lengths[i]] for i in range(len(train))]

@@ -47,9 +47,9 @@ def start_once(began: float, flags: list[str]) -> None:
 
     given = flag_parsing.parse(["train.py", *flags], __doc__)
     load_tensorflow()
-    from tf_textrnn.training import loop, runner
+    from tf_textrnn.training import runner
 
-    def stop(*_: object) -> None:
+    def stop(step: int) -> None:
         print(
             json.dumps(
                 {
@@ -60,8 +60,7 @@ def start_once(began: float, flags: list[str]) -> None:
         )
         sys.exit()
 
-    loop.EpochBar.update = stop  # type: ignore[method-assign, assignment]
-    runner.run(given)
+    runner.run(given, on_step=stop)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,20 @@
 import os
 import pathlib
 import random
+import sys
 
 import pytest
 
+from tests import posixless
 from tests.oracle import Oracle, run_oracle
-from tf_textrnn.base.startup import load_tensorflow
+
+# How the whole suite can be run besides: CONTRIBUTING.md.
+WITHOUT_POSIX = os.environ.get("WITHOUT_POSIX") == "1"
+if WITHOUT_POSIX:
+    posixless.take_away()
+
+import tf_textrnn  # noqa: E402
+from tf_textrnn.base.startup import load_tensorflow  # noqa: E402
 
 load_tensorflow()
 
@@ -57,6 +66,19 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("user_cache"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _same_way_for_children(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests start is without POSIX, or warns of encodings in our files, as this process is."""
+    if WITHOUT_POSIX:
+        posixless.take_away_from_children(tmp_path_factory.mktemp("posixless"))
+    if sys.flags.warn_default_encoding:
+        package = pathlib.Path(tf_textrnn.__file__).parent
+        files = [path.relative_to(package.parent) for path in package.rglob("*.py")]
+        modules = [".".join(path.with_suffix("").parts) for path in files]
+        ours = [f"error::EncodingWarning:{module}" for module in modules]
+        os.environ["PYTHONWARNINGS"] = ",".join(["ignore::EncodingWarning", *ours])
+
+
 @pytest.fixture(scope="session")
 def topics(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A folder with train.tsv, valid.tsv and test.tsv: three easy classes."""
@@ -95,7 +117,9 @@ def finished(small_options: dict[str, object], tmp_path_factory: pytest.TempPath
     """The folder of a finished run over `topics`, for all to read."""
     from tf_textrnn.training import runner
 
-    return runner.run({**small_options, "run_dir": str(tmp_path_factory.mktemp("finished") / "r")})
+    return runner.run(
+        {**small_options, "run_dir": str(tmp_path_factory.mktemp("finished") / "r")}
+    ).folder
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +130,6 @@ def exported(small_options: dict[str, object], tmp_path_factory: pytest.TempPath
 
     folder = runner.run(
         {**small_options, "run_dir": str(tmp_path_factory.mktemp("exported") / "r")}
-    )
+    ).folder
     export_run(str(folder.path))
     return folder

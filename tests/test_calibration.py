@@ -3,12 +3,8 @@
 import numpy as np
 import pytest
 
-from tf_textrnn.runs.calibration import (
-    WEIGHT_BOUNDS,
-    fit_branch_weights,
-    reliability,
-    softmax,
-)
+from tf_textrnn.runs.measures import reliability, softmax
+from tf_textrnn.training.validation import WEIGHT_BOUNDS, fit_branch_weights
 
 
 def draw(texts, branches, classes, seed=0):

@@ -59,7 +59,7 @@ def options(small_options):
 @pytest.fixture(scope="module")
 def alone(options, tmp_path_factory):
     """The run of one process."""
-    return runner.run({**options, "run_dir": str(tmp_path_factory.mktemp("runs") / "alone")})
+    return runner.run({**options, "run_dir": str(tmp_path_factory.mktemp("runs") / "alone")}).folder
 
 
 def test_two_processes_train_as_one(alone, options, tmp_path):

@@ -54,7 +54,7 @@ def test_vectors_are_tuned_from_their_epoch_on(small_options, tmp_path, capsys, 
     path.write_text(f"horse {' '.join(map(str, vector))}\n")
     options = {"pretrained_embeddings": str(path), "tune_embeddings_epoch": epoch, "num_epochs": 2}
     options |= {"average_decay": 0.0, "run_dir": str(tmp_path / "run"), "learning_rate": 1e-3}
-    run = load_run(runner.run({**small_options, **options}))
+    run = load_run(runner.run({**small_options, **options}).folder)
     embeddings = run.model.embedding.embeddings.numpy()
     found = embeddings[run.vocabulary.index(b"horse")]
     assert np.allclose(found, vector, atol=1e-6) != is_tuned

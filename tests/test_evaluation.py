@@ -7,19 +7,20 @@ from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example
-from tf_textrnn.runs import evaluation
+from tf_textrnn.runs import measures
+from tf_textrnn.runs.report import worst_mistakes
 
 
 def test_measure_is_mean_cross_entropy_and_share_right():
     scores = np.array([[0.0, np.log(3)], [2.0, 2.0], [800.0, -800.0]], np.float32)
-    found = evaluation.measure(scores, np.array([1, 0, 0]))
+    found = measures.measure(scores, np.array([1, 0, 0]))
     np.testing.assert_allclose(found.loss, (-np.log(0.75) - np.log(0.5) - 0) / 3, rtol=1e-6)
     assert found.accuracy == 1.0
-    assert np.isfinite(evaluation.measure(scores, np.array([0, 0, 1])).loss)
+    assert np.isfinite(measures.measure(scores, np.array([0, 0, 1])).loss)
 
 
 def test_per_class_report_names_every_label_also_one_that_never_occurs():
-    report = evaluation.per_class_report(np.array([0, 0, 1]), np.array([0, 1, 1]), ["a", "b", "c"])
+    report = measures.per_class_report(np.array([0, 0, 1]), np.array([0, 1, 1]), ["a", "b", "c"])
     assert report["a"] == {"precision": 1.0, "recall": 0.5, "f1": 2 / 3, "support": 2}
     assert report["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
     f1 = sklearn.metrics.f1_score([0, 0, 1], [0, 1, 1], average=None)
@@ -35,7 +36,7 @@ def test_worst_mistakes_are_the_surest_with_their_own_text(tmp_path):
     split = Split(corpus, rows, ids, classes, 9)
     labels = corpus.label_names  # b, a
     scores = np.array([[3.0, 0], [0, 1], [2, 0], [5, 0]], np.float32)  # b a b b; true a b b a
-    found = evaluation.worst_mistakes(split, scores, labels)
+    found = worst_mistakes(split, scores, labels)
     assert [(m.label, m.prediction, m.text) for m in found] == [
         ("a", "b", "text 7 with tab"),
         ("a", "b", "text 1 with tab"),

@@ -96,7 +96,7 @@ def test_texts_that_change_or_vanish_between_runs(small_options, tmp_path):
     content = pathlib.Path(small_options["train_file"]).read_text()
     train.write_text(content)
     options = {**small_options, "train_file": str(train), "num_epochs": 1}
-    folder = runner.run({**options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**options, "run_dir": str(tmp_path / "run")}).folder
     saved = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
     resume = {"run_dir": str(folder.path), "resume": True, "num_epochs": 2}
 
@@ -139,14 +139,14 @@ def test_a_clock_that_jumps_changes_no_bit(small_options, finished, tmp_path, mo
     chooser = random.Random(9)
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + chooser.uniform(-1e9, 1e9))
-    folder = runner.run({**small_options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**small_options, "run_dir": str(tmp_path / "run")}).folder
     assert weights(folder) == weights(finished)
 
 
 def test_divergence_stops_with_the_numbers_and_the_last_good_checkpoint(small_options, tmp_path):
     options = {**small_options, "optimizer": "sgd", "max_grad_norm": 0.0, "patience": 0}
     run_dir = str(tmp_path / "run")
-    folder = runner.run({**options, "run_dir": run_dir, "num_epochs": 1})
+    folder = runner.run({**options, "run_dir": run_dir, "num_epochs": 1}).folder
     good = max(folder.checkpoints.iterdir())
     resume = {"run_dir": run_dir, "resume": True, "num_epochs": 9}
     with pytest.raises(DivergedError) as error:

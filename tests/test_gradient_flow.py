@@ -9,6 +9,8 @@ import tensorflow as tf
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import ModelConfig
 from tf_textrnn.data.batches import Batch
+from tf_textrnn.network import gradient_flow as gradient_flow_module
+from tf_textrnn.network.gradient_flow import measure
 from tf_textrnn.network.model import TextRNN
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.study import gradient_flow
@@ -20,6 +22,7 @@ BATCH = Batch(
     np.random.default_rng(1).integers(0, 9, [4, 7]).astype(np.int32),
     np.array([7, 3, 0, 5], np.int32),
     np.array([0, 1, 2, 0], np.int32),
+    np.ones(4, np.float32),
 )
 
 
@@ -42,7 +45,7 @@ def expected_norms(model: TextRNN, bptt_truncate: int) -> dict[str, list[list[fl
     weights = {k: v.numpy().astype(np.float64) for k, v in model.named_weights().items()}
     directions = ("forward", "backward") if model.config.bidirectional else ("forward",)
     found: dict[str, list[list[float]]] = {direction: [] for direction in directions}
-    for token_ids, length, label in zip(*BATCH, strict=True):
+    for token_ids, length, label, _ in zip(*BATCH, strict=True):
         if not length:
             continue
         outputs = weights["embedding"][token_ids[:length]][None]
@@ -84,7 +87,7 @@ def test_flow_is_the_total_derivative(bidirectional, pooling, layers, bptt_trunc
         bptt_truncate=bptt_truncate,
     )
     expected = expected_norms(model, bptt_truncate)
-    flows = gradient_flow.measure(model, BATCH)
+    flows = measure(model, BATCH)
     assert [flow.name for flow in flows] == [f"lstm {direction}" for direction in expected]
     for flow, norms in zip(flows, expected.values(), strict=True):
         wanted = [
@@ -95,11 +98,21 @@ def test_flow_is_the_total_derivative(bidirectional, pooling, layers, bptt_trunc
         assert (min(wanted) == 0) == bool(bptt_truncate)
 
 
+@pytest.mark.parametrize("bptt_truncate", [0, 2])
+def test_what_is_followed_back_is_bounded_and_exact(monkeypatch, bptt_truncate) -> None:
+    """Texts longer than the bound: the steps within it are those of the whole way back."""
+    model = make_model(bidirectional=True, pooling="mean", bptt_truncate=bptt_truncate)
+    whole = measure(model, BATCH)
+    monkeypatch.setattr(gradient_flow_module, "MAX_DISTANCE", 3)
+    for flow, expected in zip(measure(model, BATCH), whole, strict=True):
+        np.testing.assert_allclose(flow.norms, expected.norms[:3], rtol=1e-5)
+
+
 def test_gradient_norm_is_that_of_the_layer() -> None:
     """With the loss read off the last step it is the plain gradient."""
     model = make_model(cell="gru", bidirectional=False, pooling="last")
-    (flow,) = gradient_flow.measure(model, BATCH)
-    token_ids, lengths, labels = map(tf.constant, BATCH)
+    (flow,) = measure(model, BATCH)
+    token_ids, lengths, labels, _ = map(tf.constant, BATCH)
     weights = [weight.value for weight in model.recurrent.trainable_variables]
     with tf.GradientTape() as tape:
         scores = model((token_ids, lengths))
@@ -129,7 +142,7 @@ def test_the_claims_of_the_article(tmp_path: pathlib.Path, capsys) -> None:
 
 def test_a_run_is_measured_on_its_own_texts(small_options, tmp_path: pathlib.Path, capsys) -> None:
     run_dir = str(tmp_path / "run")
-    folder = runner.run({**small_options, "run_dir": run_dir, "num_epochs": 1})
+    folder = runner.run({**small_options, "run_dir": run_dir, "num_epochs": 1}).folder
     capsys.readouterr()
     gradient_flow.main({"run_dir": run_dir, "output": str(tmp_path / "plot.png")})
     assert "| lstm backward | " in capsys.readouterr().out

@@ -98,7 +98,7 @@ def test_too_many_labels_texts_and_bytes_of_types(tmp_path, monkeypatch):
 def test_more_scores_than_the_memory_holds_are_refused(small_options, monkeypatch):
     monkeypatch.setattr(splits, "MAX_SCORES", 179)
     with pytest.raises(UserError, match="expected at most 59 texts to score with 3 labels"):
-        splits.load(splits.resolve(Config().replace(**small_options)))
+        splits.load(Config().replace(**small_options).settled())
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "."])

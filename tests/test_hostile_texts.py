@@ -19,7 +19,7 @@ from tf_textrnn.data import datasets
 from tf_textrnn.data.batches import Split
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example, file_source
-from tf_textrnn.runs.evaluation import worst_mistakes
+from tf_textrnn.runs.report import worst_mistakes
 
 
 def read(path, **options):

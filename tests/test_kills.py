@@ -14,7 +14,7 @@ from tests.train_process import HOOK, Run, hooked, outcome
 START = ("splits.py", "load")
 CACHE = ("corpus.py", "_write")
 EPOCH = ("loop.py", "train_epoch")
-VALIDATION = ("scoring.py", "weigh_branches")
+VALIDATION = ("validation.py", "weigh_branches")
 CHECKPOINT = ("checkpoints.py", "write")
 REPORT = ("report.py", "write_report")
 EXPORT = ("saved_model.py", "export_run")

@@ -13,13 +13,14 @@ from tf_textrnn.data.batches import Batch
 from tf_textrnn.network.model import TextRNN
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.training.optimizers import make_optimizer
-from tf_textrnn.training.step import train_step
+from tf_textrnn.training.step import StepSettings, train_step
 
 VOCABULARY, CLASSES = 9, 3
 BATCH = Batch(
     np.random.default_rng(1).integers(0, VOCABULARY, [8, 4]).astype(np.int32),
     np.array([4, 0, 1, 2, 3, 4, 4, 4], np.int32),
     np.array([0, 1, 2, 0, 1, 2, 0, 1], np.int32),
+    np.ones(8, np.float32),
 )
 TEXTS = (tf.constant(BATCH.token_ids), tf.constant(BATCH.lengths))
 KINDS = [
@@ -58,7 +59,9 @@ def test_every_kind_trains_saves_and_restores(kind, tmp_path) -> None:
     optimizer = make_optimizer(TrainingConfig(learning_rate=0.02))
     optimizer.build([weight.value for weight in model.named_weights().values()])
     start = values(model)
-    result = train_step(model, optimizer, None, Batch(*map(tf.constant, BATCH)), 5.0, [0, 0])
+    result = train_step(
+        model, optimizer, Batch(*map(tf.constant, BATCH)), StepSettings([0, 0], 5.0)
+    )
     assert np.isfinite(result.loss)
     assert all(np.any(start[name] != value) for name, value in values(model).items())
     path = tmp_path / "model.npz"

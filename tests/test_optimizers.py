@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from tf_textrnn.config import TrainingConfig
-from tf_textrnn.training.optimizers import RowSparseAdam, WeightAverage, make_optimizer, sum_rows
+from tf_textrnn.training.average import WeightAverage
+from tf_textrnn.training.optimizers import RowSparseAdam, make_optimizer, sum_rows
 
 
 def rows(values, indices, size=6):

@@ -11,7 +11,7 @@ from tf_textrnn.data.batches import Batch
 from tf_textrnn.network.model import TextRNN
 from tf_textrnn.study.tf1_import import SourceWeights
 from tf_textrnn.training.optimizers import make_optimizer
-from tf_textrnn.training.step import train_step
+from tf_textrnn.training.step import StepSettings, train_step
 
 CELL = "LSTM_layer/multi_rnn_cell/cell_{}/basic_lstm_cell/{}"
 
@@ -82,9 +82,9 @@ def differences(case: dict[str, np.ndarray], max_grad_norm: float) -> dict[str, 
         inputs, lengths, labels = (case[key][update] for key in ("inputs", "lengths", "labels"))
         compare("scores", model((inputs, lengths)).numpy(), case["scores"][update])
         optimizer.learning_rate = case["rate"][update]
-        batch = Batch(tf.constant(inputs), tf.constant(lengths), tf.constant(labels))
+        batch = Batch(*map(tf.constant, (inputs, lengths, labels)), tf.ones(len(labels)))
         seed = tf.constant([0, update])
-        result = train_step(model, optimizer, None, batch, max_grad_norm, seed)
+        result = train_step(model, optimizer, batch, StepSettings(seed, max_grad_norm))
         compare("loss", result.loss.numpy(), case["loss"][update])
         compare("accuracy", result.correct.numpy() / len(labels), case["accuracy"][update])
         compare("norm", result.grad_norm.numpy(), case["grad_norm"][update])

@@ -36,9 +36,7 @@ def load(tmp_path, train, valid=None, **options):
     if valid is not None:
         (tmp_path / "valid.tsv").write_text(valid)
         options["valid_file"] = str(tmp_path / "valid.tsv")
-    return splits.load(
-        splits.resolve(Config().replace(cache_dir=str(tmp_path / "cache"), **options))
-    )
+    return splits.load(Config().replace(cache_dir=str(tmp_path / "cache"), **options).settled())
 
 
 def test_the_vocabulary_is_that_of_the_training_texts_as_far_as_they_are_read(tmp_path):
@@ -88,10 +86,10 @@ def test_files_that_cannot_be_learnt_from(tmp_path, train, valid, message):
 )
 def test_flags_that_contradict(options, message):
     with pytest.raises(UserError, match=message):
-        splits.resolve(Config().replace(**options))
+        Config().replace(**options).settled()
 
 
 def test_the_built_in_set_is_read_as_characters_and_files_as_words():
-    assert splits.resolve(Config()).text.tokenizer == "char"
-    assert splits.resolve(Config().replace(train_file="x.tsv")).text.tokenizer == "word"
-    assert splits.resolve(Config().replace(tokenizer="word")).text.tokenizer == "word"
+    assert Config().settled().text.tokenizer == "char"
+    assert Config().replace(train_file="x.tsv").settled().text.tokenizer == "word"
+    assert Config().replace(tokenizer="word").settled().text.tokenizer == "word"

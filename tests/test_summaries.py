@@ -5,6 +5,7 @@ import math
 import pathlib
 import re
 import shutil
+import types
 import warnings
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_histogram_and_sparsity_are_those_of_the_steps_gradients(
 
     monkeypatch.setattr(Summaries, "step", step)
     options = {"gradients_every": 1, "num_epochs": 1, "max_grad_norm": 0.05}
-    folder = runner.run({**small_options, **options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**small_options, **options, "run_dir": str(tmp_path / "run")}).folder
     events = read_events(folder.tensorboard / "train")
     assert sorted(events) == sorted(steps) == list(range(1, 11))
     vocabulary = len(folder.vocabulary.read_text().splitlines())
@@ -141,7 +142,7 @@ def serialized(events):
 @pytest.fixture(scope="module")
 def whole(small_options, tmp_path_factory):
     run_dir = str(tmp_path_factory.mktemp("runs") / "whole")
-    return runner.run({**small_options, "gradients_every": 2, "run_dir": run_dir})
+    return runner.run({**small_options, "gradients_every": 2, "run_dir": run_dir}).folder
 
 
 @pytest.mark.parametrize(("killed_after", "every"), [(3, 0), (20, 0), (17, 4)])
@@ -163,7 +164,7 @@ def test_a_resumed_run_neither_repeats_nor_loses_steps(
         patch.setattr(Summaries, "step", step)
         if every:
             clock = iter(range(0, 10**9, 60 * 10 // every))
-            patch.setattr(loop.time, "monotonic", clock.__next__)
+            patch.setattr(loop, "time", types.SimpleNamespace(monotonic=clock.__next__))
         with pytest.raises(Killed):
             runner.run(
                 {**options, "run_dir": str(cut.path), "checkpoint_minutes": 10.0 * bool(every)}
@@ -191,7 +192,7 @@ def test_an_older_checkpoint_cuts_further_back(whole, tmp_path):
 @pytest.mark.parametrize(("every", "steps"), [(0, []), (4, [4, 8])])
 def test_gradients_every(small_options, tmp_path, every, steps):
     options = {**small_options, "num_epochs": 1, "gradients_every": every}
-    folder = runner.run({**options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**options, "run_dir": str(tmp_path / "run")}).folder
     events = read_events(folder.tensorboard / "train")
     assert [step for step, values in events.items() if "embedding/grad/hist" in values] == [*steps]
     assert list(events) == [*range(1, 11)]

@@ -54,7 +54,7 @@ def folder(small_options, topics, tmp_path_factory):
         patch.setattr(Summaries, "step", step)
         with pytest.raises(Killed):
             runner.run({**options, "run_dir": run_dir})
-    return runner.run({"run_dir": run_dir, "resume": True})
+    return runner.run({"run_dir": run_dir, "resume": True}).folder
 
 
 @pytest.fixture(

@@ -1,7 +1,6 @@
 """A run from end to end: files, figures, the same bits twice, resuming, and bad input."""
 
 import gzip
-import itertools
 import json
 import pathlib
 import random
@@ -15,7 +14,7 @@ import tensorflow as tf
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.folder import RunFolder, load_run
-from tf_textrnn.training import loop, runner
+from tf_textrnn.training import runner
 
 ROOT = pathlib.Path(__file__).parents[1]
 TIMINGS = {"examples_per_second", "train_examples_per_second"}
@@ -93,14 +92,14 @@ def test_nothing_is_traced_twice_whatever_the_lengths(small_options, tmp_path, m
     runner.run({**options, "batch_size": 4, "gradients_every": 1})
     traces = [(f.python_function.__name__, f.experimental_get_tracing_count()) for f in functions]
     assert sorted(traces) == [
-        ("_measure", 1), ("_train_step", 1), ("score", 1), ("score", 1), ("split", 1)
+        ("_measure", 1), ("_traced_step", 1), ("score", 1), ("score", 1), ("split", 1)
     ]  # fmt: skip
 
 
 def test_the_same_seed_gives_the_same_bits(finished, small_options, tmp_path):
-    again = runner.run({**small_options, "run_dir": str(tmp_path / "again")})
+    again = runner.run({**small_options, "run_dir": str(tmp_path / "again")}).folder
     assert results(again) == results(finished)
-    other = runner.run({**small_options, "run_dir": str(tmp_path / "other"), "seed": 2})
+    other = runner.run({**small_options, "run_dir": str(tmp_path / "other"), "seed": 2}).folder
     assert results(other)[0] != results(finished)[0]
 
 
@@ -109,37 +108,32 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("steps", [3, 10, 17])
-def test_a_run_that_was_cut_short_ends_with_the_same_bits(
-    finished, small_options, tmp_path, monkeypatch, steps
-):
+def test_a_run_that_was_cut_short_ends_with_the_same_bits(finished, small_options, tmp_path, steps):
     run_dir = str(tmp_path / "cut")
-    seen = itertools.count(1)
 
-    def update(self, *args):
-        if next(seen) == steps:
+    def kill(step):
+        if step == steps:
             raise Killed
 
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.EpochBar, "update", update)
-        # As often as can be, so that the middle of an epoch is resumed too.
-        patch.setattr(loop.time, "monotonic", iter(range(0, 10**9, 1_000)).__next__)
-        with pytest.raises(Killed):
-            runner.run({**small_options, "run_dir": run_dir})
-    resumed = runner.run({"run_dir": run_dir, "resume": True})
+    # Checkpoints as often as can be, so that the middle of an epoch is resumed too.
+    with pytest.raises(Killed):
+        runner.run({**small_options, "run_dir": run_dir, "checkpoint_minutes": 1e-9}, on_step=kill)
+    again = {"run_dir": run_dir, "resume": True, "checkpoint_minutes": 5.0}
+    resumed = runner.run(again).folder
     assert results(resumed) == results(finished)
 
 
 def test_a_finished_run_can_go_on_for_more_epochs(small_options, tmp_path):
-    long = runner.run({**small_options, "num_epochs": 3, "run_dir": str(tmp_path / "long")})
+    long = runner.run({**small_options, "num_epochs": 3, "run_dir": str(tmp_path / "long")}).folder
     run_dir = str(tmp_path / "short")
     runner.run({**small_options, "num_epochs": 2, "run_dir": run_dir})
-    resumed = runner.run({"run_dir": run_dir, "resume": True, "num_epochs": 3})
+    resumed = runner.run({"run_dir": run_dir, "resume": True, "num_epochs": 3}).folder
     assert results(resumed) == results(long)
 
 
 def test_patience_stops_a_run_that_no_longer_improves(small_options, tmp_path):
     options = {"learning_rate": 1e-9, "average_decay": 0.0, "patience": 2, "num_epochs": 9}
-    folder = runner.run({**small_options, **options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**small_options, **options, "run_dir": str(tmp_path / "run")}).folder
     metrics = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
     best = json.loads(folder.report_json.read_text())["best_epoch"]
     assert len(metrics) == min(best + 2, 9)
@@ -148,14 +142,14 @@ def test_patience_stops_a_run_that_no_longer_improves(small_options, tmp_path):
 def test_the_learning_rate_follows_the_sources_schedule(small_options, tmp_path):
     options = {"learning_rate": 0.5, "lr_decay": 0.5, "max_decay_epoch": 1, "num_epochs": 4}
     options |= {"optimizer": "sgd", "patience": 0}
-    folder = runner.run({**small_options, **options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**small_options, **options, "run_dir": str(tmp_path / "run")}).folder
     rates = [json.loads(line)["learning_rate"] for line in folder.metrics.read_text().splitlines()]
     assert rates == [0.5, 0.5, 0.25, 0.125]
 
 
 def test_without_a_test_file_the_report_is_on_valid_and_says_so(small_options, tmp_path):
     options = {**small_options, "valid_file": "", "test_file": "", "num_epochs": 1}
-    folder = runner.run({**options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**options, "run_dir": str(tmp_path / "run")}).folder
     report = json.loads(folder.report_json.read_text())
     assert report["evaluated_on"].startswith("valid")
     assert report["test_accuracy"] == report["valid_accuracy"]
@@ -177,7 +171,7 @@ def test_dirty_texts_are_trained_on(small_options, tmp_path):
     (tmp_path / "test.tsv").write_bytes(b"a\t\nb\tunknown words only\n")
     options = {**small_options, "train_file": str(tmp_path / "train.tsv"), "valid_file": ""}
     options |= {"valid_fraction": 0.3, "test_file": str(tmp_path / "test.tsv")}
-    folder = runner.run({**options, "run_dir": str(tmp_path / "run")})
+    folder = runner.run({**options, "run_dir": str(tmp_path / "run")}).folder
     for line in folder.metrics.read_text().splitlines():
         assert all(np.isfinite(value) for value in json.loads(line).values())
     assert np.isfinite(json.loads(folder.report_json.read_text())["test_loss"])

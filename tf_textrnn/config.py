@@ -7,11 +7,13 @@ dataclasses. Standard library only.
 import dataclasses
 import difflib
 import json
+import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.options import CheckedOptions, option
+from tf_textrnn.base.options import CheckedOptions, check_option, option
 
 MAX_TEXT_TOKENS = 65_536  # more of one text is never kept, whatever `max_len` says
 
@@ -217,6 +219,33 @@ class Config:
             raise UserError(_unknown_option(next(iter(options))))
         return Config(**sections)
 
+    def settled(self) -> "Config":
+        """A copy in which every automatic value is decided.
+
+        Raises:
+          UserError: flags that contradict one another.
+        """
+        data = self.data
+        if data.train_file and data.dataset:
+            raise UserError(
+                f"--dataset={data.dataset} and --train_file={data.train_file}: expected one of "
+                f"the two"
+            )
+        if (data.valid_file or data.test_file) and not data.train_file:
+            flag = "valid_file" if data.valid_file else "test_file"
+            raise UserError(f"--{flag}={getattr(data, flag)}: expected --train_file beside it")
+        dataset = data.dataset or ("" if data.train_file else "languages")
+        tokenizer = self.text.tokenizer
+        if tokenizer == "auto":
+            tokenizer = "char" if dataset == "languages" else "word"
+        ngrams = self.model.ngrams
+        if ngrams < 0:
+            ngrams = 4 if tokenizer == "char" else 2
+        cache_dir = self.run.cache_dir or default_cache_dir()
+        return self.replace(
+            dataset=dataset, tokenizer=tokenizer, ngrams=ngrams, cache_dir=cache_dir
+        )
+
     def options(self) -> dict[str, Any]:
         """Every option's value by its flat name."""
         return {
@@ -269,6 +298,25 @@ class Config:
             return cls().replace(**{k: v for part in sections.values() for k, v in part.items()})
         except UserError as error:
             raise UserError(f"{source}: {error}") from error
+
+
+def check_options(given: Mapping[str, Any]) -> None:
+    """Checks options by their flat names, before anything is made of them.
+
+    Raises:
+      UserError: one of them does not exist, or its value is not allowed.
+    """
+    fields = option_fields()
+    for name, value in given.items():
+        if name not in fields:
+            raise UserError(_unknown_option(name))
+        check_option(fields[name], value)
+
+
+def default_cache_dir() -> str:
+    """The folder of encoded texts in the user's cache folder."""
+    caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path("~/.cache").expanduser()
+    return str(pathlib.Path(caches) / "tf_textrnn")
 
 
 def option_fields() -> dict[str, dataclasses.Field]:

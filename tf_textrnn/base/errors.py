@@ -1,12 +1,13 @@
 """What ends a run early, told in one line."""
 
 
-class UserError(Exception):
-    """A mistake in flags, files or folders.
+class UserError(ValueError):
+    """A mistake in flags, files, folders or arguments.
 
     Its text is one line that names the file, line or flag, what was found and what was expected.
-    Entry points print it on stderr and exit with status 2. What a stranger's file puts into it is
-    fit for a terminal: line ends, control characters and the like are escaped.
+    Entry points print it on stderr and exit with status 2; a library's caller catches it as the
+    `ValueError` that it is. What a stranger's file puts into it is made fit for a terminal: line
+    ends, control characters and the like are escaped.
     """
 
     def __init__(self, message: str):
@@ -16,7 +17,7 @@ class UserError(Exception):
 
 
 class DivergedError(Exception):
-    """Training lost its way: numbers that are not finite. Exit status 1, in one line."""
+    """Training diverged: it met numbers that are not finite. Exit status 1, in one line."""
 
 
 class PeerLostError(Exception):

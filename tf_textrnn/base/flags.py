@@ -12,7 +12,7 @@ from absl import flags
 from tf_textrnn.base import signals
 from tf_textrnn.base.errors import DivergedError, PeerLostError, UserError
 from tf_textrnn.base.options import allowed_values
-from tf_textrnn.config import Config, option_fields
+from tf_textrnn.config import Config, check_options, option_fields
 
 _DEFINE = {bool: flags.DEFINE_boolean, str: flags.DEFINE_string, int: flags.DEFINE_integer,
            float: flags.DEFINE_float}  # fmt: skip
@@ -33,7 +33,7 @@ def parse(argv: Sequence[str], description: str) -> dict[str, Any]:
     defaults = {name: field.default for name, field in option_fields().items()}
     values = _values(argv, defaults, f"{description}\n\n{_help()}")
     given = {name: values[name].value for name in defaults if values[name].present}
-    Config().replace(**given)  # the bounds, before anything is loaded
+    check_options(given)
     return given
 
 

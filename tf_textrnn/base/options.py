@@ -68,13 +68,22 @@ def _is_allowed(field: dataclasses.Field, value: Any) -> bool:
     )
 
 
+def check_option(field: dataclasses.Field, value: Any) -> None:
+    """Checks one option's value.
+
+    Raises:
+      UserError: it is not allowed; the flag, the value and what is allowed are named.
+    """
+    if not _is_allowed(field, value):
+        raise UserError(f"flag --{field.name}={value}: expected {allowed_values(field)}")
+
+
 class CheckedOptions:
     """A dataclass whose fields are options: a value that is not allowed is a `UserError`."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
-            if not _is_allowed(field, value):
-                raise UserError(f"flag --{field.name}={value}: expected {allowed_values(field)}")
+            check_option(field, value)
             if field.type is float:
                 object.__setattr__(self, field.name, float(value))

@@ -1,8 +1,9 @@
-"""SIGTERM and Ctrl-C: a run ends in good order. A second signal ends the process at once.
+"""SIGTERM and Ctrl-C end a run in good order; a second signal ends the process at once.
 
-Outside `deferred()` a signal raises `Stopped` wherever the main thread is: nothing is lost, for
-files are written whole. Inside, it waits until `check()` is called, at a place where the run's
-state is of one piece and can be saved.
+Outside `deferred()` a signal raises `Stopped` wherever the main thread is: nothing is lost, since
+files are written atomically. Inside, it waits until `check()` is called, at a place where the
+run's state is consistent and can be saved. Both signals exist on every system; on Windows nothing
+sends SIGTERM, and Ctrl-C is the one that comes.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from types import FrameType
 
 
 class Stopped(BaseException):
-    """A signal asked for the end. Exit status 128 + its number, with this text as the one line.
+    """A signal asked for the end. Exit status 128 + its number; this text is stderr's one line.
 
     Attributes:
       status: the exit status.
@@ -36,16 +37,16 @@ _state = _State()
 
 
 def install() -> None:
-    """Takes charge of SIGTERM and SIGINT; one that the parent ignores (`nohup`) stays ignored."""
+    """Handles SIGTERM and SIGINT; one that is ignored, as in a background job, stays ignored."""
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _handle)
 
 
 def reinstall() -> None:
-    """Takes charge again, if we had it: TensorFlow has a handler of its own where workers join.
+    """Handles the signals again, if `install` did: TensorFlow sets a handler where workers join.
 
-    That one, for notices of preemption, would keep the signal from us.
+    That one, for notices of preemption, would keep the signals from us.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         if (handler := signal.getsignal(number)) is _handle:
@@ -53,12 +54,12 @@ def reinstall() -> None:
 
 
 def advise(advice: str) -> None:
-    """Sets what the user reads from now on if a signal ends the run: how to go on."""
+    """Sets what the user reads if a signal ends the run from now on: how to go on."""
     _state.advice = advice
 
 
 def received() -> bool:
-    """Whether a signal has come."""
+    """Returns whether a signal has come."""
     return bool(_state.received)
 
 
@@ -69,13 +70,13 @@ def check() -> None:
 
 
 def stop() -> None:
-    """Raises `Stopped` for the signal that has come, here or to another worker."""
+    """Raises `Stopped` for the signal that has come, to this worker or another."""
     raise Stopped(_state.received or signal.SIGTERM, _state.advice)
 
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """Signals wait for `check()` inside, or for the end of the block."""
+    """Makes signals wait for `check()` inside, or for the end of the block."""
     _state.is_deferred = True
     try:
         yield

@@ -22,17 +22,20 @@ class Batch(NamedTuple):
       token_ids: int32[batch, time], 0 where there is no token.
       lengths: int32[batch], tokens of each text.
       labels: int32[batch], the class of each.
+      weights: float32[batch], the factor of each text's loss.
     """
 
     token_ids: tf.Tensor
     lengths: tf.Tensor
     labels: tf.Tensor
+    weights: tf.Tensor
 
 
 BATCH_SPEC = Batch(
     tf.TensorSpec([None, None], tf.int32),
     tf.TensorSpec([None], tf.int32),
     tf.TensorSpec([None], tf.int32),
+    tf.TensorSpec([None], tf.float32),
 )
 
 
@@ -46,6 +49,7 @@ class Split:
       id_of_type: int32[types], the token id of each of the corpus's types.
       class_of_label: int32[label names], the class of each of the corpus's labels.
       max_len: tokens of a text that are read.
+      weights: float32[examples], the factor of each text's loss; None = all count alike.
     """
 
     corpus: Corpus
@@ -53,6 +57,7 @@ class Split:
     id_of_type: np.ndarray
     class_of_label: np.ndarray
     max_len: int
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -79,7 +84,8 @@ class Split:
         types = self.corpus.type_ids[(starts[:, None] + time)[is_token]]
         token_ids[is_token] = self.id_of_type[types]
         labels = self.class_of_label[self.corpus.labels[rows]]
-        return Batch(token_ids, lengths.astype(np.int32), labels)
+        weights = np.ones(len(rows), np.float32) if self.weights is None else self.weights[examples]
+        return Batch(token_ids, lengths.astype(np.int32), labels, weights)
 
 
 def ids_of_types(corpus: Corpus, vocabulary: list[bytes]) -> np.ndarray:

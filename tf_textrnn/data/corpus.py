@@ -1,19 +1,19 @@
 """A source, tokenized once, in memory-mapped files.
 
-A corpus knows nothing of vocabularies: it holds, for each token, the index of its *type* (the
-different tokens of the source, numbered as they first appear). What id a type has is decided
-afterwards, by `TokenIds`, so that one cached corpus serves every vocabulary size, text length,
-seed and split.
+A corpus does not depend on a vocabulary: it holds, for each token, the index of its *type* (the
+distinct tokens of the source, numbered as they first appear). The token id of a type is decided
+later, so that one cached corpus serves every vocabulary size, text length, seed and split.
+
+Windows neither renames nor removes a file that is open or mapped: a corpus is written and checked
+with every file closed again before its folder takes its name, and mapped only afterwards.
 """
 
 import collections
 import concurrent.futures
 import dataclasses
-import fcntl
 import hashlib
 import itertools
 import json
-import os
 import pathlib
 import shutil
 import tempfile
@@ -23,13 +23,15 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_lines, write_lines
+from tf_textrnn.base.startup import usable_cores
 from tf_textrnn.config import MAX_TEXT_TOKENS
 from tf_textrnn.data.sources import Example, Source
 from tf_textrnn.text import tokenize
 
-VERSION = 1  # of the files and of the tokenization; a change makes every cache anew
+VERSION = 1  # of the files and of the tokenization; a change rebuilds every cache
 MAX_TYPES = 4_000_000  # later new types are all counted as one, which no vocabulary holds
 MAX_TYPE_BYTES = 1 << 30  # of all types together; then likewise
 MAX_TEXTS = 1 << 27
@@ -47,8 +49,8 @@ class Corpus:
     Attributes:
       source: what was tokenized.
       fingerprint: of the source's content and the tokenizer.
-      types: the different tokens.
-      label_names: the different labels.
+      types: the distinct tokens.
+      label_names: the distinct labels.
       type_ids: int32[tokens], the index in `types` of each token of each text, end to end.
       offsets: int64[texts + 1], where each text starts in `type_ids`.
       labels: int32[texts], the index in `label_names`.
@@ -67,7 +69,7 @@ class Corpus:
 
 
 def open_corpus(source: Source, tokenizer: str, cache_dir: str) -> Corpus:
-    """The tokenized source, from the cache or made now.
+    """Returns the tokenized source, from the cache or made now.
 
     Args:
       source: labelled texts.
@@ -75,7 +77,7 @@ def open_corpus(source: Source, tokenizer: str, cache_dir: str) -> Corpus:
       cache_dir: the folder of all cached corpora.
 
     Raises:
-      UserError: the source has a mistake, or the cache cannot be written.
+      UserError: the source has a mistake, or the cache cannot be written or locked.
     """
     key = f"{VERSION} {tokenizer} {source.fingerprint}"
     fingerprint = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
@@ -94,10 +96,9 @@ def open_corpus(source: Source, tokenizer: str, cache_dir: str) -> Corpus:
 
 
 def _make(folder: pathlib.Path, source: Source, tokenizer: str, fingerprint: str) -> Corpus | None:
-    """Makes the corpus, one process at a time: what is half made then, a killed one has left."""
+    """Makes the corpus, one process at a time; scratch folders found then are a killed one's."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.parent / ".lock", "wb") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
+    with locks.take(folder.parent / ".lock", wait=True):
         for leftover in folder.parent.glob(_SCRATCH_PREFIX + "*"):
             shutil.rmtree(leftover)
         corpus = _load(folder, source, fingerprint)
@@ -143,13 +144,13 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
     write_lines(folder / "types.txt", list(types))
     write_lines(folder / "label_names.txt", [name.encode() for name in label_ids])
     checksums = {name: _checksum(folder / name) for name in _FILES}
-    (folder / "manifest.json").write_text(json.dumps(checksums, indent=2) + "\n")
+    (folder / "manifest.json").write_text(json.dumps(checksums, indent=2) + "\n", encoding="utf-8")
 
 
 def _tokenized(
     examples: Iterable[Example], tokenizer: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray, list[str]]]:
-    """(tokens bytes[...], tokens a text int64[n], labels) a chunk, tokenized on all cores."""
+    """Yields (tokens bytes[...], tokens per text int64[n], labels) per chunk, using all cores."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def split(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -162,7 +163,7 @@ def _tokenized(
         tokens, token_counts = traced(tf.constant([example.text for example in chunk]))
         return tokens.numpy(), token_counts.numpy(), [example.label for example in chunk]
 
-    workers = os.cpu_count() or 1
+    workers = usable_cores()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         under_way: collections.deque[concurrent.futures.Future] = collections.deque()
         for chunk in _chunks(examples):
@@ -187,9 +188,9 @@ def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
 
 
 def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | None:
-    """The cached corpus; none where there is none or where it is damaged."""
+    """Returns the cached corpus; None where there is none or where it is damaged."""
     try:
-        checksums = json.loads((folder / "manifest.json").read_text())
+        checksums = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         if checksums != {name: _checksum(folder / name) for name in _FILES}:
             return None
         lengths = np.fromfile(folder / "lengths", np.int32)
@@ -202,7 +203,7 @@ def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | No
             offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
             labels=_memory_map(folder / "labels"),
         )
-    except (OSError, ValueError, AttributeError, UserError):
+    except (OSError, ValueError, AttributeError):  # a `UserError` among them
         return None
 
 

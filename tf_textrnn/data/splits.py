@@ -2,14 +2,13 @@
 
 import dataclasses
 import hashlib
-import os
-import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config, DataConfig
-from tf_textrnn.data import datasets, languages
+from tf_textrnn.data import datasets
 from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import Corpus, open_corpus
 from tf_textrnn.data.sources import Source, file_source
@@ -39,45 +38,25 @@ class Data:
     fingerprint: str
 
 
-def resolve(config: Config) -> Config:
-    """The config with its automatic data options settled.
-
-    Raises:
-      UserError: flags that contradict one another.
-    """
-    data = config.data
-    if data.train_file and data.dataset:
-        raise UserError(
-            f"--dataset={data.dataset} and --train_file={data.train_file}: expected one of the two"
-        )
-    if (data.valid_file or data.test_file) and not data.train_file:
-        flag = "valid_file" if data.valid_file else "test_file"
-        raise UserError(f"--{flag}={getattr(data, flag)}: expected --train_file beside it")
-    dataset = data.dataset or ("" if data.train_file else "languages")
-    tokenizer = config.text.tokenizer
-    if tokenizer == "auto":
-        tokenizer = "char" if dataset == "languages" else "word"
-    ngrams = config.model.ngrams
-    if ngrams < 0:
-        ngrams = 4 if tokenizer == "char" else 2
-    caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path("~/.cache").expanduser()
-    cache_dir = config.run.cache_dir or str(pathlib.Path(caches) / "tf_textrnn")
-    return config.replace(dataset=dataset, tokenizer=tokenizer, ngrams=ngrams, cache_dir=cache_dir)
-
-
-def load(config: Config) -> Data:
+def load(
+    config: Config,
+    sources: Mapping[str, Source] | None = None,
+    sample_weights: np.ndarray | None = None,
+) -> Data:
     """Reads, or takes from the cache, everything that a run needs.
 
     Args:
-      config: resolved.
+      config: settled.
+      sources: labelled texts by split, in place of the files and data sets that `config` names.
+      sample_weights: float[texts], a factor of the loss of each text of `train`, in the source's
+        order; None = all count alike.
 
     Raises:
       UserError: a mistake in the files, named with file and line.
     """
-    sources = _sources(config.data)
     corpora = {
         split: open_corpus(source, config.text.tokenizer, config.run.cache_dir)
-        for split, source in sources.items()
+        for split, source in (sources or _sources(config.data)).items()
     }
     train_corpus = corpora["train"]
     labels = sorted(train_corpus.label_names)
@@ -123,18 +102,39 @@ def load(config: Config) -> Data:
         )
         for split, corpus in corpora.items()
     }
+    train = splits["train"]
+    weights = np.ones(len(train), np.float32)
+    if config.training.class_weights == "balanced":
+        weights *= balanced_weights(train.classes, len(labels))
+    if sample_weights is not None:
+        weights *= sample_weights[train.rows].astype(np.float32)
+    train = dataclasses.replace(train, weights=weights)
     digest = hashlib.sha256(b"\n".join(vocabulary) + "\n".join(labels).encode())
     for split in ("train", "valid", "test"):
         if split in splits:
             digest.update(corpora[split].fingerprint.encode() + rows[split].tobytes())
+    if sample_weights is not None:
+        digest.update(weights.tobytes())
     return Data(
         vocabulary,
         labels,
-        splits["train"],
+        train,
         splits["valid"],
         splits.get("test"),
         digest.hexdigest(),
     )
+
+
+def balanced_weights(classes: np.ndarray, num_classes: int) -> np.ndarray:
+    """float32[texts]: weights that give each class the same sum; their mean is 1.
+
+    Args:
+      classes: int[texts], the class of each text.
+      num_classes: classes.
+    """
+    counts = np.bincount(classes, minlength=num_classes)
+    of_class = len(classes) / (num_classes * np.maximum(counts, 1))
+    return of_class.astype(np.float32)[classes]
 
 
 def _sources(data: DataConfig) -> dict[str, Source]:
@@ -145,6 +145,8 @@ def _sources(data: DataConfig) -> dict[str, Source]:
             if getattr(data, f"{split}_file")
         }
     if data.dataset == "languages":
+        from tf_textrnn.data import languages  # Babel, for this set alone
+
         return languages.splits()
     return datasets.splits(data.dataset)
 

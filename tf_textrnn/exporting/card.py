@@ -112,7 +112,7 @@ def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
-        "exported": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "exported": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "train_again": shlex.join(["python", "train.py", *training_flags(run.config)]),
     }
 

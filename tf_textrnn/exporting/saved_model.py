@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import itertools
-import os
 import pathlib
 import shutil
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.files import fsync_folder, fsync_tree
 from tf_textrnn.base.startup import load_tensorflow
 
 
@@ -75,15 +75,18 @@ def _scratch_folder(parent: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _take_next_version(scratch: pathlib.Path, parent: pathlib.Path) -> pathlib.Path:
-    os.sync()  # a version that can be seen is on disk
+    fsync_tree(scratch)  # a version that can be seen is on disk
     taken = [int(path.name) for path in parent.iterdir() if path.name.isdecimal()]
     for version in itertools.count(max(taken, default=0) + 1):
         target = parent / str(version)
         try:
-            return scratch.rename(target)
+            scratch.rename(target)
         except OSError:
             if not target.exists():  # else another export was faster
                 raise
+        else:
+            fsync_folder(parent)
+            return target
     raise AssertionError
 
 

@@ -3,29 +3,30 @@
 Texts come from the command line, from --input or from standard input, one a line. The output is
 label, probability and text, separated by tabs, or with --format=jsonl an object a line.
 
-Needs TensorFlow and NumPy, nothing of tf_textrnn.
+Needs TensorFlow and NumPy, and of tf_textrnn only base.
 """
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import re
-import select
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
+from tf_textrnn.base.files import read_blocks
 from tf_textrnn.predictor.predictor import PredictError, Predictions, Predictor
 
 WINDOW_TEXTS = 4_096  # sorted by length together
 MAX_LINE = 64 << 20  # bytes
 
 
-def read_windows(file: BinaryIO) -> Iterator[list[str]]:
+def read_windows(file: io.BufferedReader) -> Iterator[list[str]]:
     """The lines of a file, up to `WINDOW_TEXTS` together.
 
     A window ends early where the input pauses, so that what comes through a pipe is answered at
@@ -33,7 +34,12 @@ def read_windows(file: BinaryIO) -> Iterator[list[str]]:
     """
     lines: list[str] = []
     rest, is_first = b"", True
-    while block := file.read1(1 << 20):  # type: ignore[attr-defined]
+    for block in read_blocks(file):
+        if not block:
+            if lines:
+                yield lines
+                lines = []
+            continue
         *whole, rest = (rest + block).split(b"\n")
         if len(rest) > MAX_LINE:
             raise PredictError(f"a line is over {MAX_LINE:,} bytes")
@@ -43,9 +49,6 @@ def read_windows(file: BinaryIO) -> Iterator[list[str]]:
         while len(lines) >= WINDOW_TEXTS:
             yield lines[:WINDOW_TEXTS]
             del lines[:WINDOW_TEXTS]
-        if lines and not select.select([file], [], [], 0)[0]:
-            yield lines
-            lines = []
     if rest:
         lines.append(_decode(rest.removeprefix(b"\xef\xbb\xbf") if is_first else rest))
     if lines:

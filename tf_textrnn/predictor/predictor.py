@@ -1,16 +1,14 @@
-"""An exported model in this process. Needs TensorFlow and NumPy, nothing of tf_textrnn."""
+"""An exported model in this process. Needs TensorFlow and NumPy, and of tf_textrnn only base."""
 
 import concurrent.futures
-import os
 import pathlib
 import re
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from tf_textrnn.base.startup import load_tensorflow, usable_cores
 from tf_textrnn.predictor import guard
 
 _WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
@@ -49,7 +47,7 @@ class Predictor:
     """
 
     def __init__(self, model: str):
-        tf = load_tensorflow()
+        tf = load_tensorflow(intraop_threads=1)  # cores go to batches, not to single ops
         path = _newest_version(pathlib.Path(model))
         try:
             harmful = guard.find_harmful_op(path)
@@ -67,7 +65,7 @@ class Predictor:
         if len(self.labels) != classes:
             raise PredictError(f"{path}: {len(self.labels)} labels, expected {classes}")
         self._to_tensor = tf.constant
-        self._threads = concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+        self._threads = concurrent.futures.ThreadPoolExecutor(usable_cores())
 
     def __call__(self, texts: Sequence[str]) -> Predictions:
         """Classifies texts, in batches of like length, several at a time.
@@ -124,25 +122,3 @@ def _batches(tokens: np.ndarray, sizes: np.ndarray) -> Iterator[np.ndarray]:
         size = max(1, int(fits.sum()))
         yield texts[:size]
         start += size
-
-
-def load_tensorflow() -> Any:
-    """TensorFlow; what it logs as it starts shows only if that fails."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # cores go to batches, not to single ops
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as log:
-        os.dup2(log.fileno(), 2)
-        try:
-            import tensorflow as tf
-
-            tf.constant(0)
-        except BaseException:
-            log.seek(0)
-            os.write(stderr, log.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-    return tf

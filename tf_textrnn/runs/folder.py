@@ -2,9 +2,7 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import itertools
-import os
 import pathlib
 import shutil
 import tempfile
@@ -14,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tf_textrnn.config import Config
+from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_lines
+from tf_textrnn.config import Config
 from tf_textrnn.network.model import TextRNN, min_weights
 from tf_textrnn.runs import checkpoints
 
@@ -76,31 +75,26 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Makes the folder and holds it, so that no other process trains there meanwhile.
+        """Makes the folder and locks it, so that no other process trains there meanwhile.
 
         The lock ends with the process, however that ends.
 
         Raises:
-          UserError: another process holds it, or the folder cannot be written.
+          UserError: another process holds it, or the folder cannot be written or locked.
         """
         try:
             self.make()
-            descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            lock = locks.take(self.lock, wait=False)
+        except BlockingIOError as error:
+            raise UserError(
+                f"--run_dir={self.path}: another process trains there; expected one at a time"
+            ) from error
         except OSError as error:
             raise UserError(
                 f"--run_dir={self.path}: cannot be written ({error.strerror})"
             ) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            raise UserError(
-                f"--run_dir={self.path}: another process trains there; expected one at a time"
-            ) from error
-        try:
+        with lock:
             yield
-        finally:
-            os.close(descriptor)
 
     def remove_leftovers(self) -> None:
         """Removes what a killed process was writing. The folder must be locked."""

@@ -7,11 +7,13 @@ to zero, from 1e-12 to 1e20 and as far on the negative side, so small gradients 
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
-from tf_textrnn.training.optimizers import Gradient
+if TYPE_CHECKING:
+    from tf_textrnn.training.optimizers import Gradient
 
 _SMALLEST, _GROWTH, _SIDE = 1e-12, 1.1, 774  # buckets on each side of the one around zero
 _EDGES = _SMALLEST * _GROWTH ** np.arange(_SIDE + 1)
@@ -77,7 +79,7 @@ class HistogramMaker:
         signature = [[tf.TensorSpec(None, tf.float32) for _ in sizes]]
         self._measure = tf.function(_measure, input_signature=signature)
 
-    def __call__(self, tensors: Sequence[Gradient]) -> list[Histogram]:
+    def __call__(self, tensors: Sequence["Gradient"]) -> list[Histogram]:
         """The histograms of tensors; of `tf.IndexedSlices` each row is named once."""
         values = [t.values if isinstance(t, tf.IndexedSlices) else t for t in tensors]
         counts, nonzero, moments = (measured.numpy() for measured in self._measure(values))

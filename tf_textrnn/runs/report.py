@@ -1,26 +1,32 @@
 """The files of a finished run's report."""
 
+import dataclasses
+import itertools
 import json
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_textrnn.runs.calibration import reliability, softmax
-from tf_textrnn.config import Config
-from tf_textrnn.data.splits import Data
-from tf_textrnn.runs.evaluation import (
-    Mistake,
-    confusion_figure,
-    measure,
-    per_class_report,
-    reliability_figure,
-    report_text,
-    worst_mistakes,
-)
 from tf_textrnn.base.files import atomic_write
+from tf_textrnn.config import Config
+from tf_textrnn.data.batches import Split
+from tf_textrnn.data.splits import Data
 from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.measures import measure, per_class_report, reliability, softmax
+from tf_textrnn.runs.plots import confusion_figure, reliability_figure
 
+MISTAKES_KEPT = 100
 MISTAKES_SHOWN = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """A text whose predicted label is wrong."""
+
+    label: str
+    prediction: str
+    probability: float
+    text: str
 
 
 class Report(NamedTuple):
@@ -100,3 +106,64 @@ def write_report(
     print("\n" + text, flush=True)
     figures = {"confusion_matrix": confusion, "reliability": curve}
     return Report(report, mistakes, figures)
+
+
+def report_text(report: dict[str, Any]) -> str:
+    """The report for people: totals, then a line a class."""
+    lines = [
+        f"{report['evaluated_on']}: accuracy {report['test_accuracy']:.4f}, "
+        f"macro F1 {report['test_macro_f1']:.4f}",
+        f"best epoch {report['best_epoch']} of {report['epochs']} "
+        f"(valid accuracy {report['valid_accuracy']:.4f}), "
+        f"{report['train_examples_per_second']:,.0f} examples/s, "
+        f"{report['parameters']:,} parameters",
+        f"expected calibration error {report['test_calibration_error']:.4f} at temperature "
+        f"{report['temperature']:.2f}, {report['test_calibration_error_raw']:.4f} without",
+        "",
+    ]
+    width = max(12, *(len(label) for label in report["per_class"]))
+    lines.append(f"{'label':<{width}}  precision  recall      f1  texts")
+    for label, row in report["per_class"].items():
+        lines.append(
+            f"{label:<{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}  {row['f1']:6.3f}"
+            f"  {row['support']:5d}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def worst_mistakes(split: Split, scores: np.ndarray, labels: list[str]) -> list[Mistake]:
+    """The most confident wrong predictions, surest first.
+
+    Args:
+      split: the examples.
+      scores: float32[examples, classes].
+      labels: the label of each class.
+    """
+    probability = softmax(scores)
+    predictions = scores.argmax(axis=1)
+    classes = split.classes
+    confidence = probability.max(axis=1)
+    wrong = np.flatnonzero(predictions != classes)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES_KEPT]
+    wanted = set(split.rows[worst].tolist())
+    last = max(wanted, default=-1)
+    texts = {
+        row: example.text
+        for row, example in enumerate(itertools.islice(split.corpus.source.read(), last + 1))
+        if row in wanted
+    }
+    return [
+        Mistake(
+            labels[classes[i]],
+            labels[predictions[i]],
+            float(confidence[i]),
+            _one_line(texts[int(split.rows[i])]),
+        )
+        for i in worst
+    ]
+
+
+def _one_line(text: str) -> str:
+    """The start of a text, fit for a terminal: no control characters."""
+    line = " ".join(text[:10_000].split())[:1_000]
+    return "".join(character if character.isprintable() else "\ufffd" for character in line)

@@ -19,23 +19,20 @@ import pathlib
 import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorboard.plugins import projector
-from tensorboard.plugins.custom_scalar import layout_pb2
-from tensorboard.plugins.custom_scalar import summary as custom_scalar
-from tensorboard.plugins.hparams import api as hparams_api
-from tensorboard.plugins.hparams import api_pb2 as hparams_pb2
-from tensorboard.plugins.hparams import summary as hparams_summary
 
-from tf_textrnn.config import Config
 from tf_textrnn.base.files import ends_whole, write_lines
+from tf_textrnn.config import Config
+from tf_textrnn.runs.charts import custom_charts
 from tf_textrnn.runs.histograms import Histogram, HistogramMaker
-from tf_textrnn.training.optimizers import Gradient
 from tf_textrnn.text import SPECIAL_TOKENS
+
+if TYPE_CHECKING:
+    from tf_textrnn.training.optimizers import Gradient
 
 PROJECTED_WORDS = 10_000
 COMPARED = (  # of the report: what runs are compared by
@@ -47,22 +44,6 @@ COMPARED = (  # of the report: what runs are compared by
     "train_examples_per_second",
 )
 _Value: TypeAlias = tf.compat.v1.Summary.Value
-
-# Category → chart → patterns of the tags on it; each chart shows every run that has them.
-_CHARTS = {
-    "loss and accuracy": {"loss": ["loss$"], "accuracy": ["accuracy$"]},
-    "F1 on validation": {"macro": ["macro_f1$"], "of each label": ["f1/"]},
-    "sparsity of the gradients": {
-        "embedding and n-grams": ["(embedding|ngrams/kernel)/grad/sparsity$"],
-        "other weights": ["(?!embedding/|ngrams/kernel/).*/grad/sparsity$"],
-    },
-    "optimization": {
-        "global norm before clipping": ["gradient_norm$"],
-        "fraction of steps clipped": ["clipped_fraction$"],
-        "learning rate": ["learning_rate$"],
-        "examples a second": ["examples_per_second$"],
-    },
-}
 
 
 def _naming_the_folder(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -121,6 +102,12 @@ class Summaries:
         }
 
     @_naming_the_folder
+    def close(self) -> None:
+        """Closes the event files, so that they can be replaced where open files cannot."""
+        for writer in self._writers.values():
+            writer.close()
+
+    @_naming_the_folder
     def flush(self) -> dict[str, int]:
         """Brings everything to the files; returns the size of each that a resumed run keeps."""
         for writer in self._writers.values():
@@ -152,25 +139,13 @@ class Summaries:
           config: of the run; all that shapes the model is compared between runs.
           graph: of the train step.
         """
+        from tensorboard.plugins.hparams import api as hparams_api
+
         run_options = dataclasses.asdict(config.run)
         options = {k: v for k, v in config.options().items() if k not in run_options}
-        layout = layout_pb2.Layout(
-            category=[
-                layout_pb2.Category(
-                    title=title,
-                    chart=[
-                        layout_pb2.Chart(
-                            title=chart, multiline=layout_pb2.MultilineChartContent(tag=tags)
-                        )
-                        for chart, tags in charts.items()
-                    ],
-                )
-                for title, charts in _CHARTS.items()
-            ]
-        )
         with self._writers["run"].as_default(step=0):
             hparams_api.hparams(options, trial_id=self._folder.absolute().parent.name)
-            tf.summary.experimental.write_raw_pb(custom_scalar.pb(layout).SerializeToString())
+            tf.summary.experimental.write_raw_pb(custom_charts())
             tf.summary.graph(graph)
         self._writers["run"].flush()
 
@@ -180,7 +155,7 @@ class Summaries:
         loss: float,
         accuracy: float,
         gradient_norm: float,
-        gradients: Sequence[Gradient],
+        gradients: Sequence["Gradient"],
     ) -> None:
         """Writes a step of training.
 
@@ -242,6 +217,8 @@ class Summaries:
           mistakes: label, prediction, probability and text, the worst first.
           vocabulary: the word of each row of the embedding.
         """
+        from tensorboard.plugins.hparams import api_pb2, summary
+
         table = [["label", "prediction", "probability", "text"]]
         for label, prediction, probability, text in mistakes:
             table.append(
@@ -253,12 +230,14 @@ class Summaries:
             for tag, figure in figures.items():
                 tf.summary.image(tag, _pixels(figure)[None])
             tf.summary.text("worst_mistakes", table)
-            end = hparams_summary.session_end_pb(hparams_pb2.STATUS_SUCCESS)
+            end = summary.session_end_pb(api_pb2.STATUS_SUCCESS)
             tf.summary.experimental.write_raw_pb(end.SerializeToString())
         self.flush()
 
     def _project_embedding(self, vocabulary: Sequence[bytes]) -> None:
         """Writes the projector's files: the most frequent words' vectors, and the words."""
+        from tensorboard.plugins import projector
+
         folder = self._folder / "run"
         rows = slice(len(SPECIAL_TOKENS), len(SPECIAL_TOKENS) + PROJECTED_WORDS)
         vectors = self._weights["embedding"].numpy()[rows]

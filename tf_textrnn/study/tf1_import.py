@@ -10,8 +10,7 @@ Of the checkpoint's variables, under any scope, it takes
     softmax_b                                                [classes]
     embedding, where there is one                            [rows, input]
 
-and leaves optimizer slots, step and learning rate alone. `docs/porting.md` says what becomes of
-the vocabulary.
+and leaves optimizer slots, step and learning rate alone; `docs/porting.md` has the vocabulary.
 """
 
 import dataclasses
@@ -104,11 +103,12 @@ def read_checkpoint(prefix: str) -> SourceWeights:
             role: (name, np.asarray(reader.get_tensor(name), np.float32))
             for role, name in _roles(prefix, names).items()
         }
+    except UserError:  # a ValueError that is told already
+        raise
     except (ValueError, TypeError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())
         raise UserError(
             f"--checkpoint={prefix}: cannot be read; expected the prefix of a TF1 checkpoint, "
-            f"without .index ({reason})"
+            f"without .index ({' '.join(str(error).split())})"
         ) from error
     layers = len([role for role in found if role.startswith("kernel")])
     expected_roles = ["softmax_w", "softmax_b"]

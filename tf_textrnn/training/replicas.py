@@ -2,32 +2,41 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tf_textrnn.config import Config
 from tf_textrnn.data.batches import BATCH_SPEC, Batch
 from tf_textrnn.data.splits import Data
+from tf_textrnn.training.average import WeightAverage
 from tf_textrnn.training.distribution import Workers
-from tf_textrnn.training.optimizers import WeightAverage, make_optimizer
-from tf_textrnn.training.start import balanced_weights, new_model
-from tf_textrnn.training.step import StepResult, train_step
+from tf_textrnn.training.optimizers import make_optimizer
+from tf_textrnn.training.start import new_model
+from tf_textrnn.training.step import StepResult, StepSettings, train_step, trainable_weights
 
 TABLES = ("embedding", "ngrams/kernel")  # weights whose gradients come as rows
+
+
+class StopOrSave(NamedTuple):
+    """What a worker wishes after a step: to end the run, to write a checkpoint."""
+
+    stop: bool
+    save: bool
 
 
 class Replica:
     """A model in training.
 
     Args:
-      config: resolved.
+      config: settled.
       data: what it trains on.
     """
 
     def __init__(self, config: Config, data: Data):
         self.model = new_model(config, data)
-        self.weights = self.model.named_weights()
+        self.weights = trainable_weights(self.model)
         self.optimizer = make_optimizer(config.training)
         self.optimizer.build(list(self.weights.values()))
         decay = config.training.average_decay
@@ -64,7 +73,7 @@ class Replicas:
     """This worker's replicas, which are alike after every step; the first is read and saved.
 
     Args:
-      config: resolved.
+      config: settled.
       data: what they train on.
       workers: all that train together.
     """
@@ -78,15 +87,16 @@ class Replicas:
                 self._replicas.append(Replica(config, data))
         self.first = self._replicas[0]
         self._embedding_rate = tf.Variable(1.0) if config.model.pretrained_embeddings else None
-        self._class_weights = None
-        if config.training.class_weights == "balanced":
-            self._class_weights = balanced_weights(data.train.classes, len(data.labels))
-        size_spec, asked_spec = tf.TensorSpec([]), tf.TensorSpec([2])
-        shares_spec = (BATCH_SPEC,) * len(workers.devices)
+        shares = (BATCH_SPEC,) * len(workers.devices)
         # Concrete, as a call of it takes half as long in Python.
-        self.step = tf.function(self._train_step).get_concrete_function(
-            size_spec, asked_spec, shares_spec
+        self._step = tf.function(self._traced_step).get_concrete_function(
+            tf.TensorSpec([]), tf.TensorSpec([2]), shares
         )
+
+    @property
+    def graph(self) -> tf.Graph:
+        """The graph of a step."""
+        return self._step.graph
 
     @property
     def steps(self) -> int:
@@ -104,22 +114,34 @@ class Replicas:
         if self._embedding_rate is not None:
             self._embedding_rate.assign(float(tunes_embeddings))
 
-    def _train_step(
-        self, batch_size: tf.Tensor, asked: tf.Tensor, shares: tuple[Batch, ...]
-    ) -> tuple[StepResult, tf.Tensor]:
-        """Trains on a batch.
+    def step(
+        self, num_texts: int, shares: tuple[Batch, ...], wishes: StopOrSave
+    ) -> tuple[StepResult, StopOrSave]:
+        """Takes a train step on a batch, in which the workers agree on what comes after it.
 
         Args:
-          batch_size: float32[], examples over all replicas.
-          asked: float32[2], what this worker asks of all; the sum over the workers is returned.
-          shares: of this worker's replicas.
+          num_texts: of the batch, over all replicas.
+          shares: the part of the batch that each of this worker's replicas takes.
+          wishes: this worker's.
+
+        Returns:
+          What the step tells, and what at least one worker wished.
         """
+        with self._workers.in_step():
+            result, wished = self._step(np.float32(num_texts), np.array(wishes, np.float32), shares)
+            stop, save = wished.numpy()
+        return result, StopOrSave(bool(stop), bool(save))
+
+    def _traced_step(
+        self, num_texts: tf.Tensor, wishes: tf.Tensor, shares: tuple[Batch, ...]
+    ) -> tuple[StepResult, tf.Tensor]:
+        """`step`, in the graph; wishes are float32[2], summed over the workers."""
         return self._workers.run(
-            lambda place: self._replica_step(place, batch_size, asked, shares[place])
+            lambda place: self._replica_step(place, num_texts, wishes, shares[place])
         )
 
     def _replica_step(
-        self, place: int, batch_size: tf.Tensor, asked: tf.Tensor, share: Batch
+        self, place: int, num_texts: tf.Tensor, wishes: tf.Tensor, share: Batch
     ) -> tuple[StepResult, tf.Tensor]:
         replica, training = self._replicas[place], self._config.training
         step = tf.cast(replica.optimizer.iterations.value, tf.int32)
@@ -129,21 +151,18 @@ class Replicas:
             seed = tf.random.experimental.stateless_fold_in(seed, self._workers.replicas[place])
 
             def all_reduce(sums: Any) -> Any:
-                nonlocal asked
-                asked, sums = self._workers.all_reduce((asked, sums))
+                nonlocal wishes
+                wishes, sums = self._workers.all_reduce((wishes, sums))
                 return sums
 
-        result = train_step(
-            replica.model,
-            replica.optimizer,
-            replica.average,
-            share,
-            training.max_grad_norm,
+        rate = self._embedding_rate
+        settings = StepSettings(
             dropout_seed=seed,
+            max_grad_norm=training.max_grad_norm,
             label_smoothing=training.label_smoothing,
-            class_weights=self._class_weights,
-            embedding_rate=self._embedding_rate,
-            batch_size=batch_size,
+            gradient_scales={} if rate is None else {"embedding": rate},
+            num_texts=num_texts,
+            average=replica.average,
             all_reduce=all_reduce,
         )
-        return result, asked
+        return train_step(replica.model, replica.optimizer, share, settings), wishes

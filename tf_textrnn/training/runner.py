@@ -2,7 +2,8 @@
 
 import contextlib
 import shlex
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -18,14 +19,29 @@ from tf_textrnn.training.distribution import Workers, connect
 from tf_textrnn.training.loop import Trainer
 
 
-def run(given: dict[str, Any]) -> RunFolder | None:
+class Finished(NamedTuple):
+    """A run that has ended.
+
+    Attributes:
+      folder: where it lives.
+      config: its options, all of them settled.
+      report: what `report.json` holds.
+    """
+
+    folder: RunFolder
+    config: Config
+    report: dict[str, Any]
+
+
+def run(given: Mapping[str, Any], on_step: Callable[[int], None] | None = None) -> Finished | None:
     """Trains, evaluates and reports.
 
     Args:
-      given: the options of the command line, by name.
+      given: the options that the caller named, by name.
+      on_step: is called with the number of steps done, after each.
 
     Returns:
-      The finished run's folder; None in a worker that is not the chief.
+      What the run came to; None in a worker that is not the chief.
 
     Raises:
       UserError: a mistake in flags or files, or a file that cannot be written.
@@ -34,14 +50,27 @@ def run(given: dict[str, Any]) -> RunFolder | None:
     """
     workers = connect(given.get("strategy", "auto"))
     with workers.watched():
-        opened = workers.broadcast(lambda: _open_run(given, workers).to_json())
-        config = Config.from_json(opened, "the chief's options")
+        config = _shared_config(given, workers)
         folder = RunFolder(config.run.run_dir)
-        _run(given, folder, config, workers)
-    return folder if workers.is_chief else None
+        report = _run(given, folder, config, workers, on_step)
+    return Finished(folder, config, report) if workers.is_chief else None
 
 
-def _run(given: dict[str, Any], folder: RunFolder, config: Config, workers: Workers) -> None:
+def _shared_config(given: Mapping[str, Any], workers: Workers) -> Config:
+    """The run's config, which the chief makes; the other workers read it from its JSON."""
+    if workers.count == 1:
+        return _open_run(given, workers)
+    opened = workers.broadcast(lambda: _open_run(given, workers).to_json())
+    return Config.from_json(opened, "the chief's options")
+
+
+def _run(
+    given: Mapping[str, Any],
+    folder: RunFolder,
+    config: Config,
+    workers: Workers,
+    on_step: Callable[[int], None] | None,
+) -> dict[str, Any]:
     resume = f"python train.py --resume --run_dir={shlex.quote(str(folder.path))}"
     if "cache_dir" in given:
         resume += f" --cache_dir={shlex.quote(given['cache_dir'])}"
@@ -63,7 +92,7 @@ def _run(given: dict[str, Any], folder: RunFolder, config: Config, workers: Work
             with signals.deferred():
                 workers.broadcast(prepare)
                 signals.advise(f"to go on: {resume}")
-            _train(folder, config, data, workers)
+            return _train(folder, config, data, workers, on_step)
     except OSError as error:
         raise UserError(
             f"{error.filename or 'the output'}: cannot be written ({error.strerror}); what was "
@@ -92,16 +121,24 @@ def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
         file.write(config.to_json().encode())
 
 
-def _train(folder: RunFolder, config: Config, data: Data, workers: Workers) -> None:
+def _train(
+    folder: RunFolder,
+    config: Config,
+    data: Data,
+    workers: Workers,
+    on_step: Callable[[int], None] | None,
+) -> dict[str, Any]:
     tf.config.experimental.enable_op_determinism()  # not before: it would tokenize on one core
     keras.utils.set_random_seed(config.training.seed)
     if workers.is_chief:
         _print_start(folder, data, workers)
-    trainer = Trainer(config, data, folder, workers)
-    trainer.restore()
-    trainer.train()
-    trainer.report()
+    trainer = Trainer(config, data, folder, workers, on_step)
+    with contextlib.closing(trainer):
+        trainer.restore()
+        trainer.train()
+        report = trainer.report()
     workers.wait()
+    return report
 
 
 def _print_start(folder: RunFolder, data: Data, workers: Workers) -> None:
@@ -116,7 +153,7 @@ def _print_start(folder: RunFolder, data: Data, workers: Workers) -> None:
     )
 
 
-def _open_run(given: dict[str, Any], workers: Workers) -> Config:
+def _open_run(given: Mapping[str, Any], workers: Workers) -> Config:
     """The run's config, its folder named; a resumed run keeps the options that it began with.
 
     Schedulers restart a lost worker's cluster by the same command, which then goes on.
@@ -124,7 +161,7 @@ def _open_run(given: dict[str, Any], workers: Workers) -> Config:
     if workers.count > 1 and RunFolder(given.get("run_dir", "")).config.exists():
         given = {**given, "resume": True}
     if not given.get("resume"):
-        config = splits.resolve(Config().replace(**given))
+        config = Config().replace(**given).settled()
         config = config.replace(run_dir=config.run.run_dir or new_run_dir())
         RunFolder(config.run.run_dir).check_new()
         return config
@@ -133,4 +170,4 @@ def _open_run(given: dict[str, Any], workers: Workers) -> Config:
     saved = RunFolder(given["run_dir"]).read_config()
     saved.check_resume(given)
     # The cache is this machine's matter: a run folder from elsewhere must not say where to write.
-    return splits.resolve(saved.replace(**{"cache_dir": "", **given}))
+    return saved.replace(**{"cache_dir": "", **given}).settled()

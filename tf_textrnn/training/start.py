@@ -1,9 +1,8 @@
-"""Where training starts: the model's first weights, and the weights of the classes."""
+"""Where training starts: the model's first weights."""
 
 import os
 
 import numpy as np
-import tensorflow as tf
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config, ModelConfig
@@ -70,9 +69,3 @@ def start_from_pretrained(model: TextRNN, config: Config, data: Data) -> None:
         f"are {share:.1%} of the training tokens",
         flush=True,
     )
-
-
-def balanced_weights(classes: np.ndarray, num_classes: int) -> tf.Tensor:
-    """float32[num_classes]: weights that give each class the same sum; their mean text has 1."""
-    counts = np.bincount(classes, minlength=num_classes)
-    return tf.constant(len(classes) / (num_classes * np.maximum(counts, 1)), tf.float32)

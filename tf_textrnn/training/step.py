@@ -1,6 +1,7 @@
 """The train step."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -8,7 +9,31 @@ import tensorflow as tf
 
 from tf_textrnn.data.batches import Batch
 from tf_textrnn.network.model import TextRNN
-from tf_textrnn.training.optimizers import Gradient, WeightAverage, sum_rows
+from tf_textrnn.training.average import WeightAverage
+from tf_textrnn.training.optimizers import Gradient, sum_rows
+
+
+@dataclasses.dataclass(frozen=True)
+class StepSettings:
+    """What a step depends on beside the batch, the model and the optimizer.
+
+    Attributes:
+      dropout_seed: int32[2], decides the dropout masks.
+      max_grad_norm: clip the gradient's global norm at this value (Pascanu 2013); 0 leaves it.
+      label_smoothing: share of the network's target that goes to all classes alike.
+      gradient_scales: float32[], a factor of the gradient of each weight named here.
+      num_texts: float32[], texts of the whole batch; None = the step's batch is the whole.
+      average: takes the changed weights in; None = no average is kept.
+      all_reduce: sums (loss, correct, gradients) over the replicas; None = there is one.
+    """
+
+    dropout_seed: tf.Tensor
+    max_grad_norm: float = 0.0
+    label_smoothing: float = 0.0
+    gradient_scales: Mapping[str, tf.Tensor] = dataclasses.field(default_factory=dict)
+    num_texts: tf.Tensor | None = None
+    average: WeightAverage | None = None
+    all_reduce: Callable[[Any], Any] | None = None
 
 
 class StepResult(NamedTuple):
@@ -16,9 +41,9 @@ class StepResult(NamedTuple):
 
     Attributes:
       loss: float32[], mean softmax cross-entropy of the scores.
-      correct: int32[], examples whose highest score is their label's.
+      correct: int32[], texts whose highest score is their label's.
       grad_norm: float32[], the gradient's global norm before clipping.
-      gradients: those applied, in the order of `model.named_weights()`.
+      gradients: those applied, in the order of `trainable_weights(model)`.
     """
 
     loss: tf.Tensor
@@ -28,81 +53,79 @@ class StepResult(NamedTuple):
 
 
 def train_step(
-    model: TextRNN,
-    optimizer: keras.optimizers.Optimizer,
-    average: WeightAverage | None,
-    batch: Batch,
-    max_grad_norm: float,
-    dropout_seed: tf.Tensor,
-    label_smoothing: float = 0.0,
-    class_weights: tf.Tensor | None = None,
-    embedding_rate: tf.Tensor | None = None,
-    batch_size: tf.Tensor | None = None,
-    all_reduce: Callable[[Any], Any] | None = None,
+    model: TextRNN, optimizer: keras.optimizers.Optimizer, batch: Batch, settings: StepSettings
 ) -> StepResult:
-    """One gradient step on one batch, or this replica's part of it.
+    """Takes one gradient step on one batch, or on this replica's share of it.
 
     Args:
       model: a built `TextRNN`.
-      optimizer: built on `model.named_weights().values()`; its learning rate is a variable.
-      average: takes the changed weights in; None = no average is kept.
-      batch: `Batch(token_ids int32[batch, time], lengths int32[batch], labels int32[batch])`.
-      max_grad_norm: clip the gradient's global norm at this value (Pascanu 2013); 0 leaves it.
-      dropout_seed: int32[2], decides the dropout masks.
-      label_smoothing: share of the network's target that goes to all classes alike.
-      class_weights: float32[num_classes], of a text's loss by its label; None = all alike.
-      embedding_rate: float32[], factor of the embedding's gradient; None = 1.
-      batch_size: float32[], examples of the whole batch; None = `batch` is the whole.
-      all_reduce: sums (loss, correct, gradients) over the replicas; None = this is the only one.
+      optimizer: built on `trainable_weights(model)`; its learning rate is a variable.
+      batch: `Batch(token_ids int32[batch, time], lengths int32[batch], labels int32[batch],
+        weights float32[batch])`.
+      settings: all else.
     """
-    weights = [weight.value for weight in model.named_weights().values()]
-    if batch_size is None:
-        batch_size = tf.cast(tf.size(batch.labels), tf.float32)
-    losses, scores = [], []
+    weights = {name: weight.value for name, weight in trainable_weights(model).items()}
+    num_texts = settings.num_texts
+    if num_texts is None:
+        num_texts = tf.cast(tf.size(batch.labels), tf.float32)
     with tf.GradientTape() as tape:
-        for place, part in enumerate(_parts(batch)):
-            inputs = (part.token_ids, part.lengths)
-            seed = tf.random.experimental.stateless_fold_in(dropout_seed, place)
-            branches = model.branch_scores(inputs, training=True, dropout_seed=seed)
-            # Each branch learns by itself; what is served is their sum.
-            network, *linear = branches
-            losses.append(
-                mean_loss(network, part.labels, batch_size, label_smoothing, class_weights)
-            )
-            losses += [
-                mean_loss(branch, part.labels, batch_size, 0.0, class_weights) for branch in linear
-            ]
-            scores.append(tf.add_n(branches))
-        objective = tf.add_n(losses)
-    gradients = [sum_rows(gradient) for gradient in tape.gradient(objective, weights)]
-    if embedding_rate is not None:
-        rows = gradients[0]
-        values = rows.values * embedding_rate
-        gradients[0] = tf.IndexedSlices(values, rows.indices, rows.dense_shape)
-    scores = tf.concat(scores, axis=0)
-    loss = mean_loss(scores, batch.labels, batch_size)
+        objective, scores = _objective(model, batch, num_texts, settings)
+    gradients = [sum_rows(g) for g in tape.gradient(objective, list(weights.values()))]
+    gradients = [
+        scaled(gradient, settings.gradient_scales[name])
+        if name in settings.gradient_scales
+        else gradient
+        for name, gradient in zip(weights, gradients, strict=True)
+    ]
+    loss = mean_loss(scores, batch.labels, num_texts)
     predictions = tf.argmax(scores, axis=1, output_type=tf.int32)
     correct = tf.math.count_nonzero(predictions == batch.labels, dtype=tf.int32)
-    if all_reduce:
-        loss, correct, gradients = all_reduce((loss, correct, gradients))
+    if settings.all_reduce:
+        loss, correct, gradients = settings.all_reduce((loss, correct, gradients))
     grad_norm = tf.linalg.global_norm(gradients)
-    if max_grad_norm:
-        gradients, _ = tf.clip_by_global_norm(gradients, max_grad_norm, use_norm=grad_norm)
+    if settings.max_grad_norm:
+        gradients, _ = tf.clip_by_global_norm(gradients, settings.max_grad_norm, use_norm=grad_norm)
 
     step = tf.identity(optimizer.iterations.value)
-    if average:
-        average.before_update(gradients)
-    optimizer.apply(gradients, weights)
-    if average:
-        average.after_update(gradients, step)
+    if settings.average:
+        settings.average.before_update(gradients)
+    optimizer.apply(gradients, list(weights.values()))
+    if settings.average:
+        settings.average.after_update(gradients, step)
     return StepResult(loss, correct, grad_norm, gradients)
+
+
+def trainable_weights(model: TextRNN) -> dict[str, keras.Variable]:
+    """The weights that training changes, by readable names: all but those of frozen layers."""
+    named = model.named_weights()
+    return {name: weight for name, weight in named.items() if weight.trainable}
+
+
+def _objective(
+    model: TextRNN, batch: Batch, num_texts: tf.Tensor, settings: StepSettings
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """What the gradient is taken of, float32[], and the scores float32[batch, classes].
+
+    Each branch of the model has a loss of its own; what is served is the sum of their scores.
+    """
+    losses, scores = [], []
+    for place, part in enumerate(_parts(batch)):
+        seed = tf.random.experimental.stateless_fold_in(settings.dropout_seed, place)
+        branches = model.branch_scores(
+            (part.token_ids, part.lengths), training=True, dropout_seed=seed
+        )
+        for index, branch in enumerate(branches):
+            smoothing = 0.0 if index else settings.label_smoothing  # the network comes first
+            losses.append(mean_loss(branch, part.labels, num_texts, smoothing, part.weights))
+        scores.append(tf.add_n(branches))
+    return tf.add_n(losses), tf.concat(scores, axis=0)
 
 
 def _parts(batch: Batch) -> list[Batch]:
     """The halves of a batch, each as wide as its longest text; where there is a GPU, the whole.
 
-    What is made of one half waits for nothing of the other: from the words to the gradient, two
-    cores have work each.
+    Nothing computed for one half waits for the other: two cores have work each, from the words to
+    the gradient.
     """
     if tf.config.list_physical_devices("GPU"):
         return [batch]
@@ -118,20 +141,30 @@ def _parts(batch: Batch) -> list[Batch]:
 def mean_loss(
     scores: tf.Tensor,
     labels: tf.Tensor,
-    batch_size: tf.Tensor | float,
+    num_texts: tf.Tensor | float,
     smoothing: float = 0.0,
-    class_weights: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """float32[]: what texts add to the mean softmax cross-entropy of a batch of `batch_size`.
+    """float32[]: what texts add to the mean softmax cross-entropy of a batch of `num_texts`.
 
-    Scores are float32[n, classes], labels int32[n]; n can be 0, or the whole batch.
-    With smoothing, that share of each target is spread over all classes (Szegedy 2016). Each
-    text's loss is multiplied by its label's weight where there are weights float32[classes].
+    Args:
+      scores: float32[n, classes]; n can be 0, or the whole batch.
+      labels: int32[n].
+      num_texts: texts of the whole batch.
+      smoothing: share of each target that is spread over all classes (Szegedy 2016).
+      weights: float32[n], the factor of each text's loss; None = all count alike.
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores)
     if smoothing:
         uniform = -tf.reduce_mean(tf.nn.log_softmax(scores), axis=1)
         losses = (1.0 - smoothing) * losses + smoothing * uniform
-    if class_weights is not None:
-        losses *= tf.gather(class_weights, labels)
-    return tf.reduce_sum(losses) / batch_size
+    if weights is not None:
+        losses *= weights
+    return tf.reduce_sum(losses) / num_texts
+
+
+def scaled(gradient: Gradient, factor: tf.Tensor) -> Gradient:
+    """The gradient times a factor float32[]; rows stay rows."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
+    return gradient * factor

@@ -10,6 +10,7 @@ for prediction in GrpcClient(Target("localhost:8500")).predict(["a fine film"]):
 from collections.abc import Callable
 from typing import Any
 
+from tf_textrnn.base.startup import load_tensorflow
 from tf_textrnn.predictor.clients.common import (
     Client,
     ClientError,
@@ -20,7 +21,6 @@ from tf_textrnn.predictor.clients.common import (
     VersionStatus,
     main,
 )
-from tf_textrnn.predictor.predictor import load_tensorflow
 
 tf = load_tensorflow()
 

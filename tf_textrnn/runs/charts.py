@@ -1,0 +1,38 @@
+"""The charts of TensorBoard's Custom Scalars tab."""
+
+# Category → chart → patterns of the tags on it; each chart shows every run that has them.
+CHARTS = {
+    "loss and accuracy": {"loss": ["loss$"], "accuracy": ["accuracy$"]},
+    "F1 on validation": {"macro": ["macro_f1$"], "of each label": ["f1/"]},
+    "sparsity of the gradients": {
+        "embedding and n-grams": ["(embedding|ngrams/kernel)/grad/sparsity$"],
+        "other weights": ["(?!embedding/|ngrams/kernel/).*/grad/sparsity$"],
+    },
+    "optimization": {
+        "global norm before clipping": ["gradient_norm$"],
+        "fraction of steps clipped": ["clipped_fraction$"],
+        "learning rate": ["learning_rate$"],
+        "examples a second": ["examples_per_second$"],
+    },
+}
+
+
+def custom_charts() -> bytes:
+    """The serialized summary that lays the charts out."""
+    from tensorboard.plugins.custom_scalar import layout_pb2, summary
+
+    layout = layout_pb2.Layout(
+        category=[
+            layout_pb2.Category(
+                title=title,
+                chart=[
+                    layout_pb2.Chart(
+                        title=chart, multiline=layout_pb2.MultilineChartContent(tag=tags)
+                    )
+                    for chart, tags in charts.items()
+                ],
+            )
+            for title, charts in CHARTS.items()
+        ]
+    )
+    return summary.pb(layout).SerializeToString()

@@ -1,0 +1,177 @@
+"""What is kept of training, and what a person sees of it.
+
+After each step: the epoch's sums, TensorBoard, the bar. After each epoch: a line of
+`metrics.jsonl`, TensorBoard, a line on the terminal.
+"""
+
+import contextlib
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Iterator
+from concurrent import futures
+from typing import Any
+
+import numpy as np
+import tqdm
+
+from tf_textrnn.base.errors import DivergedError
+from tf_textrnn.base.files import atomic_write
+from tf_textrnn.config import Config
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.summaries import Summaries
+from tf_textrnn.training.step import StepResult
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands; all of it is in every checkpoint.
+
+    Attributes:
+      epoch: the epoch under way, from 0.
+      batch: batches of it that are done.
+      loss_sum: the sum of their examples' losses.
+      correct: how many of those examples were right.
+      clipped: batches whose gradient was clipped.
+      seconds: the time that the epoch's steps took.
+      best: the metrics of the best epoch so far.
+      history: the metrics of every finished epoch.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    clipped: int = 0
+    seconds: float = 0.0
+    best: dict[str, Any] = dataclasses.field(default_factory=dict)
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    def start_epoch(self) -> None:
+        """Moves on to the next epoch."""
+        self.epoch += 1
+        self.batch = self.correct = self.clipped = 0
+        self.loss_sum = self.seconds = 0.0
+
+
+class Recorder:
+    """Records the steps and the epochs of a run.
+
+    Args:
+      config: of the run.
+      folder: where the run lives.
+      summaries: of the run.
+      num_texts: texts of an epoch.
+      is_chief: whether this worker writes and shows anything.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        folder: RunFolder,
+        summaries: Summaries,
+        num_texts: int,
+        is_chief: bool,
+    ):
+        self._config = config
+        self._folder = folder
+        self._summaries = summaries
+        self._num_texts = num_texts
+        self._is_chief = is_chief
+        self._noted: futures.Future[None] | None = None
+        self.progress = Progress()
+
+    @contextlib.contextmanager
+    def epoch(self, learning_rate: float) -> Iterator[None]:
+        """Inside, `step` records the steps of the epoch under way, at this learning rate."""
+        self._learning_rate = learning_rate
+        progress = self.progress
+        with (
+            tqdm.tqdm(
+                desc=f"epoch {progress.epoch + 1}/{self._config.training.num_epochs}",
+                total=self._num_texts,
+                initial=self._texts_done(),
+                unit=" examples",
+                leave=False,
+                dynamic_ncols=True,
+                mininterval=0.2,
+                disable=not (self._is_chief and sys.stderr.isatty()),
+            ) as self._bar,
+            futures.ThreadPoolExecutor(1, "notes") as self._thread,
+        ):
+            self._clock = time.monotonic()
+            yield
+            self.wait()
+
+    def step(self, step: int, num_texts: int, result: StepResult) -> None:
+        """Records a step; its results are read in a thread, while the next step runs.
+
+        Args:
+          step: steps done, this one among them.
+          num_texts: of the step's batch.
+          result: what the step told.
+
+        Raises:
+          DivergedError: the loss or the gradient of the step before is not finite.
+        """
+        self.wait()
+        self._noted = self._thread.submit(self._note, step, num_texts, result)
+        now = time.monotonic()
+        self.progress.seconds += now - self._clock
+        self._clock = now
+
+    def wait(self) -> None:
+        """Returns when the last step is recorded; raises what `step` raises."""
+        noted, self._noted = self._noted, None
+        if noted:
+            noted.result()
+
+    def _note(self, step: int, num_texts: int, result: StepResult) -> None:
+        progress, max_grad_norm = self.progress, self._config.training.max_grad_norm
+        loss, correct = float(result.loss), int(result.correct)
+        grad_norm = float(result.grad_norm)
+        if not (np.isfinite(loss) and np.isfinite(grad_norm)):
+            raise DivergedError(
+                f"the loss is {loss:g} at step {step} (learning rate {self._learning_rate:g}, "
+                f"gradient norm {grad_norm:g})"
+            )
+        progress.batch += 1
+        progress.loss_sum += loss * num_texts
+        progress.correct += correct
+        progress.clipped += 0 < max_grad_norm < grad_norm
+        if self._is_chief:
+            self._summaries.step(step, loss, correct / num_texts, grad_norm, result.gradients)
+            done = self._texts_done()
+            self._bar.set_postfix_str(
+                f"loss {progress.loss_sum / done:.4f} accuracy {progress.correct / done:.4f}",
+                refresh=False,
+            )
+            self._bar.update(num_texts)
+
+    def _texts_done(self) -> int:
+        """Texts of the epoch under way that are done."""
+        return min(self.progress.batch * self._config.training.batch_size, self._num_texts)
+
+    def finish_epoch(self, metrics: dict[str, Any], per_class: dict[str, Any]) -> None:
+        """Records the metrics of the epoch under way.
+
+        Args:
+          metrics: the epoch's line of `metrics.jsonl`.
+          per_class: of validation, `f1` and more of each label.
+        """
+        progress = self.progress
+        progress.history.append(metrics)
+        if not self._is_chief:
+            return
+        with atomic_write(self._folder.metrics) as file:
+            file.writelines(json.dumps(epoch).encode() + b"\n" for epoch in progress.history)
+        self._summaries.epoch(metrics, progress.clipped / progress.batch, per_class)
+        print(
+            f"epoch {metrics['epoch'] + 1:3d}/{self._config.training.num_epochs}"
+            f"  train loss {metrics['train_loss']:.4f} accuracy {metrics['train_accuracy']:.4f}"
+            f"  valid loss {metrics['valid_loss']:.4f} accuracy {metrics['valid_accuracy']:.4f}"
+            f"  {metrics['examples_per_second']:7,.0f} examples/s"
+            f"{'  *' if metrics is progress.best else ''}",
+            flush=True,
+        )
