@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_textrnn.config import ModelConfig
+from tf_textrnn.config import ModelConfig, TrainingConfig
+from tf_textrnn.data.batches import Batch
 from tf_textrnn.network.model import TextRNN
+from tf_textrnn.training.optimizers import make_optimizer
+from tf_textrnn.training.step import StepSettings, train_step
 
 VOCABULARY, CLASSES = 9, 3
 TOKEN_IDS = np.array([[3, 4, 5, 0], [2, 0, 0, 0], [6, 0, 7, 8], [0, 0, 0, 0]], np.int32)
@@ -133,6 +136,21 @@ def test_frozen_weights_keep_their_names_and_values(kind: str, tmp_path) -> None
     assert list(loaded.named_weights()) == names
     loaded.trainable = True
     assert list(loaded.named_trainable_weights()) == names
+
+
+def test_our_own_step_moves_no_frozen_weight() -> None:
+    model = make()
+    model.embedding.trainable = model.softmax.trainable = model.ngrams.trainable = False
+    before = {name: weight.numpy() for name, weight in model.named_weights().items()}
+    optimizer = make_optimizer(TrainingConfig(optimizer="sgd", learning_rate=1.0))
+    weights = model.named_trainable_weights()
+    optimizer.build(list(weights.values()))
+    arrays = (TOKEN_IDS, LENGTHS, LABELS.astype(np.int32), np.ones(4, np.float32))
+    batch = Batch(*map(tf.constant, arrays))
+    result = train_step(model, optimizer, batch, StepSettings(tf.constant([1, 2])))
+    assert len(result.gradients) == len(weights)
+    changed = {n for n, w in model.named_weights().items() if np.any(w.numpy() != before[n])}
+    assert changed == set(weights) == {name for name in before if name.startswith("lstm_0/")}
 
 
 def test_from_config_leaves_its_argument_alone() -> None:
