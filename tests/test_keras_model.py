@@ -231,6 +231,12 @@ def test_a_mixed_model_comes_back_from_its_file(tmp_path) -> None:
     np.testing.assert_array_equal(loaded(TOKEN_IDS), model(TOKEN_IDS))
 
 
+def test_ids_that_come_as_floats_lose_no_digit() -> None:
+    model = TextRNN(ModelConfig(embedding_dim=4, hidden_size=4), 400, 2, dtype="mixed_bfloat16")
+    ids = np.array([[257, 301]])
+    np.testing.assert_array_equal(model(ids.astype(np.float32)), model(ids))
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int8_from_float32"])
 def test_other_dtypes_are_refused(dtype: str) -> None:
     with pytest.raises(ValueError, match="TextRNN: expected a dtype of float32, float64, mixed_"):
