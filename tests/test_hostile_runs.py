@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import ModelConfig
-from tf_textrnn.network.model import TextRNN
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.folder import RunFolder, load_run
-from tf_textrnn.training import runner
+from tf_textrnn.training import runner, start
 
 try:
     import resource
@@ -85,11 +84,15 @@ def test_a_config_cannot_say_where_the_cache_is_or_name_a_file_that_is_not_its_o
     assert after == before
 
 
-def test_a_config_cannot_ask_for_more_than_the_memory(finished, tmp_path):
-    with pytest.raises(UserError, match="GiB of memory"):
-        TextRNN(ModelConfig(hidden_size=65_536, num_layers=64), 10, 2).build()
-    with pytest.raises(UserError, match="GiB of memory"):
-        TextRNN(ModelConfig(embedding_dim=65_536), 50_000_000, 2).build()
+def test_a_model_larger_than_the_memory_is_refused(monkeypatch):
+    for config, vocab_size in (
+        (ModelConfig(hidden_size=65_536, num_layers=64), 10),
+        (ModelConfig(embedding_dim=65_536), 50_000_000),
+    ):
+        with pytest.raises(UserError, match=r"--embedding_dim=.* GiB of memory"):
+            start.check_memory(config, vocab_size)
+    monkeypatch.delattr("os.sysconf")  # not a POSIX machine
+    start.check_memory(config, vocab_size)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +105,11 @@ def test_a_config_cannot_ask_for_more_than_the_memory(finished, tmp_path):
         ("config.json", b"[" * 100_000, "config.json: not JSON"),
         ("config.json", b'{"model": {"h\\ni\\u001b": 1}}', r"--h\ni\x1b is not an option"),
         ("config.json", b'{"model": {"cell": "os.system"}}', "expected one of lstm, gru, rnn"),
+        (
+            "config.json",
+            b'{"model": {"hidden_size": 65536, "num_layers": 64}}',
+            "expected over 274,",
+        ),
         ("best/model.npz", b"", "model.npz: cannot be read"),
     ],
 )

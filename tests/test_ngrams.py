@@ -12,10 +12,8 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
-from tf_textrnn.data.ngrams import choose_ngrams
 from tf_textrnn.data.sources import Example
-from tf_textrnn.network.ngrams import SCALE, NgramScores
-from tf_textrnn.text import ngram_keys
+from tf_textrnn.network.ngrams import SCALE, NgramScores, choose_ngrams, ngram_keys
 
 VOCAB_SIZE = 9
 token_lists = st.lists(st.lists(st.integers(1, VOCAB_SIZE - 1), max_size=12), min_size=1)
@@ -120,7 +118,7 @@ def test_an_ngram_whose_texts_spread_as_the_classes_do_starts_at_0(tmp_path):
 
 
 def test_the_most_frequent_ngrams_are_kept_where_they_are_too_many(split, monkeypatch):
-    monkeypatch.setattr("tf_textrnn.data.ngrams.MAX_NGRAMS", 3)
+    monkeypatch.setattr("tf_textrnn.network.ngrams.MAX_NGRAMS", 3)
     assert choose_ngrams(split, 2, 6, 2).keys.tolist() == [3, 4, 4 * 6 + 3]
 
 

@@ -95,23 +95,3 @@ class TextEncoder(tf.Module):
         tokens = tokenize(texts, self.tokenizer, self.max_len)
         token_ids = tf.cast(self._ids.lookup(tokens), tf.int32)
         return token_ids.to_tensor(PADDING_ID), tf.cast(token_ids.row_lengths(), tf.int32)
-
-
-def ngram_keys(token_ids: tf.Tensor, order: int, vocab_size: int) -> tf.Tensor:
-    """A number for each n-gram of 1 to `order` tokens, different for different n-grams.
-
-    Args:
-      token_ids: int32[batch, time], padded on the right with 0.
-      order: tokens of the longest n-gram; vocab_size ** order must be below 2 ** 63.
-      vocab_size: different token ids.
-
-    Returns:
-      int64[batch, n-grams], -1 in the padding's places.
-    """
-    token_ids = tf.cast(token_ids, tf.int64)
-    keys, orders = token_ids, []
-    for last in range(order):
-        if last:
-            keys = keys[:, :-1] * vocab_size + token_ids[:, last:]
-        orders.append(tf.where(token_ids[:, last:] > PADDING_ID, keys, -1))
-    return tf.concat(orders, axis=1)

@@ -1,6 +1,5 @@
 """The served model: raw texts in, labels and probabilities out, in ops of stock TensorFlow."""
 
-import keras
 import tensorflow as tf
 
 from tf_textrnn.network.model import TextRNN
@@ -12,6 +11,8 @@ TEXT_FEATURE = "text"  # of the tf.Examples that `classify` reads
 
 class ServedTextRNN:
     """A trained model with its vocabulary and labels, and the three signatures it is served by.
+
+    The model traces ops that every machine has, as it does wherever it does not train.
 
     `resources` is what the signatures read: weights, and the two text files, which become the
     SavedModel's assets. The Keras model itself stays out of it.
@@ -34,7 +35,7 @@ class ServedTextRNN:
         max_len: int,
         temperature: float = 1.0,
     ):
-        self._model = _without_cudnn(model)
+        self._model = model
         self._temperature = temperature
         self._encoder = TextEncoder(vocabulary_file, tokenizer, max_len)
         self._labels = tf.lookup.StaticHashTable(
@@ -118,11 +119,3 @@ class ServedTextRNN:
             "scores": scores,
             "probability": tf.nn.softmax(scores / self._temperature),
         }
-
-
-def _without_cudnn(model: TextRNN) -> TextRNN:
-    """Makes the model trace plain ops on a GPU host too, so that any server can run it."""
-    for layer in model._flatten_layers():
-        if isinstance(layer, (keras.layers.LSTM, keras.layers.GRU)):
-            layer.use_cudnn = False
-    return model

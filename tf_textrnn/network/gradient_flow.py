@@ -85,7 +85,7 @@ def _gradients(
         followed = tf.minimum(time, MAX_DISTANCE)
         states = _states_before(layer, steps, lengths, followed)
         zeros = tf.zeros([tf.shape(token_ids)[0], followed, units])
-        weights = [weight.value for weight in layer.trainable_variables]
+        weights = [weight.value for weight in layer.weights]
         with tf.GradientTape() as tape:
             tape.watch(zeros)
             last = _last_state(layer, steps, lengths, states, followed, zeros)

@@ -1,8 +1,8 @@
-"""The LSTM of CPUs, with its gradient written out.
+"""An LSTM of ops that every machine has, with its gradient written out.
 
-What it computes is what `keras.layers.LSTM` computes. It costs less because
+It computes what `keras.layers.LSTM` computes. On a CPU it costs less because
 
-- one op of TensorFlow's, BlockLSTM, runs over all steps of a text, and keeps what the gradient
+- one op of TensorFlow, BlockLSTM, runs over all steps of a text, and keeps what the gradient
   reads; only the gradient loops, with one op a step for all gates;
 - the gradients of the weights are one product each over all steps, after the loop. BlockLSTM's own
   gradient adds up a product a step.
@@ -41,11 +41,11 @@ def lstm(
     batch, time = tf.unstack(tf.shape(inputs)[:2])
 
     def read_order(times: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Which step of a text is read at these times; also when a step is read."""
+        """The step that is read at each time; also the time at which each step is read."""
         return tf.where(times < lengths, lengths - 1 - times, times) if backward else times
 
     times, texts = tf.range(time), tf.range(batch)
-    # Where in [batch * time] what is read at a time stands, and where in [time * batch] a step.
+    # Places in [batch * time] of what is read at each time, and in [time * batch] of each step.
     by_time = read_order(times[:, None], lengths) + time * texts  # [time, batch]
     by_text = read_order(times, lengths[:, None]) * batch + texts[:, None]  # [batch, time]
     steps = _rearrange(inputs, by_time, by_text)
@@ -61,8 +61,8 @@ def _rearrange(
 
     Args:
       values: what to rearrange.
-      places: int32[n, m], which of the m * n vectors goes there, each once.
-      inverse: int32[m, n], the way back.
+      places: int32[n, m], the index of the vector that goes there, each of the m * n once.
+      inverse: int32[m, n], the places that put them back.
 
     Returns:
       float32[n, m, units], and the gradient's function.
@@ -78,7 +78,7 @@ def _rearrange(
 def _lstm_by_time(
     inputs: tf.Tensor, kernel: tf.Tensor, recurrent_kernel: tf.Tensor, bias: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """Runs over inputs float32[time, batch, units].
+    """Runs over inputs float32[time, batch, units]; the weights as in `lstm`.
 
     Returns:
       float32[time, batch, hidden], and the gradient's function.
@@ -98,7 +98,7 @@ def _lstm_by_time(
     def gradient(output_gradients: tf.Tensor) -> tuple[tf.Tensor, ...]:
         states_before = tf.concat([start[None], kept.cs[:-1]], axis=0)
         arrays = (states_before, kept.i, kept.f, kept.o, kept.ci, kept.co, output_gradients)
-        # Once, not a step.
+        # Transposed once, not at each step.
         first, transposed = inputs[0], tf.transpose(_swap_f_and_g(recurrent_kernel))
 
         def backward(
@@ -140,6 +140,6 @@ def _lstm_by_time(
 
 
 def _swap_f_and_g(values: tf.Tensor) -> tf.Tensor:
-    """From gates in the order i, f, g, o to i, g, f, o, which LSTMBlockCellGrad has, or back."""
+    """Reorders gates from i, f, g, o to i, g, f, o, the order of LSTMBlockCellGrad, or back."""
     i, f, g, o = tf.split(values, 4, axis=-1)
     return tf.concat([i, g, f, o], axis=-1)

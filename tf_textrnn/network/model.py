@@ -1,18 +1,21 @@
 """The classifier: embedding → recurrent layers → pooling → affine layer."""
 
 import dataclasses
-import os
+import itertools
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import ModelConfig
 from tf_textrnn.network.dropout import dropout, word_dropout
+from tf_textrnn.network.embedding import TokenEmbedding, is_pair, pad_ids
 from tf_textrnn.network.ngrams import NgramScores
 from tf_textrnn.network.pooling import MaskedPooling
 from tf_textrnn.network.recurrent import RecurrentStack
+from tf_textrnn.text import PADDING_ID
+
+DTYPES = ("float32", "float64", "mixed_bfloat16", "mixed_float16")
 
 
 @keras.saving.register_keras_serializable("tf_textrnn")
@@ -22,11 +25,32 @@ class TextRNN(keras.Model):
     With its defaults it is the article's Text-RNN (section 8); `configs/source.flags` makes it
     the class of section 9.
 
+    Under a mixed policy the recurrent layers work in the short dtype; embedding, pooling, scores
+    and n-grams, and the steps of an LSTM off the GPU, stay in float32. XLA has no kernels for
+    that LSTM and for the n-grams, so `compile(jit_compile=True)` is refused.
+
     Args:
       config: sizes and kinds.
-      vocab_size: different token ids.
-      num_classes: classes.
-      num_ngrams: n-grams that the linear classifier beside the network knows; 0 = there is none.
+      vocab_size: number of different token ids.
+      num_classes: number of classes.
+      num_ngrams: number of n-grams that the linear classifier beside the network knows; 0 = no
+        such classifier.
+      **kwargs: `name`, `dtype` and `trainable`, as of any Keras layer.
+
+    Raises:
+      ValueError: the dtype is not one of `DTYPES`, or n-grams have no order.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from tf_textrnn.config import ModelConfig
+      >>> from tf_textrnn.network.model import TextRNN
+      >>> model = TextRNN(ModelConfig(hidden_size=8), vocab_size=100, num_classes=3)
+      >>> token_ids = tf.constant([[7, 8, 9], [5, 0, 0]])  # 0 is padding
+      >>> model(token_ids).shape
+      TensorShape([2, 3])
+      >>> lengths = tf.constant([3, 1])
+      >>> bool(tf.reduce_all(model((token_ids, lengths)) == model(token_ids)))
+      True
     """
 
     def __init__(
@@ -38,120 +62,141 @@ class TextRNN(keras.Model):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        if self.dtype_policy.name not in DTYPES:
+            raise ValueError(
+                f"TextRNN: expected a dtype of {', '.join(DTYPES)}, found {self.dtype_policy.name}"
+            )
+        if num_ngrams and config.ngrams < 1:
+            raise ValueError(
+                f"TextRNN: expected config.ngrams of 1 to 4 with num_ngrams={num_ngrams}, "
+                f"found {config.ngrams}"
+            )
         self.config = config
         self.vocab_size = vocab_size
         self.num_classes = num_classes
         self.num_ngrams = num_ngrams
+        self.autocast = False  # token ids that come as floats would lose digits
+        self.supports_jit = False
+
+        exact = self.variable_dtype
 
         def initializer(default: str) -> keras.initializers.Initializer | str:
             # One for each weight: an initializer draws the same numbers whenever it is called.
             scale = config.init_scale
             return keras.initializers.RandomUniform(-scale, scale) if scale else default
 
-        self.embedding = keras.layers.Embedding(
+        self.embedding = TokenEmbedding(
             vocab_size,
             config.embedding_dim,
             embeddings_initializer=initializer("uniform"),
+            dtype=exact,
             name="embedding",
         )
         self.recurrent = RecurrentStack(
-            config.cell,
-            config.hidden_size,
-            config.num_layers,
-            config.bidirectional,
-            config.keep_prob,
-            config.init_scale,
-            config.forget_bias,
-            config.bptt_truncate,
-            config.output_dropout == "steps",
-            name="recurrent",
+            config.cell, config.hidden_size, config.num_layers, config.bidirectional,
+            config.keep_prob, config.init_scale, config.forget_bias, config.bptt_truncate,
+            config.output_dropout == "steps", dtype=self.dtype_policy, name="recurrent",
+        )  # fmt: skip
+        self.pooling = MaskedPooling(
+            config.pooling, config.bidirectional, dtype=exact, name="pooling"
         )
-        self.pooling = MaskedPooling(config.pooling, config.bidirectional, name="pooling")
         self.softmax = keras.layers.Dense(
             num_classes,
             kernel_initializer=initializer("glorot_uniform"),
             bias_initializer=initializer("zeros"),
+            dtype=exact,
             name="softmax",
         )
         self.ngrams = None
         if num_ngrams:
             self.ngrams = NgramScores(
-                config.ngrams, num_ngrams, vocab_size, num_classes, name="ngrams"
+                config.ngrams, num_ngrams, vocab_size, num_classes, dtype=exact, name="ngrams"
             )
         self.seed_generator = keras.random.SeedGenerator()
+        self._takes_lengths = False
+        self._frozen_layers: list[str] = []  # those that `build` freezes
 
     def build(self, input_shape: Any = None) -> None:
         """Makes the weights; their shapes do not depend on the input's.
 
-        Raises:
-          UserError: they are more than this machine's memory holds.
+        Args:
+          input_shape: (batch, time) of token ids, or that and (batch,) of lengths; `export` takes
+            inputs of this kind.
         """
-        config = self.config
-        numbers = self.vocab_size * config.embedding_dim + config.num_layers * config.hidden_size**2
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if 4 * numbers > memory:
-            raise UserError(
-                f"a model of --num_layers={config.num_layers} --hidden_size={config.hidden_size} "
-                f"--embedding_dim={config.embedding_dim} and {self.vocab_size:,} token ids: takes "
-                f"over {4 * numbers >> 30:,} GiB, found {memory >> 30:,} GiB of memory"
-            )
-        self.embedding.build(None)
-        embedded_shape = (None, None, self.config.embedding_dim)
+        self._takes_lengths = is_pair(input_shape)
+        ids_shape = (None, None)
+        self.embedding.build(ids_shape)
+        embedded_shape = self.embedding.compute_output_shape(ids_shape)
         self.recurrent.build(embedded_shape)
         outputs_shape = self.recurrent.compute_output_shape(embedded_shape)
         self.pooling.build(outputs_shape)
-        self.softmax.build((None, outputs_shape[-1]))
+        self.softmax.build(self.pooling.compute_output_shape(outputs_shape))
         if self.ngrams:
-            self.ngrams.build()
-        self.built = True
+            self.ngrams.build(ids_shape)
+        # Keras thaws no weight that was made frozen, so they are frozen now.
+        for layer in self._all_layers():
+            if layer.name in self._frozen_layers:
+                layer.trainable = False
+
+    def _all_layers(self) -> list[keras.Layer]:
+        """The layers, and those inside the recurrent one; their names differ."""
+        return [*self.layers, *itertools.chain(*self.recurrent.recurrent_layers)]
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int]:
+        """The shape (batch, num_classes) for inputs of a shape as in `build`."""
+        ids_shape = input_shape[0] if is_pair(input_shape) else input_shape
+        return (ids_shape[0], self.num_classes)
+
+    def compute_output_spec(self, inputs: Any, *_: Any, **__: Any) -> keras.KerasTensor:
+        """Shape and dtype of the scores, which have the dtype of the weights."""
+        shape = keras.tree.map_structure(lambda tensor: tuple(tensor.shape), inputs)
+        return keras.KerasTensor(self.compute_output_shape(shape), self.variable_dtype)
+
+    @property
+    def jit_compile(self) -> bool:
+        """False; `compile(jit_compile=True)` raises ValueError, "auto" is False."""
+        return False
+
+    @jit_compile.setter
+    def jit_compile(self, value: bool) -> None:
+        if value:
+            raise ValueError("TextRNN: expected jit_compile=False; XLA cannot compile its LSTM")
 
     def call(
-        self,
-        inputs: tuple[tf.Tensor, tf.Tensor],
-        training: bool = False,
-        dropout_seed: tf.Tensor | None = None,
+        self, inputs: Any, training: bool = False, dropout_seed: tf.Tensor | None = None
     ) -> tf.Tensor:
         """Scores texts.
 
         Args:
-          inputs: token ids int32[batch, time], padded on the right, and lengths int32[batch].
+          inputs: token ids int[batch, time], ragged or padded on the right; or those and lengths
+            int[batch], past which a token id changes nothing. Without lengths a text ends at its
+            last id that is not 0.
           training: whether to drop units.
           dropout_seed: int32[2], decides the dropout masks; None draws one.
 
         Returns:
-          float32[batch, num_classes], the logits.
+          float[batch, num_classes], the logits, in the dtype of the weights.
         """
         return tf.add_n(self.branch_scores(inputs, training, dropout_seed))
 
     def branch_scores(
-        self,
-        inputs: tuple[tf.Tensor, tf.Tensor],
-        training: bool = False,
-        dropout_seed: tf.Tensor | None = None,
+        self, inputs: Any, training: bool = False, dropout_seed: tf.Tensor | None = None
     ) -> list[tf.Tensor]:
         """The network's scores, and those of the linear classifier where there is one.
 
-        Arguments as `call`'s; float32[batch, num_classes] each. Their sum is what `call` returns.
+        Arguments as `call`'s; float[batch, num_classes] each. Their sum is what `call` returns.
         """
-        token_ids, lengths = inputs
-        # Keras's layers need a step, even where no text of the batch has one.
-        missing_steps = tf.cast(tf.equal(tf.shape(token_ids)[1], 0), tf.int32)
-        token_ids = tf.pad(token_ids, [[0, 0], [0, missing_steps]])
+        token_ids, lengths = pad_ids(inputs)
+        mask = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
+        token_ids = tf.where(mask, token_ids, PADDING_ID)
         branches = [] if self.ngrams is None else [self.ngrams(token_ids)]
-        mask = tf.sequence_mask(lengths, tf.shape(token_ids)[1], tf.float32)
         if training and dropout_seed is None:
             dropout_seed = tf.cast(self.seed_generator.next(), tf.int32)
         if training and self.config.word_dropout:
             token_ids = word_dropout(token_ids, self.config.word_dropout, dropout_seed)
-        network = self.score_embedded(self.embed(token_ids), mask, training, dropout_seed)
+        mask = tf.cast(mask, tf.float32)
+        network = self.score_embedded(self.embedding(token_ids), mask, training, dropout_seed)
         return [network, *branches]
-
-    def embed(self, token_ids: tf.Tensor) -> tf.Tensor:
-        """float32[..., embedding_dim] of token ids int32[...].
-
-        Keras's layer reads the whole table first, which is a copy of it at every step.
-        """
-        return tf.gather(self.embedding.embeddings.value, token_ids)
 
     def score_embedded(
         self,
@@ -163,17 +208,18 @@ class TextRNN(keras.Model):
         """Scores embedded texts, as the source's class does with its `embedded_chars`.
 
         Args:
-          embedded: float32[batch, time, embedding_dim].
+          embedded: float[batch, time, embedding_dim].
           mask: float32[batch, time], 1 at real steps, 0 at the padding to their right.
           training: whether to drop units.
           dropout_seed: int32[2], decides the dropout masks; None draws one.
 
         Returns:
-          float32[batch, num_classes], the logits.
+          float[batch, num_classes], the logits.
         """
         config = self.config
         if training and dropout_seed is None:
             dropout_seed = tf.cast(self.seed_generator.next(), tf.int32)
+        embedded = tf.cast(embedded, self.compute_dtype)
         if training and config.keep_prob < 1:
             embedded = dropout(embedded, config.keep_prob, dropout_seed, place=0)
         lengths = tf.cast(tf.reduce_sum(mask, axis=1), tf.int32)
@@ -184,27 +230,52 @@ class TextRNN(keras.Model):
         return self.softmax(pooled)
 
     def named_weights(self) -> dict[str, keras.Variable]:
-        """The trainable weights by readable names; `softmax_w` and `softmax_b` are the source's."""
-        return {
-            "embedding": self.embedding.embeddings,
-            **self.recurrent.named_weights(),
-            **{weight.name: weight for weight in self.pooling.trainable_variables},
-            "softmax_w": self.softmax.kernel,
-            "softmax_b": self.softmax.bias,
-            **(
-                {"ngrams/kernel": self.ngrams.kernel, "ngrams/bias": self.ngrams.bias}
-                if self.ngrams
-                else {}
-            ),
-        }
+        """The weights by readable names; `softmax_w` and `softmax_b` are the source's.
+
+        Frozen weights are among them; the n-grams' keys, which nothing trains, are not.
+        """
+        weights = {"embedding": self.embedding.embeddings, **self.recurrent.named_weights()}
+        if self.pooling.query is not None:
+            weights[self.pooling.query.name] = self.pooling.query
+        weights |= {"softmax_w": self.softmax.kernel, "softmax_b": self.softmax.bias}
+        if self.ngrams:
+            weights |= {"ngrams/kernel": self.ngrams.kernel, "ngrams/bias": self.ngrams.bias}
+        return weights
+
+    def named_trainable_weights(self) -> dict[str, keras.Variable]:
+        """Those of `named_weights` that are not frozen, as Keras sees it, in the same order."""
+        trainable = {id(weight) for weight in self.trainable_weights}
+        return {name: w for name, w in self.named_weights().items() if id(w) in trainable}
 
     def saved_weights(self) -> dict[str, keras.Variable]:
         """All that tells this model from another of its kind: `named_weights` and the n-grams."""
         return self.named_weights() | ({"ngrams/keys": self.ngrams.keys} if self.ngrams else {})
 
+    def export(
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Exports the model; arguments as of `keras.Model.export`.
+
+        Without an `input_signature` the export takes int32 token ids [batch, time], and int32
+        lengths [batch] too where the model was first called with lengths.
+        """
+        if input_signature is None:
+            token_ids = tf.TensorSpec([None, None], tf.int32, "token_ids")
+            lengths = tf.TensorSpec([None], tf.int32, "lengths")
+            input_signature = [(token_ids, lengths) if self._takes_lengths else token_ids]
+        super().export(filepath, format, verbose, input_signature, **kwargs)
+
     def get_config(self) -> dict[str, Any]:
+        """The arguments of `__init__`, and the names of the layers that are frozen."""
+        frozen = [layer.name for layer in self._all_layers() if not layer.trainable]
         return {
             **super().get_config(),
+            "frozen_layers": frozen if self.built else self._frozen_layers,
             "config": dataclasses.asdict(self.config),
             "vocab_size": self.vocab_size,
             "num_classes": self.num_classes,
@@ -213,4 +284,14 @@ class TextRNN(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "TextRNN":
-        return cls(ModelConfig(**config.pop("config")), **config)
+        """The model of a config that `get_config` gave, which stays as it is."""
+        options = {**config, "config": ModelConfig(**config["config"])}
+        frozen = options.pop("frozen_layers", [])
+        model = cls(**options)
+        model._frozen_layers = list(frozen)
+        return model
+
+
+def min_weights(config: ModelConfig, vocab_size: int) -> int:
+    """A lower bound of the numbers that a model's weights hold, known before it is made."""
+    return vocab_size * config.embedding_dim + config.num_layers * config.hidden_size**2

@@ -10,6 +10,8 @@ import tensorflow as tf
 class MaskedPooling(keras.layers.Layer):
     """Pools over the real steps of each text.
 
+    Sums run in the dtype of the variables, also where the layer computes in a shorter one.
+
     Args:
       kind: "mean", "max", "last" (the final output of each direction) or "attention" (the mean
         weighted by softmax(outputs · query), with one learned query that starts at zero, as the
@@ -22,24 +24,36 @@ class MaskedPooling(keras.layers.Layer):
         super().__init__(**kwargs)
         self.kind = kind
         self.bidirectional = bidirectional
+        self.query = None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the query of "attention".
+
+        Args:
+          input_shape: of the outputs, (batch, time, units).
+        """
         if self.kind == "attention":
             self.query = self.add_weight(
-                shape=(input_shape[-1],), initializer="zeros", name="attention_query"
+                shape=(input_shape[-1],),
+                initializer="zeros",
+                autocast=False,
+                name="attention_query",
             )
-        self.built = True
 
     def call(self, outputs: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Pools.
 
         Args:
-          outputs: float32[batch, time, units].
-          mask: float32[batch, time], 1 at real steps, 0 at padding.
+          outputs: float[batch, time, units].
+          mask: float[batch, time], 1 at real steps, 0 at padding.
 
         Returns:
-          float32[batch, units].
+          float[batch, units].
         """
+        outputs, mask = (tf.cast(values, self.variable_dtype) for values in (outputs, mask))
+        return tf.cast(self._pool(outputs, mask), self.compute_dtype)
+
+    def _pool(self, outputs: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         if self.kind == "last":
             return self._last(outputs, mask)
         step_mask = mask[:, :, None]  # [batch, time, 1]
@@ -63,5 +77,10 @@ class MaskedPooling(keras.layers.Layer):
             last = tf.concat([last[:, :units], outputs[:, 0, units:]], axis=-1)
         return tf.where(lengths[:, None] > 0, last, 0.0)
 
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape (batch, units) for outputs of the shape (batch, time, units)."""
+        return (input_shape[0], input_shape[-1])
+
     def get_config(self) -> dict[str, Any]:
+        """The arguments of `__init__`."""
         return {**super().get_config(), "kind": self.kind, "bidirectional": self.bidirectional}

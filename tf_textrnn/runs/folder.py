@@ -16,7 +16,7 @@ from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_lines
 from tf_textrnn.config import Config
-from tf_textrnn.network.model import TextRNN
+from tf_textrnn.network.model import TextRNN, min_weights
 from tf_textrnn.runs import checkpoints
 
 
@@ -160,6 +160,12 @@ def load_run(folder: RunFolder) -> LoadedRun:
         if not label.isprintable():
             raise UserError(f"{folder.labels}: expected printable labels, found {label[:40]!r}")
     arrays, best = read_best(folder)
+    found, expected = sum(map(np.size, arrays.values())), min_weights(config.model, len(vocabulary))
+    if found < expected:  # before memory is taken for more than the file holds
+        raise UserError(
+            f"{folder.best}: holds {found:,} numbers, expected over {expected:,} for the model of "
+            f"{folder.config}"
+        )
     num_ngrams = np.size(arrays.get("ngrams/keys", ()))
     model = TextRNN(config.model, len(vocabulary), len(labels), num_ngrams)
     model.build()

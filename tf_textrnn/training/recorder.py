@@ -14,7 +14,7 @@ from concurrent import futures
 from typing import Any
 
 import numpy as np
-import tqdm
+from tqdm import auto
 
 from tf_textrnn.base.errors import DivergedError
 from tf_textrnn.base.files import atomic_write
@@ -55,6 +55,11 @@ class Progress:
         self.loss_sum = self.seconds = 0.0
 
 
+def _shows_bars() -> bool:
+    """Whether somebody watches: on a terminal, or in a notebook."""
+    return (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
+
+
 class Recorder:
     """Records the steps and the epochs of a run.
 
@@ -88,7 +93,7 @@ class Recorder:
         self._learning_rate = learning_rate
         progress = self.progress
         with (
-            tqdm.tqdm(
+            auto.tqdm(
                 desc=f"epoch {progress.epoch + 1}/{self._config.training.num_epochs}",
                 total=self._num_texts,
                 initial=self._texts_done(),
@@ -96,7 +101,7 @@ class Recorder:
                 leave=False,
                 dynamic_ncols=True,
                 mininterval=0.2,
-                disable=not (self._is_chief and sys.stderr.isatty()),
+                disable=not (self._is_chief and _shows_bars()),
             ) as self._bar,
             futures.ThreadPoolExecutor(1, "notes") as self._thread,
         ):

@@ -14,7 +14,7 @@ from tf_textrnn.training.average import WeightAverage
 from tf_textrnn.training.distribution import Workers
 from tf_textrnn.training.optimizers import make_optimizer
 from tf_textrnn.training.start import new_model
-from tf_textrnn.training.step import StepResult, StepSettings, train_step, trainable_weights
+from tf_textrnn.training.step import StepResult, StepSettings, train_step
 
 TABLES = ("embedding", "ngrams/kernel")  # weights whose gradients come as rows
 
@@ -36,7 +36,7 @@ class Replica:
 
     def __init__(self, config: Config, data: Data):
         self.model = new_model(config, data)
-        self.weights = trainable_weights(self.model)
+        self.weights = self.model.named_trainable_weights()
         self.optimizer = make_optimizer(config.training)
         self.optimizer.build(list(self.weights.values()))
         decay = config.training.average_decay

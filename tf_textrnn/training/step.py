@@ -43,7 +43,7 @@ class StepResult(NamedTuple):
       loss: float32[], mean softmax cross-entropy of the scores.
       correct: int32[], texts whose highest score is their label's.
       grad_norm: float32[], the gradient's global norm before clipping.
-      gradients: those applied, in the order of `trainable_weights(model)`.
+      gradients: those applied, in the order of `model.named_trainable_weights()`.
     """
 
     loss: tf.Tensor
@@ -59,12 +59,12 @@ def train_step(
 
     Args:
       model: a built `TextRNN`.
-      optimizer: built on `trainable_weights(model)`; its learning rate is a variable.
+      optimizer: built on `model.named_trainable_weights()`; its learning rate is a variable.
       batch: `Batch(token_ids int32[batch, time], lengths int32[batch], labels int32[batch],
         weights float32[batch])`.
       settings: all else.
     """
-    weights = {name: weight.value for name, weight in trainable_weights(model).items()}
+    weights = {name: weight.value for name, weight in model.named_trainable_weights().items()}
     num_texts = settings.num_texts
     if num_texts is None:
         num_texts = tf.cast(tf.size(batch.labels), tf.float32)
@@ -93,12 +93,6 @@ def train_step(
     if settings.average:
         settings.average.after_update(gradients, step)
     return StepResult(loss, correct, grad_norm, gradients)
-
-
-def trainable_weights(model: TextRNN) -> dict[str, keras.Variable]:
-    """The weights that training changes, by readable names: all but those of frozen layers."""
-    named = model.named_weights()
-    return {name: weight for name, weight in named.items() if weight.trainable}
 
 
 def _objective(

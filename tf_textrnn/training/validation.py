@@ -51,7 +51,7 @@ class SplitScorer:
         weights = fit_branch_weights(scores, valid.classes)
         weights, temperature = weights / weights[0], float(1.0 / weights[0])
         if ngrams:
-            for weight in ngrams.trainable_variables:
+            for weight in (ngrams.kernel, ngrams.bias):
                 weight.assign(weight * weights[1])
         return np.einsum("b,tbc->tc", weights, scores), temperature
 
