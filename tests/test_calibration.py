@@ -38,6 +38,23 @@ def test_no_other_weights_do_better():
     assert best <= min(others) + 1e-6
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_no_other_weights_do_better_at_the_bounds(seed):
+    """Scores that want more weight than there is, or less, or another branch's sign."""
+    random, scores = draw(40, 2, 3, seed=100 + seed)
+    scores *= random.choice([0.01, 0.1, 30.0], size=[1, 2, 1]) * random.choice(
+        [-1.0, 1.0], [1, 2, 1]
+    )
+    classes = scores.sum(axis=1).argmax(axis=1)
+    noise = random.random(40) < 0.2
+    classes[noise] = random.integers(0, 3, noise.sum())
+    found = fit_branch_weights(scores, classes)
+    grid = np.unique(np.concatenate([np.geomspace(*WEIGHT_BOUNDS, 60), np.linspace(0.1, 1, 30)]))
+    least = min(penalized_loss([a, b], scores, classes) for a in grid for b in grid)
+    assert penalized_loss(found, scores, classes) <= least + 1e-6
+    assert np.all((found >= WEIGHT_BOUNDS[0]) & (found <= WEIGHT_BOUNDS[1]))
+
+
 def test_weights_stay_finite_and_positive():
     classes = np.array([0, 1, 0, 1])
     certain = np.stack([np.eye(2)[classes]] * 2, axis=1).astype(np.float32)
