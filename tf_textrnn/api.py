@@ -116,12 +116,12 @@ def train_on(
     from tf_textrnn.training import runner
 
     with _global_state_kept():
-        finished = runner.run(given, sources=sources, sample_weights=sample_weights)
-        if finished is None:
-            return None
-        path = finished.folder.path
-        export = export_run(str(path)) if finished.config.run.export else None
-    return Run(path, finished.config, finished.report, export)
+        finished = runner.run(
+            given, sources=sources, sample_weights=sample_weights, export=export_run
+        )
+    if finished is None:
+        return None
+    return Run(finished.folder.path, finished.config, finished.report, finished.export)
 
 
 def _plain(value: Any) -> Any:

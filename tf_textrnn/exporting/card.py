@@ -78,9 +78,7 @@ def warm_up_requests(logs: Any, embedding_dim: int) -> list[Any]:
 
 def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
     """What is known of a model, as `model_card.json` holds it; `docs/formats.md` has the keys."""
-    report: dict[str, Any] = {}
-    if folder.report_json.exists():  # a run that is still training has none
-        report = json.loads(folder.report_json.read_text(encoding="utf-8"))
+    report = _report_of(folder, run.best)
     data = run.config.data
     return {
         "data": {
@@ -113,8 +111,31 @@ def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
             "python": platform.python_version(),
         },
         "exported": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "train_again": invocation.command_line("train", *training_flags(run.config)),
+        **_origin(run),
     }
+
+
+def _report_of(folder: RunFolder, best: dict[str, Any]) -> dict[str, Any]:
+    """The run's report; {} where there is none, or none of these weights.
+
+    A resumed run that is still training holds the report of its first end.
+    """
+    try:
+        report = json.loads(folder.report_json.read_text(encoding="utf-8"))
+        is_of_these = (
+            report["best_epoch"] == best["epoch"] + 1
+            and report["valid_accuracy"] == best["valid_accuracy"]
+        )
+    except (OSError, ValueError, TypeError, KeyError):  # there is none, or it is damaged
+        return {}
+    return report if is_of_these else {}
+
+
+def _origin(run: LoadedRun) -> dict[str, str]:
+    """How to train the model again, or what it was imported from."""
+    if "imported_from" in run.best:
+        return {"imported_from": run.best["imported_from"]}
+    return {"train_again": invocation.command_line("train", *training_flags(run.config))}
 
 
 def training_flags(config: Config) -> list[str]:
@@ -149,7 +170,10 @@ def card_text(card: dict[str, Any]) -> str:
                 f"| {_cell(label)} | {row['precision']:.3f} | {row['recall']:.3f} "
                 f"| {row['f1']:.3f} | {row['support']} |"
             )
-    lines += ["", "To train it again:", "", f"    {card['train_again']}", ""]
+    if "train_again" in card:
+        lines += ["", "To train it again:", "", f"    {card['train_again']}", ""]
+    else:
+        lines += ["", f"Imported from {_cell(card['imported_from'])}.", ""]
     return "\n".join(lines)
 
 
