@@ -15,8 +15,8 @@ def draw(texts, branches, classes, seed=0):
 
 
 def penalized_loss(weights, scores, classes):
-    probability = softmax(np.einsum("b,tbc->tc", weights, scores))
-    losses = -np.log(probability[np.arange(len(classes)), classes])
+    mixed = np.einsum("b,tbc->tc", weights, scores.astype(np.float64))
+    losses = np.logaddexp.reduce(mixed, axis=1) - mixed[np.arange(len(classes)), classes]
     return losses.sum() + 0.5 * np.sum((np.asarray(weights) - 1) ** 2)
 
 

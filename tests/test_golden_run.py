@@ -29,8 +29,8 @@ def first_steps(folder: pathlib.Path) -> dict[str, list[float]]:
     with pytest.raises(EnoughError):
         runner.run(options, on_step=stop)
     events = read_events(RunFolder(str(folder)).tensorboard / "train")
-    values = [{v.tag: v.simple_value for v in events[step]} for step in range(1, STEPS + 1)]
-    return {tag: [step[tag] for step in values] for tag in ("loss", "gradient_norm")}
+    steps = [events[step] for step in range(1, STEPS + 1)]
+    return {tag: [step[tag].simple_value for step in steps] for tag in ("loss", "gradient_norm")}
 
 
 def test_the_first_steps_are_as_recorded(tmp_path):

@@ -25,17 +25,6 @@ def test_sum_rows_names_each_row_once():
     )
 
 
-def test_fit_gives_adam_rows_that_are_named_twice():
-    start = np.ones((6, 2), np.float32)
-    twice, summed = keras.Variable(start), keras.Variable(start)
-    gradient = rows([[1, 2], [3, 4], [10, 20]], [4, 1, 4])
-    for variable, given in ((twice, gradient), (summed, sum_rows(gradient))):
-        optimizer = RowSparseAdam(0.1)
-        optimizer.build([variable])
-        optimizer.apply_gradients([(given, variable)])
-    np.testing.assert_array_equal(twice.numpy(), summed.numpy())
-
-
 def test_adam_on_all_rows_is_keras_adam():
     start = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
     sparse, dense = keras.Variable(start), keras.Variable(start)
@@ -55,7 +44,7 @@ def test_adam_moves_a_named_row_by_the_sum_of_its_gradients_and_no_other():
     ours.build([table])
     theirs.build([twin])
     for _ in range(3):
-        ours.apply([rows([[1, -2], [3, 1]], [4, 4])], [table])
+        ours.apply_gradients([(rows([[1, -2], [3, 1]], [4, 4]), table)])
         theirs.apply([tf.constant([[4.0, -1.0]])], [twin])
     np.testing.assert_allclose(table.numpy()[4], twin.numpy()[0], atol=1e-6)
     np.testing.assert_array_equal(np.delete(table.numpy(), 4, axis=0), np.ones((5, 2)))
