@@ -185,7 +185,7 @@ GOOD = b"a\tone\nb\ttwo\n" * 10
     ("options", "content", "message"),
     [
         ({"train_file": "nowhere.tsv"}, None, "--train_file=nowhere.tsv: No such file"),
-        ({}, b"", "no labelled texts; the file is empty"),
+        ({}, b"", "no labeled texts; the file is empty"),
         ({}, b"a\tone\ntwo\n", ":2: expected label<TAB>text"),
         ({}, b"a\tone\n\ttwo\n", ":2: the label is empty"),
         ({}, b"a\tone\na\ttwo\n", "expected at least two labels, found only 'a'"),
