@@ -1,4 +1,4 @@
-"""Small labelled files and runs that the tests share."""
+"""Small labeled files and runs that the tests share."""
 
 import os
 import pathlib

@@ -181,9 +181,11 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
 def _tokenized(
     examples: Iterable[Example], tokenizer: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray, list[str], list[bytes]]]:
-    """Yields (tokens bytes[...], number of tokens int64[n], labels, quotes) for each chunk of texts.
+    """Tokenizes texts on all cores, in chunks of n texts.
 
-    All cores are used.
+    Yields:
+      bytes[tokens], the tokens end to end; int64[n], the number of tokens of each text; the label
+      and the quote of each text.
     """
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])

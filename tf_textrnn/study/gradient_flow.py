@@ -100,7 +100,7 @@ def run_flows(run_dir: str) -> list["Flow"]:
 
 
 def table(flows: Sequence["Flow"]) -> str:
-    """Returns a Markdown table: norms at some distances, the ratio of last to first, `grad_norm`."""
+    """Returns a Markdown table: norms at some distances, the last over the first, `grad_norm`."""
     distances = [d for d in TABLE_DISTANCES if any(d < len(flow.norms) for flow in flows)]
     header = ["layer", *(f"distance {d}" for d in distances), f"{distances[-1]} / 0", "gradient"]
     rows = [header, ["---", *["---:"] * (len(header) - 1)]]

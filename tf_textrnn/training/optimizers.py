@@ -12,7 +12,7 @@ Gradient: TypeAlias = "tf.Tensor | tf.IndexedSlices"
 
 
 def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
-    """Returns the optimizer of a run at its first learning rate; the train step does the clipping."""
+    """Returns the optimizer of a run, at its first learning rate; the train step clips."""
     if config.optimizer == "sgd":
         return GradientDescent(config.learning_rate)
     return RowSparseAdam(config.learning_rate)

@@ -145,7 +145,7 @@ class Replicas:
     def _traced_step(
         self, num_texts: tf.Tensor, wishes: tf.Tensor, shares: tuple[Batch, ...]
     ) -> tuple[StepResult, tf.Tensor]:
-        """Takes the step in the graph; wishes are float32[2], and returned as a sum over workers."""
+        """Takes the step in the graph; it returns the sum of the workers' wishes float32[2]."""
         return self._workers.run(
             lambda place: self._replica_step(place, num_texts, wishes, shares[place])
         )
