@@ -26,7 +26,7 @@ def options(small_options):
 
 @pytest.fixture(scope="module")
 def undisturbed(options, tmp_path_factory):
-    """The run of two workers that nobody disturbs."""
+    """Runs two workers undisturbed."""
     run_dir = tmp_path_factory.mktemp("runs") / "undisturbed"
     assert Cluster(2, flags({**options, "run_dir": run_dir})).finish() == [(0, "")] * 2
     return RunFolder(str(run_dir))
@@ -170,7 +170,7 @@ def test_only_the_chief_touches_the_run_folder(options, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_two_and_four_processes_train_as_one_on_the_built_in_set(tmp_path, optimizer):
-    """201 steps, the last of 80 texts; 215 divides by neither 2 nor 4."""
+    """Takes 201 steps, the last on 80 texts; neither 2 nor 4 divides 215."""
     options = {
         "cache_dir": tmp_path / "cache", "hidden_size": 32, "embedding_dim": 32,
         "batch_size": 215, "num_epochs": 1, "keep_prob": 1.0, "word_dropout": 0.0,

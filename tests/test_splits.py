@@ -1,4 +1,4 @@
-"""From flags to splits: stratification, the vocabulary's texts, and contradictions."""
+"""Splits: stratification, the texts that the vocabulary comes from, and bad options."""
 
 import numpy as np
 import pytest
