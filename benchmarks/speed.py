@@ -55,9 +55,8 @@ def main() -> None:
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--json", help="write the figures here")
     args = parser.parse_args()
-    environment = dict(
-        os.environ
-    )  # without the project's thread settings: a peer runs as for its users
+    # Copied before this project sets its threads: a peer runs as its users run it.
+    environment = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         path = str(pathlib.Path(folder) / "contest.npz")
         write_contest(path, args.data_dir)

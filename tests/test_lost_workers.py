@@ -1,4 +1,4 @@
-"""Workers that are killed, stopped and signalled: the others notice, and no bit is lost."""
+"""Workers that are killed, stopped and signaled: the others notice, and no bit is lost."""
 
 import json
 import pathlib
@@ -76,7 +76,7 @@ def test_a_lost_worker_costs_no_bit(undisturbed, options, tmp_path, worker, numb
 
 
 # Python runs a `sitecustomize` on its path as it starts: this one lets the second worker's training
-# sleep for ever after 100 steps, while its process lives on.
+# sleep forever after 100 steps, while its process lives on.
 HANG = """
 import json, os, sys, threading, time
 def hang():

@@ -133,7 +133,7 @@ def training_batches(
     replicas: range = range(1),
     num_replicas: int = 1,
 ) -> Iterator[tuple[int, tuple[Batch, ...]]]:
-    """Returns an epoch's batches from `first_batch` on, each made while the previous step runs.
+    """Yields an epoch's batches from `first_batch` on, each made while the previous step runs.
 
     Args:
       split: the training texts.

@@ -54,9 +54,8 @@ def _naming_the_folder(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return method(self, *arguments)
         except tf.errors.OpError as error:
-            reason = re.sub(r"{{.*?}} *", "", error.message).partition("\n")[
-                0
-            ]  # without the node's name
+            # Without the name of the node.
+            reason = re.sub(r"{{.*?}} *", "", error.message).partition("\n")[0]
             raise OSError(errno.EIO, reason, str(self._folder)) from error
 
     return wrapped
@@ -79,9 +78,7 @@ class Summaries:
         self._gradients_every = gradients_every
         self._histograms = HistogramMaker([math.prod(w.shape) for w in weights.values()])
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
-        self._sizes: dict[
-            pathlib.Path, int
-        ] = {}  # bytes of each event file that are known to be whole events
+        self._sizes: dict[pathlib.Path, int] = {}  # of event files that are known to be intact
 
     @_naming_the_folder
     def open(self, kept: Mapping[str, int]) -> None:
