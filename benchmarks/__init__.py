@@ -1,1 +1,1 @@
-"""Measurements of speed and quality, beside what a user would pick instead."""
+"""Measures speed, memory and quality, beside what a user would pick instead."""

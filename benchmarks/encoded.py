@@ -1,4 +1,4 @@
-"""Texts that are encoded already, as the project's trainer takes them."""
+"""Passes texts that are already encoded to the project's trainer."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from tf_textrnn.data.splits import Data
 
 
 def as_data(texts: Contest, max_len: int) -> Data:
-    """The texts to train and to validate on; token ids are their own names."""
+    """Returns the texts, to train and validate on; a token id is its own token."""
     vocabulary = [str(token_id).encode() for token_id in range(texts.vocab_size)]
     labels = [str(label) for label in range(texts.num_classes)]
     corpus = Corpus(

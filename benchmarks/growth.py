@@ -1,9 +1,9 @@
-"""Training speed as one size grows, all others as in the speed benchmark: a figure and JSON.
+"""Measures training speed as one size grows and the others stay: a figure and JSON.
 
     python -m benchmarks.growth [--output docs/images/growth.png] [--json F]
 
-Texts are random, of one length, 23 tokens where that is not what grows. A point is the median of
-the rounds, each a process of its own; the points of a curve are alternated.
+The texts are random and of equal length, 23 tokens unless the length grows. A point is the median
+of the rounds. Each round is a process of its own, and the points of a curve take turns.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import numpy as np
 
 
 class Setting(NamedTuple):
-    """The sizes of a run, which one curve at a time changes."""
+    """Sizes of a run; each curve changes one of them."""
 
     texts: int = 4096
     length: int = 23
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def tokens_per_second(setting: Setting) -> float:
-    """Trains on random texts in a process of its own."""
+    """Measures training on random texts, in a process of its own."""
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         path = str(pathlib.Path(folder) / "contest.npz")
@@ -84,7 +84,7 @@ def tokens_per_second(setting: Setting) -> float:
 
 
 def plot(figures: dict[str, dict[int, float]], path: str) -> None:
-    """Draws a panel a curve: tokens/s over the size."""
+    """Draws a panel for each curve: tokens/s over the size."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

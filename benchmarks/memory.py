@@ -1,7 +1,9 @@
-"""Resident memory, open files and traces of a long training: flat, or there is a leak.
+"""Measures resident memory, open files and traces of a long training; growth means a leak.
 
-Trains a tiny model for 20,000 steps, with validation and checkpoints, prints JSON and draws
-docs/images/memory.png:  python -m benchmarks.memory
+    python -m benchmarks.memory
+
+trains a tiny model for 20,000 steps, with validation and checkpoints, prints JSON and draws
+docs/images/memory.png.
 """
 
 import argparse
@@ -14,22 +16,22 @@ import tempfile
 from tf_textrnn.base.startup import load_tensorflow
 
 WARM_UP = 1_000  # steps
-EVERY = 50
+EVERY = 50  # steps between measurements
 
 
 def resident_mebibytes() -> float:
-    """Of this process."""
+    """Returns the resident memory of this process, in MiB."""
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def open_files() -> int:
-    """Descriptors of this process."""
+    """Counts the open file descriptors of this process."""
     return len(list(pathlib.Path("/proc/self/fd").iterdir()))
 
 
 def measure(steps: int, folder: pathlib.Path) -> dict[str, list]:
-    """Trains and looks every 50 steps: step, MiB, descriptors and traces so far."""
+    """Trains, and measures every 50 steps: step, MiB, open files and traces so far."""
     from tf_textrnn.training import replicas, runner
 
     chooser = random.Random(1)
@@ -75,7 +77,7 @@ def measure(steps: int, folder: pathlib.Path) -> dict[str, list]:
 
 
 def draw(seen: dict[str, list], path: pathlib.Path) -> None:
-    """A plot of memory and descriptors over the steps."""
+    """Draws memory and open files over the steps."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4), layout="constrained")

@@ -1,9 +1,9 @@
-"""Texts a second and the time of one text, beside the stock Keras recipe on raw texts.
+"""Measures prediction, many texts and one at a time, beside the stock Keras recipe on raw texts.
 
     python -m benchmarks.prediction --model RUN/export --input FILE [--rounds 5] [--json F]
 
-FILE has a text a line. Contestants run in processes of their own, alternated; a figure is the
-median of the rounds. Keras's model is not trained, which its speed does not know.
+FILE has one text on each line. Contestants take turns, each in a process of its own; a figure is
+the median of the rounds. The Keras model is not trained, which does not change its speed.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def project(model: str, texts: Sequence[str]) -> dict[str, float]:
-    """`tf_textrnn.predictor.predict` without its printing."""
+    """Measures `textrnn predict` without its printing."""
     from tf_textrnn.predictor.predictor import Predictor
     from tf_textrnn.predictor.texts import WINDOW_TEXTS
 
@@ -66,7 +66,10 @@ def project(model: str, texts: Sequence[str]) -> dict[str, float]:
 
 
 def keras(model: str, texts: Sequence[str]) -> dict[str, float]:
-    """TextVectorization → Embedding → Bidirectional LSTM → pooling; one text: its SavedModel."""
+    """Measures TextVectorization → Embedding → Bidirectional LSTM → pooling.
+
+    Its SavedModel predicts the single texts.
+    """
     import tensorflow as tf
     from keras import Input, Model, layers
 
@@ -94,7 +97,13 @@ CONTESTANTS = {"project": project, "keras": keras}
 def measure(
     predict_all: Callable[[], object], predict_one: Callable[[str], object], texts: Sequence[str]
 ) -> dict[str, float]:
-    """texts/s of the faster of two passes after a warm-up, and milliseconds of one text."""
+    """Measures texts/s and the milliseconds of one text.
+
+    Args:
+      predict_all: predicts all texts; after a warm-up, the faster of two calls counts.
+      predict_one: predicts one text.
+      texts: the texts.
+    """
     seconds = []
     for _ in range(3):
         start = time.perf_counter()

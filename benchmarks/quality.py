@@ -1,11 +1,11 @@
-"""Accuracy of the recipe, `python train.py` with no option but the files, on labelled sets.
+"""Measures the accuracy of the recipe, `python train.py` with only the files, on labeled sets.
 
     python -m benchmarks.quality --data_dir D [--seeds 3] [--json F] [-- FLAG ...]
 
-Each folder of D holds train.tsv, valid.tsv and test.tsv. Texts without spaces, as Chinese ones, get
-`--tokenizer=char`; nothing else differs. Beside the recipe stands TF-IDF with logistic regression
-on the same training texts. Valid chooses the recipe's epoch; test is read once,
-by the report. Flags after `--` are passed on to train.py: `-- --ngrams=0` is an ablation.
+Each folder of D holds train.tsv, valid.tsv and test.tsv. Texts without spaces, like Chinese ones,
+get `--tokenizer=char`; nothing else differs. The baseline is TF-IDF with logistic regression on the
+same training texts. valid.tsv decides the epoch; test.tsv is read once, by the report. Flags after
+`--` go to train.py: `-- --ngrams=0` is an ablation.
 """
 
 import argparse
@@ -32,10 +32,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data_dir", required=True, help="folder of data set folders")
-    parser.add_argument("--sets", default="", help="names of folders, by comma; default: all")
-    parser.add_argument("--seeds", type=int, default=3, help="runs a set, with seeds 1, 2, …")
-    parser.add_argument("--share", type=float, default=1.0, help="of the training texts to use")
+    parser.add_argument("--data_dir", required=True, help="folder of the data sets' folders")
+    parser.add_argument(
+        "--sets", default="", help="names of folders, separated by commas; empty = all"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="number of runs of each set, with seeds 1, 2, …"
+    )
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="fraction of the training texts to use"
+    )
     parser.add_argument("--nobaseline", action="store_true", help="leave out the linear baseline")
     parser.add_argument("--json", help="write the figures here")
     parser.add_argument("flags", nargs="*", help="flags of train.py, after --")
@@ -65,7 +71,7 @@ def main() -> None:
 
 
 def take_share(path: pathlib.Path, share: float, scratch: pathlib.Path) -> pathlib.Path:
-    """A file with this share of another's lines, the same ones each time; 5 % are in 10 %."""
+    """Writes this fraction of a file's lines, always the same; 10 % contain those of 5 %."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     random.Random(0).shuffle(lines)
     target = scratch / path.name
@@ -74,7 +80,7 @@ def take_share(path: pathlib.Path, share: float, scratch: pathlib.Path) -> pathl
 
 
 def has_words(path: pathlib.Path) -> bool:
-    """Whether the texts of a file are written with spaces."""
+    """Returns whether the texts of a file have spaces between words."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return statistics.median(line.count(" ") for line in lines) > 2
 
@@ -82,7 +88,7 @@ def has_words(path: pathlib.Path) -> bool:
 def train(
     files: dict[str, pathlib.Path], scratch: pathlib.Path, seed: int, flags: list[str]
 ) -> dict[str, float]:
-    """One run of train.py; what its report says of test."""
+    """Runs train.py and returns measures from its report."""
     run_dir = scratch / str(seed)
     command = [sys.executable, "train.py", f"--run_dir={run_dir}", f"--seed={seed}", "--noexport"]
     command += [f"--cache_dir={scratch / 'cache'}"]
@@ -106,7 +112,7 @@ def train(
 
 
 def linear_baseline(files: dict[str, pathlib.Path]) -> dict[str, float]:
-    """TF-IDF of 1–2 words, or 1–3 characters where texts have no words, and C = 10."""
+    """Measures TF-IDF of 1–2 words, or of 1–3 characters in texts without words, with C = 10."""
     rows = {
         split: [line.partition("\t") for line in path.read_text(encoding="utf-8").splitlines()]
         for split, path in files.items()
@@ -130,7 +136,7 @@ def linear_baseline(files: dict[str, pathlib.Path]) -> dict[str, float]:
 
 
 def print_row(folder: str, name: str, runs: list[dict[str, float]]) -> None:
-    """Prints means and, of several runs, standard deviations."""
+    """Prints means and, if there are several runs, standard deviations."""
     cells = []
     for measure in MEASURES:
         if measure in runs[0]:

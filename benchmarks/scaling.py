@@ -1,10 +1,10 @@
-"""Training on several processes: bytes a step, where the time goes, and a prediction for more.
+"""Measures training on several processes, and predicts the speed of more.
 
     unshare -rn sh -c 'ip link set lo up; exec python -m benchmarks.scaling'
 
-Each process trains on a core of its own, with one thread, on texts of random words (Zipf). Bytes
-are those of the loopback interface, so it runs in a network namespace of its own. Prints JSON;
-`docs/distributed.md` explains the prediction.
+Each process trains on a core of its own, with one thread, on texts of random words (Zipf). The
+bytes of a step are those of the loopback interface, so the benchmark runs in a network namespace of
+its own. It prints JSON; `docs/distributed.md` explains the prediction.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 WARM_UP_STEPS, STEPS = 20, 100
-TEXTS_A_WORKER = 64  # in a batch
+TEXTS_PER_WORKER = 64  # in a batch
 CLASSES, WORDS = 10, 20_000
 CLUSTER_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -28,7 +28,7 @@ CLUSTER_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vocab_size", type=int, default=WORDS)
-    parser.add_argument("--worker", type=int, help="run as this worker")
+    parser.add_argument("--worker", type=int, help="index of the worker to run as")
     parser.add_argument("--port", type=int, default=31_000)
     args = parser.parse_args()
     if args.worker is not None:
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def run(args: argparse.Namespace, count: int) -> list[dict[str, float]]:
-    """What each of `count` workers measured."""
+    """Runs `count` workers and returns what each measured."""
     processes = []
     for index in range(count):
         environment = {**os.environ, "TF_NUM_INTEROP_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
@@ -69,7 +69,7 @@ def work(index: int, vocab_size: int) -> dict[str, float]:
     from tf_textrnn.training.replicas import Replicas, StopOrSave
 
     workers = connect("auto")
-    config = Config().replace(batch_size=TEXTS_A_WORKER * workers.count, ngrams=0)
+    config = Config().replace(batch_size=TEXTS_PER_WORKER * workers.count, ngrams=0)
     data = make_data(vocab_size, (2 * WARM_UP_STEPS + 2 * STEPS) * config.training.batch_size)
     replicas = Replicas(config, data, workers)
     replicas.share()
@@ -115,7 +115,7 @@ def work(index: int, vocab_size: int) -> dict[str, float]:
 
 
 def seconds_by_rows(replicas: Any, gradient: Any) -> dict[str, float]:
-    """What it costs to sum and apply the rows of more workers: seconds a row received."""
+    """Measures the seconds it takes to sum and apply each row received from other workers."""
     import tensorflow as tf
 
     from tf_textrnn.training.optimizers import sum_rows
@@ -144,7 +144,7 @@ def seconds_by_rows(replicas: Any, gradient: Any) -> dict[str, float]:
 
 
 def make_data(vocab_size: int, count: int) -> Any:
-    """Random texts of 5 to 40 words; their words are the same whatever the vocabulary's size."""
+    """Makes random texts of 5 to 40 words, the same words for every vocabulary size."""
     from benchmarks.contest import Contest
     from benchmarks.encoded import as_data
 
@@ -159,7 +159,7 @@ def make_data(vocab_size: int, count: int) -> Any:
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    """The median time of a call."""
+    """Measures the median time of a call."""
     times = []
     for number in range(WARM_UP_STEPS + STEPS):
         start = time.perf_counter()
@@ -170,7 +170,7 @@ def seconds(call: Callable[[], Any]) -> float:
 
 
 def bytes_sent() -> int:
-    """Bytes that the loopback interface has sent."""
+    """Counts the bytes that the loopback interface has sent."""
     for line in pathlib.Path("/proc/net/dev").read_text().splitlines():
         name, _, counters = line.partition(":")
         if name.strip() == "lo":
@@ -179,7 +179,7 @@ def bytes_sent() -> int:
 
 
 def predict(alone: dict[str, float], two: dict[str, float]) -> dict[str, Any]:
-    """Examples/s of N workers, each with 64 texts of the batch."""
+    """Predicts the examples/s of N workers, each with 64 texts of the batch."""
 
     def step_seconds(workers: int, bytes_a_second: float) -> float:
         others = workers - 1
@@ -189,13 +189,13 @@ def predict(alone: dict[str, float], two: dict[str, float]) -> dict[str, Any]:
         return work + others * two["latency"] + sent / bytes_a_second
 
     def examples(workers: int, bytes_a_second: float) -> float:
-        return workers * TEXTS_A_WORKER / step_seconds(workers, bytes_a_second)
+        return workers * TEXTS_PER_WORKER / step_seconds(workers, bytes_a_second)
 
     loopback = two["bytes_sent"] / max(two["exchange"] - two["latency"], 1e-6)
     return {
         "examples_per_second": {
-            "1": TEXTS_A_WORKER / alone["step"],
-            "2": 2 * TEXTS_A_WORKER / two["step"],
+            "1": TEXTS_PER_WORKER / alone["step"],
+            "2": 2 * TEXTS_PER_WORKER / two["step"],
             "2, predicted": examples(2, loopback),
         },
         "network_share": two["exchange"] / two["step"],

@@ -1,8 +1,8 @@
-"""Contestant: the TF1 class's graph with an embedding in front, fed by placeholders."""
+"""Contestant: the graph of the TF1 class after an embedding, fed by placeholders."""
 
 import os
 
-os.environ["TF_USE_LEGACY_KERAS"] = "1"  # the legacy cells live in tf-keras
+os.environ["TF_USE_LEGACY_KERAS"] = "1"  # the legacy cells are in tf-keras
 
 import tempfile
 

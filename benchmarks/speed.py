@@ -1,8 +1,8 @@
-"""Training speed beside the TF1 source graph and the stock Keras recipe.
+"""Measures training speed beside the TF1 source graph and the stock Keras recipe.
 
     python -m benchmarks.speed [--data_dir D] [--rounds 5] [--json F]
 
-Contestants run in processes of their own, alternated; a figure is the median of the rounds.
+Contestants take turns, each in a process of its own; a figure is the median of the rounds.
 """
 
 import argparse
@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks import contest
 from tf_textrnn.base.startup import load_tensorflow
 
-# name: (contestant, flags); a setting is a project and the peers that do the same work. In one
-# direction they train by gradient descent on texts cut at 40 tokens, in both by Adam.
+# name: (contestant, flags). A setting has the project and its peers, which do the same work. In one
+# direction they train by gradient descent on texts cut at 40 tokens, in both directions by Adam.
 SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
     "one-direction": {
         "project": ("project", "--unidirectional", "--sgd", "--max_len=40"),
@@ -47,13 +47,16 @@ SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data_dir", help="folder with train.tsv; default: the built-in set")
+    parser.add_argument(
+        "--data_dir", help="folder with train.tsv and valid.tsv; default: the built-in set"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--json", help="write the figures here")
     args = parser.parse_args()
-    environment = dict(os.environ)  # without the project's threads: a peer runs as its users run it
+    # Copied before this project sets its threads: a peer runs as its users run it.
+    environment = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         path = str(pathlib.Path(folder) / "contest.npz")
         write_contest(path, args.data_dir)
@@ -77,7 +80,7 @@ def main() -> None:
 
 
 def summarize(setting: str, rounds: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    """Prints a setting's table and returns its medians."""
+    """Prints the table of a setting and returns its medians."""
     print(f"\n{setting}\n{'':20s} examples/s   ms a step   peak MB   ratio")
     medians = {
         name: {key: statistics.median(figures[key] for figures in found) for key in found[0]}
@@ -95,7 +98,7 @@ def summarize(setting: str, rounds: dict[str, list[dict[str, float]]]) -> dict[s
 
 
 def write_contest(path: str, data_dir: str | None) -> None:
-    """Encodes the training texts of a folder, or of the built-in set, for all contestants."""
+    """Encodes the training texts of a folder or of the built-in set, for all contestants."""
     load_tensorflow()
     from tf_textrnn.config import Config
     from tf_textrnn.data import splits
@@ -119,10 +122,10 @@ def write_contest(path: str, data_dir: str | None) -> None:
 
 
 def rates(path: str) -> dict[str, float]:
-    """GFLOP/s of a core: of the LSTM in a train step, and of its largest product alone.
+    """Measures the GFLOP/s of a core, in the LSTM of a train step and in its largest product alone.
 
-    The step's is that of both directions, forward and back, of a batch as long as the median text.
-    Time is the processor's, summed over threads.
+    The LSTM runs in both directions, forward and back, on a batch as long as the median text. The
+    time is processor time, summed over threads.
     """
     import tensorflow as tf
 
@@ -145,8 +148,8 @@ def rates(path: str) -> dict[str, float]:
         return tape.gradient(outputs, [inputs, *(w.value for w in layer.trainable_variables)])
 
     product = tf.function(lambda: tf.matmul(left, right))
-    # A direction has a product with the inputs and one with the outputs, and two more for each in
-    # its gradient.
+    # A direction multiplies by the inputs and by the outputs, and each of these products has two
+    # more in its gradient.
     work = {"product": (product, product_flops), "lstm": (lstm, 2 * 2 * 3 * product_flops)}
     found: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(40):

@@ -1,9 +1,9 @@
-"""From the command to the first training step, and the memory that takes.
+"""Measures the time from the command to the first training step, and the memory.
 
     python -m benchmarks.start [--texts 2000000] [--lines FILE] [train.py's flags]
 
-With --lines, a training file of so many texts is made first, of FILE's lines (label<TAB>text) over
-and over, and train.py starts twice: the second finds the encoded texts in the cache.
+With --lines, FILE's lines (label<TAB>text) are repeated to make a training file of that many texts.
+train.py starts twice; the second start finds the encoded texts in the cache.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--texts", type=int, default=2_000_000)
-    parser.add_argument("--lines", help="what the training file is made of")
+    parser.add_argument("--lines", help="file whose lines the training file repeats")
     args, flags = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as folder:
         flags = [*flags, f"--cache_dir={folder}/cache"]
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def start_once(began: float, flags: list[str]) -> None:
-    """Runs train.py until its first step is done; prints seconds since `began` and peak memory."""
+    """Trains until the first step is done; prints seconds since `began` and peak memory."""
     from tf_textrnn import cli
     from tf_textrnn.base.startup import load_tensorflow
 

@@ -1,4 +1,4 @@
-"""Contestant: the usual Keras recipe: masked embedding, (bidirectional) LSTM, mean pooling, fit."""
+"""Contestant: the usual Keras recipe: masked embedding, (bidirectional) LSTM, mean pooling."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Prints the reference of the public face, `docs/api.md`, from its docstrings."""
+"""Prints `docs/api.md`, the reference of the public names, from their docstrings."""
 
 import functools
 import inspect
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def signature(name: str, thing: Any) -> str:
-    """The call with its defaults, in a code block."""
+    """Returns the signature with its defaults, in a code block."""
     found = inspect.signature(thing)
     parameters = [
         str(parameter.replace(annotation=inspect.Parameter.empty))
@@ -56,7 +56,7 @@ def signature(name: str, thing: Any) -> str:
 
 
 def markdown(thing: Any) -> str:
-    """The docstring that it has itself, its sections as lists and code blocks."""
+    """Returns the docstring in Markdown, its sections as lists and code blocks."""
     lines, section = [], ""
     for line in inspect.cleandoc(thing.__doc__ or "").splitlines():
         if match := SECTION.match(line):

@@ -1,4 +1,4 @@
-"""Prints the tables of all options, `docs/options.md`, from the config's fields."""
+"""Prints `docs/options.md`, the tables of all options, from the fields of `Config`."""
 
 import dataclasses
 

@@ -1,7 +1,7 @@
-"""Takes the screenshots of docs/tensorboard.md, of a real TensorBoard in a real browser.
+"""Takes the screenshots of docs/tensorboard.md from a real TensorBoard in a real browser.
 
-Usage: `python scripts/screenshots.py RUN`, where RUN is a run's folder; the pictures there are of
-film reviews. Needs `pip install playwright` and Debian's package `chromium`.
+Usage: `python scripts/screenshots.py RUN`, where RUN is the folder of a run; that of the docs was
+trained on film reviews. Needs `pip install playwright` and Debian's package `chromium`.
 """
 
 import pathlib
@@ -29,17 +29,17 @@ DRAWING_SECONDS = 8
 
 
 def filter_tags(page: Page, pattern: str) -> None:
-    """Shows only the charts whose tags fit."""
+    """Shows only the charts whose tags match a pattern."""
     page.locator("tf-tag-filterer input:visible").fill(pattern)
 
 
 def search_word(page: Page, word: str) -> None:
-    """Selects a word in the projector, which shows its nearest neighbours."""
+    """Selects a word in the projector, which shows its nearest neighbors."""
     page.wait_for_timeout(20_000)  # the projector computes its principal components
     projector = page.frames[-1]
     projector.locator("#search-box input").fill(word)
     projector.locator("vz-projector-inspector-panel").get_by_text(word, exact=True).click()
-    page.mouse.move(700, 900)  # away from what would explain itself
+    page.mouse.move(700, 900)  # away from elements with a tooltip
 
 
 def take(page: Page, address: str, tab: str) -> None:

@@ -1,4 +1,4 @@
-"""`python train.py` processes on loopback that train together, by `TF_CONFIG`."""
+"""Runs `python train.py` processes that train together on loopback, by `TF_CONFIG`."""
 
 import contextlib
 import json
@@ -13,12 +13,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def flags(options: dict) -> list[str]:
-    """The command line of options."""
+    """Returns the command line of options."""
     return [f"--{name}={value}" for name, value in options.items()]
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
+    """Returns free ports."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -53,18 +53,18 @@ class Cluster:
             )
 
     def finish(self) -> list[tuple[int, str]]:
-        """Waits for all: (exit status, stderr) of each."""
+        """Waits for all workers; returns (exit status, stderr) of each."""
         errors = [worker.communicate()[1] for worker in self.workers]
         return [
             (worker.returncode, text) for worker, text in zip(self.workers, errors, strict=True)
         ]
 
     def wait_for(self, line: str) -> None:
-        """Reads the chief's output up to a line that begins so."""
+        """Reads the chief's output up to a line that begins with a prefix."""
         assert any(text.startswith(line) for text in self.workers[0].stdout)
 
     def seconds_to_end(self, limit: float, indices: list[int]) -> list[float]:
-        """Until the end of each of these workers; `limit` where it is still there then."""
+        """Returns the seconds until each of these workers ends, at most `limit`."""
         start, ends = time.monotonic(), dict.fromkeys(indices, limit)
         while limit in ends.values() and time.monotonic() - start < limit:
             for index, end in ends.items():

@@ -1,4 +1,4 @@
-"""Small labelled files and runs that the tests share."""
+"""Small labeled files and runs that the tests share."""
 
 import os
 import pathlib
@@ -10,7 +10,7 @@ import pytest
 from tests import posixless
 from tests.oracle import Oracle, run_oracle
 
-# How the whole suite can be run besides: CONTRIBUTING.md.
+# CONTRIBUTING.md explains this way to run the suite.
 WITHOUT_POSIX = os.environ.get("WITHOUT_POSIX") == "1"
 if WITHOUT_POSIX:
     posixless.take_away()
@@ -40,7 +40,7 @@ FILLERS = ["the", "a", "of", "and", "with", "under", "over", "near"]
 
 
 def topic_lines(count: int, seed: int) -> list[str]:
-    """`label<TAB>text` lines whose label some of the words give away."""
+    """Returns `label<TAB>text` lines; some words of a text give its label away."""
     chooser = random.Random(seed)
     lines = []
     for _ in range(count):
@@ -53,7 +53,7 @@ def topic_lines(count: int, seed: int) -> list[str]:
 
 
 def weights(folder) -> dict[str, bytes]:
-    """The bits of the best weights of a run."""
+    """Returns the bytes of the best weights of a run."""
     from tf_textrnn.runs import checkpoints
 
     arrays, _ = checkpoints.read(folder.best)
@@ -62,13 +62,13 @@ def weights(folder) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test touches the user's cache."""
+    """Keeps the tests away from the user's cache."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("user_cache"))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _same_way_for_children(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What tests start is without POSIX, or warns of encodings in our files, as this process is."""
+    """Passes this process's settings on to the processes that tests start."""
     if WITHOUT_POSIX:
         posixless.take_away_from_children(tmp_path_factory.mktemp("posixless"))
     if sys.flags.warn_default_encoding:

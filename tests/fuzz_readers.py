@@ -1,4 +1,4 @@
-"""Fuzzes the readers with atheris: any bytes give examples or one clear line.
+"""Fuzzes the readers with atheris: any bytes give either examples or one clear error line.
 
     pip install atheris && python tests/fuzz_readers.py -max_total_time=600
 

@@ -1,4 +1,4 @@
-"""What the tests of several modules need of the live TF1 oracle."""
+"""Runs the TF1 graph as an oracle, for the tests of several modules."""
 
 import os
 import pathlib
@@ -23,16 +23,16 @@ class Oracle:
             self._arrays = dict(file)
 
     def __getitem__(self, case: str) -> dict[str, np.ndarray]:
-        """The arrays of a case, by quantity."""
+        """Returns the arrays of a case, by quantity."""
         return part(self._arrays, case)
 
     def cases(self, kind: str) -> list[str]:
-        """The names of the cases that begin with `kind`."""
+        """Returns the names of the cases that begin with `kind`."""
         return sorted({name.split("/")[0] for name in self._arrays if name.startswith(kind)})
 
 
 def part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The arrays under `prefix/`, without it."""
+    """Returns the arrays under `prefix/`, by name without the prefix."""
     return {
         name.removeprefix(f"{prefix}/"): array
         for name, array in arrays.items()

@@ -1,4 +1,4 @@
-"""Takes away what only POSIX systems have, so that a Linux machine shows what needs it.
+"""Hides what only POSIX systems have, so that a Linux machine shows which code needs it.
 
 The halves that the standard library and filelock have for POSIX alone are imported before: where
 these modules are missing, the same packages bring other halves.
@@ -14,7 +14,7 @@ OS_NAMES = ("sched_getaffinity", "sync", "sysconf")
 
 
 def take_away() -> None:
-    """Takes them from this process: from now on these modules cannot be imported."""
+    """Makes the POSIX modules impossible to import in this process."""
     import asyncio  # noqa: F401
 
     import filelock  # noqa: F401
@@ -29,7 +29,7 @@ def take_away() -> None:
 
 
 def take_away_from_children(folder: pathlib.Path) -> None:
-    """Takes them from every Python that this process starts, unless it has a path of its own."""
+    """Does the same in every Python that this process starts, unless that has its own path."""
     (folder / "sitecustomize.py").write_text(
         f"import runpy\nrunpy.run_path({__file__!r})['take_away']()\n", encoding="utf-8"
     )

@@ -1,4 +1,4 @@
-"""TF Serving's two interfaces in Python, answering from a SavedModel: for tests on loopback.
+"""Serves a SavedModel through TF Serving's two interfaces in Python, for tests on loopback.
 
     python tests/serving_process.py MODEL GRPC_PORT REST_PORT
 
@@ -33,11 +33,11 @@ NAME, VERSIONS, LABELS = "textrnn", (1,), {"stable": 1}
 
 
 class NotFoundError(Exception):
-    """A model, version or label that is not served."""
+    """The model, version or label is not served."""
 
 
 class Model:
-    """The answers, in the terms of both interfaces."""
+    """Answers the requests of both interfaces."""
 
     def __init__(self, path):
         self._model = tf.saved_model.load(path)

@@ -1,4 +1,4 @@
-"""A real TensorBoard on loopback, asked through its HTTP API."""
+"""Runs a real TensorBoard on loopback and queries its HTTP API."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ class TensorBoard:
         self._address = address
 
     def get(self, route: str, **query: str):
-        """The answer of a route, read as JSON where it is JSON."""
+        """Returns the answer of a route, parsed if it is JSON."""
         url = f"{self._address}data/{route}?{urllib.parse.urlencode(query)}"
         with urllib.request.urlopen(url, timeout=60) as response:
             content = response.read()
@@ -31,7 +31,7 @@ class TensorBoard:
         return json.loads(content) if is_json else content
 
     def post(self, route: str, body: dict):
-        """The JSON answer to a JSON body."""
+        """Posts a JSON body; returns the JSON answer."""
         request = urllib.request.Request(
             f"{self._address}data/{route}",
             json.dumps(body).encode(),
@@ -41,7 +41,7 @@ class TensorBoard:
             return json.load(response)
 
     def wait_until_read(self) -> None:
-        """Waits for the last that a run writes."""
+        """Waits until TensorBoard has read the last thing that a run writes."""
         deadline = time.monotonic() + 60
         while "worst_mistakes" not in self.get("plugin/text/tags").get("run", []):
             assert time.monotonic() < deadline
@@ -50,7 +50,7 @@ class TensorBoard:
 
 @contextlib.contextmanager
 def serve(folder: pathlib.Path, log: pathlib.Path, *flags: str) -> Iterator[TensorBoard]:
-    """Runs TensorBoard over a folder; `log` takes what it says."""
+    """Runs TensorBoard over a folder; its output goes to `log`."""
     command = [sys.executable, "-m", "tensorboard.main", f"--logdir={folder}"]
     command += ["--host=127.0.0.1", "--port=0", *flags]
     with (

@@ -70,7 +70,7 @@ def test_the_documented_reference_is_that_of_the_docstrings(capsys):
 
 @pytest.fixture(scope="module")
 def run(small_options, tmp_path_factory):
-    """A run that `train` made, of numbers and paths as Python has them."""
+    """A run that `train` made from Python numbers and paths."""
     path = tmp_path_factory.mktemp("trained") / "my run"
     options = {**small_options, "train_file": pathlib.Path(small_options["train_file"])}
     tf_config.disable_op_determinism()  # which other tests leave on

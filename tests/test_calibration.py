@@ -8,7 +8,7 @@ from tf_textrnn.training.validation import WEIGHT_BOUNDS, fit_branch_weights
 
 
 def draw(texts, branches, classes, seed=0):
-    """Scores, and classes drawn from what their weighted sum says."""
+    """Draws scores, and classes by the probabilities of their weighted sum."""
     random = np.random.default_rng(seed)
     scores = random.normal(size=[texts, branches, classes]).astype(np.float32) * 2
     return random, scores
@@ -40,7 +40,7 @@ def test_no_other_weights_do_better():
 
 @pytest.mark.parametrize("seed", range(12))
 def test_no_other_weights_do_better_at_the_bounds(seed):
-    """Scores that want more weight than there is, or less, or another branch's sign."""
+    """Fits scores whose best weights lie beyond the bounds, or have another sign."""
     random, scores = draw(40, 2, 3, seed=100 + seed)
     scores *= random.choice([0.01, 0.1, 30.0], size=[1, 2, 1]) * random.choice(
         [-1.0, 1.0], [1, 2, 1]

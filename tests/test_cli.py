@@ -18,7 +18,7 @@ SCRIPT = f"#!{sys.executable}\nfrom tf_textrnn.cli import main\nmain()\n"  # as 
 
 
 def shell(line, cwd, **environment):
-    """Runs a line as a shell does."""
+    """Runs a line in a shell."""
     return subprocess.run(
         ["bash", "-c", line], cwd=cwd, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
@@ -27,7 +27,7 @@ def shell(line, cwd, **environment):
 
 @pytest.fixture
 def state(monkeypatch):
-    """How the process was called, put back after the test."""
+    """Restores after the test how the process was called."""
     monkeypatch.setattr(invocation, "_state", invocation._State())
 
 
@@ -173,7 +173,7 @@ def test_commands_are_printed_as_we_were_called(state, monkeypatch, tmp_path):
 def test_what_training_prints_can_be_pasted_where_it_was_printed(
     topics, tmp_path, state, monkeypatch, capsys
 ):
-    """From another folder than the checkout's, with names that a shell would take apart."""
+    """Runs in a folder outside the checkout, with names that a shell would split."""
     (tmp_path / "it's here").mkdir()
     shutil.copy(topics / "train.tsv", tmp_path / "it's here" / "my reviews.tsv")
     monkeypatch.chdir(tmp_path)
@@ -205,7 +205,7 @@ def test_what_training_prints_can_be_pasted_where_it_was_printed(
 
 
 def test_scripts_train_keeps_the_callers_folder(tmp_path):
-    """Called through a relative link, in a checkout whose environment is already there."""
+    """Calls it through a relative link, in a checkout whose environment exists."""
     tree = tmp_path / "tree"
     (tree / "scripts").mkdir(parents=True)
     for name in ("scripts/train", "scripts/install", "setup.cfg", "constraints.txt"):

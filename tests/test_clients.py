@@ -124,7 +124,7 @@ def test_what_is_not_served_is_one_line(server, kind):
 
 
 def ask_each(kind, port, patience, at_request):
-    """Sends each text in a request of its own; what came of each, in order."""
+    """Sends each text in its own request; returns the outcomes in order."""
     outcomes = []
     with client(kind, port, patience, batch_size=1) as asked:
         for index, text in enumerate(TEXTS):
@@ -211,7 +211,7 @@ def test_the_command_line_answers_in_order_and_says_where_it_stopped(
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):
-    """Answers 503 twice, then with a prediction; or not at all."""
+    """Answers 503 twice, then with a prediction; or never answers."""
 
     refusals = 2
     delay = 0.0

@@ -1,4 +1,4 @@
-"""Options: bounds, JSON both ways, and what a resumed run may change."""
+"""Options: bounds, JSON round trips, and what a resumed run may change."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The cache of tokenized sources: made once, checked when opened, made anew when damaged."""
+"""The cache of tokenized sources: made once, checked when opened, made again when damaged."""
 
 import numpy as np
 import pytest

@@ -19,7 +19,7 @@ def test_keras_ids_become_words_without_the_marks():
 
 
 class Text:
-    """Stands in for `tfds.features.Text`, which is known by its class's name."""
+    """Stands in for `tfds.features.Text`, which is recognized by the name of its class."""
 
 
 class ClassLabel:

@@ -1,4 +1,4 @@
-"""Many replicas train as one does: processes on loopback, and devices of one process."""
+"""Many replicas train like one: processes on loopback, and devices of one process."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training import distribution, runner
 
-# Three devices in one process, which has one CPU.
+# Three logical devices in a process that has one CPU.
 MIRRORED = """
 import json, sys
 from tf_textrnn.base.startup import load_tensorflow
@@ -49,7 +49,7 @@ def assert_same(found: RunFolder, expected: RunFolder, weights: float, loss: flo
 
 @pytest.fixture(scope="module")
 def options(small_options):
-    """No dropout; clipping bites; the last batch has one text, so that most shares are empty."""
+    """Options without dropout; gradients are clipped, and the last batch has only one text."""
     return {
         **small_options, "keep_prob": 1.0, "word_dropout": 0.0, "max_grad_norm": 0.1,
         "batch_size": 23, "learning_rate": 0.002, "num_epochs": 2, "export": False,

@@ -1,4 +1,4 @@
-"""What the docs name exists: files, modules, links, and the flags of every command in them."""
+"""Everything that the docs name exists: files, modules, links and flags of commands."""
 
 import configparser
 import contextlib
@@ -39,7 +39,7 @@ def text_of(doc: str) -> str:
 
 
 def code_of(doc: str) -> list[str]:
-    """The lines of code of a document, those that go on joined; inline code is a line each."""
+    """Returns a document's lines of code, continued ones joined; each inline code is a line."""
     text = text_of(doc)
     fenced = re.findall(r"^```[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     prose = re.sub(r"^```[^\n]*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
@@ -50,7 +50,7 @@ def code_of(doc: str) -> list[str]:
 
 @functools.cache
 def flags_of(command: str) -> frozenset[str]:
-    """The flags of one of our commands, as its help lists them."""
+    """Returns the flags that the help of a command lists."""
     with contextlib.redirect_stdout(io.StringIO()) as page:
         assert cli.run([*command.split(), "--helpfull"]) == 0
     flags = set(re.findall(r"^  --(\w+)=", page.getvalue(), re.MULTILINE))
@@ -64,7 +64,7 @@ def flags_of_benchmark(module: str) -> frozenset[str]:
 
 
 def allowed_flags(line: str) -> tuple[str, frozenset[str]] | None:
-    """What follows the first of our commands in a line of code, and the flags that it takes."""
+    """Returns what follows our first command in a line of code, and the flags that it takes."""
     commands = "|".join(cli.COMMANDS)
     programs = {
         rf"textrnn ({commands})\b": lambda match: flags_of(match[1]),

@@ -1,4 +1,4 @@
-"""Pretrained word vectors: three text formats, bad lines, and whether they are tuned."""
+"""Pretrained word vectors: three text formats, bad lines, and whether training changes them."""
 
 import gzip
 

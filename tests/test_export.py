@@ -1,4 +1,4 @@
-"""What an export is of: stock ops, a model card, versions, all or nothing."""
+"""Exports: stock ops, a model card, versions, and either all files or none."""
 
 import importlib
 import json
@@ -25,7 +25,7 @@ def path(exported):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A vocabulary and a labels file."""
+    """Writes a vocabulary and a labels file."""
     folder = tmp_path_factory.mktemp("files")
     (folder / "vocabulary.txt").write_text("[PAD]\n[UNK]\na\n")
     (folder / "labels.txt").write_text("x\ny\n")
@@ -33,7 +33,7 @@ def files(tmp_path_factory):
 
 
 def traced_ops(served):
-    """Every op of every signature, with its attributes."""
+    """Returns every op of every signature, with its attributes."""
     for function in served.signatures.values():
         graph = function.graph.as_graph_def()
         for body in [graph.node, *(f.node_def for f in graph.library.function)]:
@@ -54,7 +54,7 @@ def traced_ops(served):
 def test_every_kind_of_model_is_of_stock_ops(
     monkeypatch, files, cell, pooling, bptt_truncate, bidirectional, tokenizer
 ):
-    # As on a host with a GPU, where Keras takes cuDNN's ops if it may.
+    # As on a host with a GPU, where Keras uses cuDNN's ops if it can.
     keras_rnn = importlib.import_module("keras.src.backend.tensorflow.rnn")
     monkeypatch.setattr(keras_rnn, "_is_gpu_available", lambda: True)
     config = ModelConfig(
@@ -105,7 +105,7 @@ def test_versions_count_up_and_nothing_half_written_stays(exported, monkeypatch)
     with pytest.raises(UserError, match="No space left"):
         export_run(str(exported.path))
     assert {path.name for path in exported.export.iterdir()} == {"1", "7", "8"}
-    # A server takes every whole number for a version; while the model was written there was none.
+    # To a server every whole number is a version; there was none while the model was written.
     assert {name for name in seen if name.isdecimal()} == {"1", "7", "8"}
     (exported.export / "7").rmdir()
 
@@ -128,7 +128,7 @@ def test_training_ends_with_an_export_unless_told_not_to(small_options, tmp_path
 
 
 class WritesAFile(tf.Module):
-    """A SavedModel that looks like ours and writes a file."""
+    """Makes a SavedModel that looks like ours but writes a file."""
 
     def __init__(self, target):
         super().__init__()

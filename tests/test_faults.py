@@ -37,7 +37,7 @@ def test_a_cache_of_another_version_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus_module, "VERSION", corpus_module.VERSION + 1)
     open_corpus(source, "word", str(tmp_path))
     assert len(list(tmp_path.glob("[!.]*"))) == 2
-    # One that stands under this version's name, with other files in it, is made anew.
+    # A folder with this version's name but other files in it is made again.
     (newer,) = set(tmp_path.glob("[!.]*")) - {folder}
     (newer / "manifest.json").write_text("{}")
     (newer / "type_ids").unlink()
@@ -109,7 +109,7 @@ def test_texts_that_change_or_vanish_between_runs(small_options, tmp_path):
     refused("--train_file=.*train.tsv: No such file or directory")
     train.write_text(content + "animals\tfox\n")
     refused("the texts are not those that this run began with")
-    # Without a checkpoint the vocabulary tells.
+    # Without a checkpoint, the vocabulary shows it.
     for path in folder.checkpoints.iterdir():
         saved.pop(path)
         path.unlink()

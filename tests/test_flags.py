@@ -1,4 +1,4 @@
-"""Flags: those given, flag files, mistakes in one line, what help lists and in which order."""
+"""Flags: those given, flag files, one-line errors, and what help lists, in which order."""
 
 import dataclasses
 import pathlib
@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 @dataclasses.dataclass(frozen=True)
 class ToolOptions(CheckedOptions):
-    """Of a tool that the tests make up."""
+    """Options of a tool that the tests make up."""
 
     input: str = option("", "File to read", is_path=True, required=True)
     count: int = option(3, "Number of lines", minimum=1)
@@ -102,7 +102,7 @@ def test_home_is_expanded_in_every_path_and_nowhere_else(monkeypatch):
 
 
 def shown_flags(text: str) -> list[str]:
-    """The flags that a help page lists, in order."""
+    """Returns the flags that a help page lists, in order."""
     return [
         line.strip().partition("=")[0].removeprefix("--")
         for line in text.splitlines()
@@ -138,7 +138,7 @@ def test_help_shows_twelve_flags_and_helpfull_all_those_of_the_source_last():
 
 
 def test_only_the_source_needs_the_flags_that_stand_last():
-    """Each is in one of the files that stand for the TF1 model, or for its article, or in none."""
+    """Each option is set by a file for the TF1 model, by one for its article, or by none."""
     recipes = set()
     for path in (ROOT / "configs").glob("*.flags"):
         if path.name not in ("source.flags", "plain.flags"):

@@ -1,4 +1,4 @@
-"""Disks that are full or read-only: what was saved stays whole, and the run goes on."""
+"""Disks that are full or read-only: files saved before stay intact, and the run goes on."""
 
 import pathlib
 import shutil
@@ -20,7 +20,7 @@ from tf_textrnn.training import runner
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 3 MB of its own."""
+    """Mounts a file system of 3 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
@@ -41,7 +41,7 @@ def fill(disk: pathlib.Path) -> pathlib.Path:
 
 
 def after_checkpoint(monkeypatch, number, action):
-    """Acts when the checkpoint of this number, from 1, has been written."""
+    """Calls a function when the checkpoint of this number, from 1, has been written."""
     save, count = checkpoints.save_step, 0
 
     def save_step(*args):

@@ -1,4 +1,4 @@
-"""The first 50 steps of the built-in set, as recorded: a change of numbers is seen."""
+"""Compares the first 50 steps on the built-in set with a record, to detect changed numbers."""
 
 import json
 import pathlib
@@ -19,7 +19,7 @@ class EnoughError(Exception):
 
 
 def first_steps(folder: pathlib.Path) -> dict[str, list[float]]:
-    """Loss and gradient norm of each step at seed 1, with every default."""
+    """Returns the loss and gradient norm of each step at seed 1, with every default."""
 
     def stop(step):
         if step == STEPS:

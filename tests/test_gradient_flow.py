@@ -1,4 +1,4 @@
-"""The measured gradient flow against NumPy's way back, and the article's claims."""
+"""The measured gradient flow against back-propagation in NumPy, and the article's claims."""
 
 import pathlib
 
@@ -41,7 +41,7 @@ def layer_weights(weights: dict[str, np.ndarray], layer: int, direction: str) ->
 
 
 def expected_norms(model: TextRNN, bptt_truncate: int) -> dict[str, list[list[float]]]:
-    """Of each direction and text, ‖∂loss/∂h_t‖ from the last step read to the first."""
+    """Returns ‖∂loss/∂h_t‖ of each direction and text, from the last step read to the first."""
     weights = {k: v.numpy().astype(np.float64) for k, v in model.named_weights().items()}
     directions = ("forward", "backward") if model.config.bidirectional else ("forward",)
     found: dict[str, list[list[float]]] = {direction: [] for direction in directions}
@@ -100,7 +100,7 @@ def test_flow_is_the_total_derivative(bidirectional, pooling, layers, bptt_trunc
 
 @pytest.mark.parametrize("bptt_truncate", [0, 2])
 def test_what_is_followed_back_is_bounded_and_exact(monkeypatch, bptt_truncate) -> None:
-    """Texts longer than the bound: the steps within it are those of the whole way back."""
+    """Measures texts longer than the bound; steps within it have the gradients of whole texts."""
     model = make_model(bidirectional=True, pooling="mean", bptt_truncate=bptt_truncate)
     whole = measure(model, BATCH)
     monkeypatch.setattr(gradient_flow_module, "MAX_DISTANCE", 3)
@@ -109,7 +109,7 @@ def test_what_is_followed_back_is_bounded_and_exact(monkeypatch, bptt_truncate) 
 
 
 def test_gradient_norm_is_that_of_the_layer() -> None:
-    """With the loss read off the last step it is the plain gradient."""
+    """If the loss depends only on the last step, the flow is the plain gradient."""
     model = make_model(cell="gru", bidirectional=False, pooling="last")
     (flow,) = measure(model, BATCH)
     token_ids, lengths, labels, _ = map(tf.constant, BATCH)

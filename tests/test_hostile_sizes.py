@@ -25,7 +25,7 @@ def read(path, **options):
 
 
 def within(megabytes: int, code: str, *arguments: str) -> subprocess.CompletedProcess:
-    """Runs code in a process whose data may not outgrow what its imports took by more."""
+    """Runs code in a process that may take so many megabytes more than its imports."""
     limit = (
         "import resource\n"
         "from tf_textrnn.config import DataConfig\n"

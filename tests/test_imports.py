@@ -1,4 +1,4 @@
-"""What is imported when: `import tf_textrnn` is light, and prediction needs little."""
+"""Imports: `import tf_textrnn` is light, and prediction needs few modules."""
 
 import json
 import os
@@ -26,7 +26,7 @@ builtins.__import__ = record
 
 
 def python(script: str, *arguments: object) -> str:
-    """What a fresh process prints; TensorFlow's chatter is not to be among it."""
+    """Returns what a fresh process prints, which must hold none of TensorFlow's log lines."""
     process = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
         cwd=os.sep, env={**os.environ, "PYTHONPATH": str(ROOT)},

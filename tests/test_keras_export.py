@@ -1,4 +1,4 @@
-"""Exports of `TextRNN` itself: their inputs, and that no device shows in them."""
+"""Exports of `TextRNN` itself: their inputs, and that they name no device."""
 
 import importlib
 
@@ -12,7 +12,7 @@ from tests.test_keras_model import LABELS, LENGTHS, TOKEN_IDS, compiled, make, s
 
 
 def nodes(path) -> list:
-    """Every op of a SavedModel."""
+    """Returns every op of a SavedModel."""
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString((path / "saved_model.pb").read_bytes())
     graph = saved.meta_graphs[0].graph_def
@@ -22,7 +22,7 @@ def nodes(path) -> list:
 
 @pytest.fixture
 def gpu(monkeypatch) -> None:
-    """TensorFlow and Keras believe that there is a GPU."""
+    """Makes TensorFlow and Keras believe that there is a GPU."""
     original = tf.config.list_physical_devices
 
     def devices(kind=None):
@@ -61,7 +61,7 @@ def test_no_device_shows_in_what_a_gpu_machine_exports(kind: str, tmp_path, gpu)
     for name in ("model", "functional"):
         found = nodes(tmp_path / name)
         assert not [node.op for node in found if "Cudnn" in node.op]
-        # What saves and restores stands on the CPU, of which every machine has one.
+        # The ops that save and restore are on the CPU, which every machine has.
         assert {node.device for node in found} <= {"", "/device:CPU:0", "/device:CPU:*"}
 
 
@@ -89,7 +89,7 @@ def test_a_gpu_changes_neither_config_nor_weights(kind: str, tmp_path, request) 
 
 
 def test_training_on_a_gpu_leaves_the_export_plain(tmp_path, monkeypatch) -> None:
-    """As `gpu`, but without cuDNN's ops, which this test cannot run."""
+    """Like `gpu`, but without cuDNN's ops, which this test cannot run."""
     original = tf.config.list_physical_devices
     monkeypatch.setattr(
         tf.config, "list_physical_devices", lambda kind=None: original(kind) or ["a GPU"]

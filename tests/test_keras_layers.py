@@ -61,7 +61,7 @@ def randomize(layer: keras.Layer) -> None:
 
 
 def called(name: str, **options) -> tuple[keras.Layer, np.ndarray]:
-    """A layer that was built by a call, with weights of its own, and what it gives."""
+    """Returns a layer that a call built, with random weights, and its outputs."""
     layer_class, arguments, inputs, _ = LAYERS[name]
     layer = layer_class(**arguments, **options)
     layer(*inputs)
@@ -144,7 +144,7 @@ def test_a_layer_is_saved_within_a_model(name: str, tmp_path) -> None:
 
 
 def test_the_cell_counts_its_steps_exactly_in_any_precision() -> None:
-    """A chunk's start far into a text: beyond the whole numbers that bfloat16 holds."""
+    """A chunk starts beyond the whole numbers that bfloat16 holds exactly."""
     cell = TruncatedCell(keras.layers.SimpleRNNCell(2, dtype="mixed_bfloat16"), 300)
     config = cell.get_config()
     before = copy.deepcopy(config)

@@ -36,7 +36,7 @@ KINDS = {
 
 
 def make(kind: str = "lstm", keep_prob: float = 0.5, **options) -> TextRNN:
-    """A model with weights far from zero, which tells texts apart."""
+    """Returns a model with weights far from zero, whose scores differ from text to text."""
     config = ModelConfig(
         embedding_dim=4, hidden_size=4, ngrams=2, keep_prob=keep_prob, word_dropout=0.0,
         **KINDS[kind],
@@ -52,7 +52,7 @@ def make(kind: str = "lstm", keep_prob: float = 0.5, **options) -> TextRNN:
 
 def compiled(model: keras.Model, **options) -> keras.Model:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    # Eager steps take less time than the tracing of one.
+    # Eager steps take less time than tracing one.
     model.compile(keras.optimizers.Adam(0.01), loss, **{"run_eagerly": True, **options})
     return model
 
@@ -189,7 +189,7 @@ def test_in_a_functional_model(has_lengths: bool, tmp_path) -> None:
 
 @pytest.mark.parametrize("name", ["int32", "ragged", "with lengths"])
 def test_fit_weighs_texts_and_classes(name: str) -> None:
-    """A class's weight is that of its texts."""
+    """A class weight is the weight of every text of the class."""
     found = []
     for weights in (
         {"sample_weight": np.array([2.0, 1.0, 3.0, 2.0])},

@@ -24,7 +24,7 @@ EXPORT = ("saved_model.py", "export_run")
 @pytest.fixture(scope="module")
 def new_run(small_options, tmp_path_factory):
     """Makes a `Run` in a folder of its own."""
-    # A shell's background jobs, and what they start, ignore it, and so would the runs.
+    # Background jobs of a shell ignore it, and the runs would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     hook = tmp_path_factory.mktemp("hook")
     (hook / "sitecustomize.py").write_text(HOOK)
@@ -38,7 +38,7 @@ def new_run(small_options, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(new_run):
-    """What a run that is left alone ends with."""
+    """Returns what an undisturbed run ends with."""
     return new_run().finish()
 
 
@@ -77,12 +77,12 @@ def test_kills_by_the_clock_lose_nothing(new_run, expected):
 
 
 def wait_for(process: subprocess.Popen, start: str) -> str:
-    """Reads what a process prints up to the line that starts so."""
+    """Reads the output of a process up to the line that starts with a prefix."""
     return next(line for line in process.stdout if line.startswith(start))
 
 
 def farewell(run: Run, name: str) -> str:
-    """The line of a run that a signal ends."""
+    """Returns the line that a run prints when a signal ends it."""
     return (
         f"stopped by {name}; to go on: {sys.executable} train.py --resume "
         f"--run_dir={run.folder.path} --cache_dir={run.options['cache_dir']}\n"
@@ -164,7 +164,7 @@ def test_a_tensorboard_reads_while_we_write(new_run, tmp_path, load_fast):
         tensorboard.wait_until_read()
         print(f"steps seen meanwhile: {sorted(seen)}")
         assert len(seen - {0, 600}) > 1
-        # A reader in Python shows again what it had read past the last checkpoint.
+        # A reader in Python shows events again that it had read past the last checkpoint.
         found = steps() if load_fast == "true" else sorted(set(steps()))
         assert found == list(range(1, 601))
     assert outcome(run.folder) == expected

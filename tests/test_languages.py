@@ -1,4 +1,4 @@
-"""The built-in data: forty locales, names that one of them has, splits by concept."""
+"""The built-in data set: forty locales, names that only one of them has, splits by concept."""
 
 from tf_textrnn.data import languages
 

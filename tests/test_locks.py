@@ -1,4 +1,4 @@
-"""Locks between processes: they end with their holder, and no file's existence is ever the lock."""
+"""Locks between processes: they end with their holder, and a leftover file locks nothing."""
 
 import errno
 import pathlib
@@ -39,7 +39,7 @@ def test_a_lock_ends_with_a_killed_holder_and_its_file_stays(tmp_path):
     held = path.stat()
     with locks.take(path, wait=False), pytest.raises(BlockingIOError):
         locks.take(path, wait=False)
-    # One file for ever: a second one of the same name could be held beside it.
+    # The file is never replaced, as a second one of its name could be locked beside it.
     assert path.stat().st_ino == held.st_ino
     with locks.take(path, wait=False):
         pass

@@ -1,4 +1,4 @@
-"""Workers that are killed, stopped and signalled: the others notice, and no bit is lost."""
+"""Workers that are killed, stopped and signaled: the others notice, and no bit is lost."""
 
 import json
 import pathlib
@@ -26,7 +26,7 @@ def options(small_options):
 
 @pytest.fixture(scope="module")
 def undisturbed(options, tmp_path_factory):
-    """The run of two workers that nobody disturbs."""
+    """Runs two workers undisturbed."""
     run_dir = tmp_path_factory.mktemp("runs") / "undisturbed"
     assert Cluster(2, flags({**options, "run_dir": run_dir})).finish() == [(0, "")] * 2
     return RunFolder(str(run_dir))
@@ -76,7 +76,7 @@ def test_a_lost_worker_costs_no_bit(undisturbed, options, tmp_path, worker, numb
 
 
 # Python runs a `sitecustomize` on its path as it starts: this one lets the second worker's training
-# sleep for ever after 100 steps, while its process lives on.
+# sleep forever after 100 steps, while its process lives on.
 HANG = """
 import json, os, sys, threading, time
 def hang():
@@ -170,7 +170,7 @@ def test_only_the_chief_touches_the_run_folder(options, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_two_and_four_processes_train_as_one_on_the_built_in_set(tmp_path, optimizer):
-    """201 steps, the last of 80 texts; 215 divides by neither 2 nor 4."""
+    """Takes 201 steps, the last on 80 texts; neither 2 nor 4 divides 215."""
     options = {
         "cache_dir": tmp_path / "cache", "hidden_size": 32, "embedding_dim": 32,
         "batch_size": 215, "num_epochs": 1, "keep_prob": 1.0, "word_dropout": 0.0,

@@ -1,4 +1,4 @@
-"""The hand-written gradient of the training LSTM, against Keras's layer and its own."""
+"""The hand-written gradient of the training LSTM, against Keras's layer and autodiff."""
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ def layer() -> keras.layers.LSTM:
 
 @pytest.fixture(scope="module")
 def both(layer: keras.layers.LSTM) -> dict:
-    """By direction, a function to the outputs and gradients of both."""
+    """Returns, by direction, a function that computes the outputs and gradients of both."""
     weights = [weight.value for weight in layer.trainable_variables]
 
     def compare(backward: bool) -> tf.types.experimental.GenericFunction:

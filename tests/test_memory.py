@@ -1,4 +1,4 @@
-"""Labelled texts in memory: what reaches the trainer, and what is refused by name."""
+"""Labeled texts in memory: what reaches the trainer, and what is refused by name."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from tf_textrnn.data.memory import as_labels
 
 
 def reaching_the_trainer(monkeypatch, texts, labels, weights=None):
-    """The (label, text) pairs that `fit` hands to the trainer, and its options."""
+    """Returns the (label, text) pairs and the options that `fit` passes to the trainer."""
     reached = {}
 
     def train_on(options, sources, sample_weights):

@@ -1,4 +1,4 @@
-"""The whole model: every kind trains and comes back; Keras's own ways work too."""
+"""The whole model: every kind trains and loads again; `fit` and `save` work too."""
 
 import itertools
 import warnings
@@ -95,7 +95,7 @@ def test_keras_saves_and_loads_it(tmp_path, bptt_truncate) -> None:
 
 
 def test_init_scale_draws_every_weight_anew() -> None:
-    """Uniform in ± init_scale, all but the cells' biases, and no two weights the same numbers."""
+    """All weights but the cells' biases are uniform in ± init_scale, and no two are equal."""
     model = make_model(init_scale=0.1, num_layers=2, forget_bias=0.0)
     drawn = []
     for name, value in values(model).items():

@@ -1,4 +1,4 @@
-"""The linear part: n-gram keys, log-count ratios and scores, against plain Python."""
+"""The n-gram branch: keys, log-count ratios and scores, against plain Python."""
 
 import math
 
@@ -108,7 +108,7 @@ def test_the_ngrams_start_at_half_their_log_count_ratios(split):
 def test_an_ngram_whose_texts_spread_as_the_classes_do_starts_at_0(tmp_path):
     examples = [Example("a", "x"), Example("a", "x"), Example("a", "y"), Example("b", "x z")]
     start = choose_ngrams(split_of(examples * 2, tmp_path), 1, 6, 2).log_count_ratios
-    # Of 8 texts, 6 are of class a; so of the 2 added texts 1.5 are.
+    # 6 of 8 texts are of class a, and so are 1.5 of the 2 added texts.
     ratios = [math.log((a + 1.5) / (b + 0.5)) - math.log(3) for a, b in [(4, 2), (2, 0), (0, 2)]]
     np.testing.assert_allclose(start[:, 0], [0.5 * ratio for ratio in ratios], rtol=1e-5)
     np.testing.assert_allclose(start[:, 1], -start[:, 0], rtol=1e-5)

@@ -77,7 +77,7 @@ def test_the_average_of_rows_is_that_of_the_whole_table():
     for step in range(200):
         indices = random.choice(6, size=2, replace=False)
         if step > 100:
-            indices = indices[indices > 1]  # two rows stand still for long
+            indices = indices[indices > 1]  # two rows do not change for long
         gradients = [rows(random.normal(size=(len(indices), 2)), indices), tf.ones(3)]
         average.before_update(gradients)
         table.value.scatter_sub(gradients[0])

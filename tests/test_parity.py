@@ -17,7 +17,7 @@ CELL = "LSTM_layer/multi_rnn_cell/cell_{}/basic_lstm_cell/{}"
 
 
 def to_port(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Weights, or their gradients, by the names that the port gives them."""
+    """Returns weights, or their gradients, by their names in the port."""
     layers = len([name for name in arrays if name.endswith("kernel")])
     source = SourceWeights(
         [arrays[CELL.format(layer, "kernel")] for layer in range(layers)],
@@ -30,7 +30,7 @@ def to_port(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def make_model(weights: dict[str, np.ndarray], keep_prob: float = 1.0) -> TextRNN:
-    """The TF1 model in the port; without an embedding of its own where `weights` has none."""
+    """Makes the port of the TF1 model; it has no embedding if `weights` has none."""
     layers = len([name for name in weights if name.endswith("/kernel")])
     config = ModelConfig(
         hidden_size=HIDDEN,
@@ -53,7 +53,7 @@ def make_model(weights: dict[str, np.ndarray], keep_prob: float = 1.0) -> TextRN
 
 
 class EmbeddedTextRNN(TextRNN):
-    """Takes the TF1 class's own input, embedded texts, so that nothing trains the embedding."""
+    """Takes embedded texts, the input of the TF1 class, so that no embedding is trained."""
 
     def branch_scores(self, inputs, training=False, dropout_seed=None):
         embedded, lengths = inputs
@@ -67,7 +67,7 @@ class EmbeddedTextRNN(TextRNN):
 
 
 def differences(case: dict[str, np.ndarray], max_grad_norm: float) -> dict[str, float]:
-    """The largest absolute difference of each quantity over 20 updates."""
+    """Returns the largest absolute difference of each quantity over 20 updates."""
     model = make_model(to_port(part(case, "start")))
     optimizer = make_optimizer(TrainingConfig(optimizer="sgd"))
     optimizer.build([weight.value for weight in model.named_weights().values()])
@@ -125,15 +125,15 @@ def test_twenty_updates_with_an_embedding_equal_the_graph(oracle: Oracle) -> Non
 
 
 def spread(scores: np.ndarray) -> np.ndarray:
-    """Mean and covariance of scores float[draws, classes], in one vector."""
+    """Returns mean and covariance of scores float[draws, classes], in one vector."""
     return np.concatenate([scores.mean(axis=0), np.cov(scores, rowvar=False).ravel()])
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_dropout_spreads_scores_as_in_the_graph(oracle: Oracle, layers: int) -> None:
-    """Where units are dropped, and how often anew, shows in the scores' mean and covariance.
+    """The mean and covariance of the scores show where units are dropped, and how often.
 
-    A hundred groups of draws tell how far chance alone moves them.
+    A hundred groups of draws show how far chance alone moves them.
     """
     case = oracle[f"dropped_{layers}"]
     model = make_model(to_port(part(case, "start")), keep_prob=0.5)
@@ -142,7 +142,7 @@ def test_dropout_spreads_scores_as_in_the_graph(oracle: Oracle, layers: int) -> 
     mask = tf.ones(embedded.shape[:2])
 
     def distance(scores: np.ndarray) -> float:
-        """In standard errors, of the most distant entry of mean and covariance."""
+        """Returns the largest distance of an entry of mean and covariance, in standard errors."""
         groups = np.stack([spread(group) for group in np.split(case["training"], 100)])
         error = groups.std(axis=0) * np.sqrt(2 / 100)
         return float(np.abs((spread(scores) - spread(case["training"])) / error).max())

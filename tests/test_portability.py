@@ -1,4 +1,4 @@
-"""What holds on Linux, macOS and Windows alike, as far as one Linux machine can show."""
+"""Behavior common to Linux, macOS and Windows, as far as one Linux machine can show it."""
 
 import io
 import os
@@ -49,7 +49,7 @@ def test_trains_and_predicts_without_posix_and_names_every_encoding(small_option
     assert (label in {"animals", "colours", "numbers"}, text) == (True, "wolf and dog")
     made = [path.name for path in tmp_path.rglob("*")]
     assert "saved_model.pb" in made
-    # Neither what Windows forbids in a name, nor a dot or a space at its end.
+    # No character that Windows forbids in a name, and no dot or space at its end.
     assert [name for name in made if not re.fullmatch(r'[^<>:"/\\|?*\x00-\x1f]*[^. ]', name)] == []
 
 

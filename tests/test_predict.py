@@ -28,7 +28,7 @@ def predictor(exported):
 
 @pytest.fixture
 def command(exported, capsys):
-    """Runs the command line in this process; gives exit status, stdout and stderr."""
+    """Runs the command line in this process; returns exit status, stdout and stderr."""
 
     def run(*arguments, model=exported.export / "1"):
         status = cli.run(["predict", f"--model={model}", *map(str, arguments)])

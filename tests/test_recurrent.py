@@ -26,7 +26,7 @@ LENGTHS = {
 
 
 def randomize(layer: keras.layers.Layer, seed: int = 1) -> None:
-    """Gives every weight, biases too, a value far from zero."""
+    """Gives every weight, including biases, a value far from zero."""
     random = np.random.default_rng(seed)
     layer.set_weights([random.uniform(-0.8, 0.8, weight.shape) for weight in layer.weights])
 
@@ -40,7 +40,7 @@ def make_stack(cell: str, layers: int, bidirectional: bool, **options) -> Recurr
 
 
 def keras_outputs(stack: RecurrentStack, inputs: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """What Keras's own masked layers make of the same weights."""
+    """Returns what Keras's masked layers compute with the same weights."""
     outputs = tf.constant(inputs)
     for forward, *backward in stack.recurrent_layers:
         layer = CELLS[stack.cell](HIDDEN, return_sequences=True)
@@ -55,7 +55,7 @@ def keras_outputs(stack: RecurrentStack, inputs: np.ndarray, mask: np.ndarray) -
 def pooled(
     kind: str, outputs: np.ndarray, mask: np.ndarray, bidirectional: bool, query: np.ndarray
 ) -> np.ndarray:
-    """Pooling a text at a time, over its own steps only."""
+    """Pools one text at a time, over its own steps only."""
     rows = []
     for text, is_step in zip(outputs, mask, strict=True):
         steps = text[is_step]
@@ -129,7 +129,7 @@ MODELS = {
 @hypothesis.given(st.data())
 @hypothesis.settings(max_examples=40, deadline=None)
 def test_a_text_scores_alone_as_in_any_batch(data: st.DataObject) -> None:
-    """Neither padding, nor what stands in it, nor the other texts change a text's scores."""
+    """Padding, its values and the other texts do not change the scores of a text."""
     model = MODELS[data.draw(st.sampled_from(sorted(MODELS)))]
     text = data.draw(st.lists(st.integers(0, 10), max_size=5))
     others = data.draw(st.lists(st.lists(st.integers(0, 10), max_size=8), max_size=3))
@@ -147,7 +147,7 @@ def test_a_text_scores_alone_as_in_any_batch(data: st.DataObject) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_the_gradient_stops_at_chunks(cell: str, bidirectional: bool) -> None:
-    """What a step's output owes to each step's input: all of its chunk, nothing of those before.
+    """The output of a step depends on the inputs of its chunk, and on none before.
 
     Chunks are counted in reading order; for the backward direction from a text's own end.
     """
@@ -197,7 +197,7 @@ def test_truncation_at_the_length_is_none(cell: str) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_dropout_spares_the_state(cell: str) -> None:
-    """In training an output is zero or the undropped one scaled up: what recurs was whole."""
+    """In training an output is zero or scaled up, so the recurrent state was not dropped."""
     stack = make_stack(cell, 1, True, keep_prob=0.5)
     inputs = tf.constant(np.random.default_rng(6).normal(size=[50, TIME, INPUTS]), tf.float32)
     lengths = tf.fill([50], TIME)
@@ -209,7 +209,7 @@ def test_dropout_spares_the_state(cell: str) -> None:
         mask = outputs != 0
         np.testing.assert_allclose(outputs, np.where(mask, clean / 0.5, 0), rtol=1e-5, atol=1e-6)
         assert abs(mask.mean() - 0.5) < 0.05
-        # A new mask for each text, step and unit: any two of them agree half of the time.
+        # Each text, step and unit has a new mask, so any two masks agree half of the time.
         for one, other in (
             (mask[:, 1:], mask[:, :-1]),
             (mask[1:], mask[:-1]),
@@ -223,7 +223,7 @@ def test_dropout_spares_the_state(cell: str) -> None:
 
 
 def test_dropout_falls_on_the_input_and_on_every_layer() -> None:
-    """A dropped unit passes no gradient back, so its place shows."""
+    """A dropped unit passes no gradient back, which shows where it is."""
     options = {"bidirectional": False, "keep_prob": 0.5, "output_dropout": "steps"}
     model = make_model(num_layers=2, **options)
     embedded = tf.constant(np.random.default_rng(7).normal(size=[200, TIME, INPUTS]), tf.float32)
@@ -236,7 +236,7 @@ def test_dropout_falls_on_the_input_and_on_every_layer() -> None:
     assert abs(is_kept.mean() - 0.5) < 0.05
     assert abs((is_kept[:, 1:] == is_kept[:, :-1]).mean() - 0.5) < 0.05
     single = make_model(num_layers=1, **options)
-    # The first layer's mask is not the input's, nor the second's.
+    # The mask of the first layer is neither that of the input nor that of the second layer.
     lengths = tf.fill([200], TIME)
     first = single.recurrent(embedded, lengths, training=True, dropout_seed=seed).numpy() != 0
     second = model.recurrent(embedded, lengths, training=True, dropout_seed=seed).numpy() != 0

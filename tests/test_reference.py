@@ -14,7 +14,7 @@ BATCH, TIME, INPUTS, HIDDEN, WORDS = 3, 9, 4, 5, 6
 
 
 def central_differences(loss: Callable[[], float], array: np.ndarray) -> np.ndarray:
-    """The gradient of a loss by an array that it reads, changed in place and put back."""
+    """Returns the numerical gradient of a loss by an array, which is changed and restored."""
     step = 1e-5
     gradient = np.zeros_like(array)
     for index in np.ndindex(array.shape):
@@ -29,7 +29,7 @@ def central_differences(loss: Callable[[], float], array: np.ndarray) -> np.ndar
 
 
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
-    """The distance of two arrays, in units of the expected one's size."""
+    """Returns the distance of two arrays, relative to the expected one."""
     assert np.linalg.norm(expected) > 1e-3
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
@@ -43,7 +43,7 @@ def rnn() -> VanillaRNN:
 
 @pytest.fixture
 def words() -> tuple[np.ndarray, np.ndarray]:
-    """Words to read and words to predict."""
+    """Draws words to read and words to predict."""
     random = np.random.default_rng(2)
     return random.integers(0, WORDS, TIME), random.integers(0, WORDS, TIME)
 
@@ -57,7 +57,7 @@ def lstm() -> LSTMWeights:
 
 @pytest.fixture
 def texts() -> tuple[np.ndarray, np.ndarray]:
-    """Inputs, and the factors of the outputs in a loss Σ factors · outputs."""
+    """Draws inputs, and the factors of a loss Σ factors · outputs."""
     random = np.random.default_rng(4)
     return random.normal(size=[BATCH, TIME, INPUTS]), random.normal(size=[BATCH, TIME, HIDDEN])
 
@@ -98,7 +98,7 @@ def test_bptt_truncated_at_the_length_is_whole(rnn, words) -> None:
 
 
 def test_bptt_truncated_counts_the_steps_back(rnn, words) -> None:
-    """The gradient is the sum over outputs of that of the last `bptt_truncate + 1` words."""
+    """The gradient is a sum over outputs, each over the last `bptt_truncate + 1` words."""
     read, targets = words
     rnn.bptt_truncate = 2
     expected = np.zeros_like(rnn.U)
@@ -129,7 +129,7 @@ def test_lstm_equals_central_differences(lstm, texts) -> None:
 
 
 def test_lstm_states_are_differentiated_in_total(lstm, texts) -> None:
-    """The gradient by h_t: a change of it, and of all that follows."""
+    """The gradient by h_t is the effect of a change of h_t on the loss, later steps included."""
     inputs, factors = texts
     outputs, steps = lstm_forward(inputs, lstm)
     _, _, d_states = lstm_backward(factors, steps, lstm)

@@ -1,4 +1,4 @@
-"""The exported model: same answers as the trainer's, by any loader, from any text."""
+"""The exported model answers like the trained one, in any loader, to any text."""
 
 import json
 import pathlib
@@ -43,7 +43,7 @@ def model(path):
 
 @pytest.fixture(scope="module")
 def trainer_scores(exported):
-    """float32[texts, classes]: what the run's own model says of `TEXTS`."""
+    """Returns float32[texts, classes], the scores of the run's own model for `TEXTS`."""
     run = load_run(exported)
     encoder = TextEncoder(str(exported.vocabulary), run.config.text.tokenizer, 400)
     return run.model(encoder(tf.constant(TEXTS))).numpy()
@@ -51,7 +51,7 @@ def trainer_scores(exported):
 
 @pytest.fixture(scope="module")
 def trainer_probability(exported, trainer_scores):
-    """float32[texts, classes]: the same at the temperature that the run fitted."""
+    """Returns the same scores, divided by the temperature that the run fitted."""
     temperature = load_run(exported).best["temperature"]
     assert abs(temperature - 1) > 0.01
     return softmax(trainer_scores / temperature)
@@ -90,7 +90,7 @@ def test_classify_reads_examples_and_names_every_label(exported, model, trainer_
 
 
 def tf1_scores(weights, embedded, mask):
-    """The source's graph, unrolled as the class unrolls it, on `BasicLSTMCell`'s own formula.
+    """Computes the TF1 graph, unrolled as the class does it, with the formula of `BasicLSTMCell`.
 
     Args:
       weights: of a one-way, one-layer LSTM in this project's names and order of gates.

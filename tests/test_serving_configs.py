@@ -1,4 +1,4 @@
-"""The files for TF Serving and Docker parse as what they are, and agree with one another."""
+"""The files for TF Serving and Docker parse, and agree with one another."""
 
 import pathlib
 import re
@@ -106,7 +106,7 @@ def test_dockerfile_pins_its_images_and_copies_what_exists():
     for sources in copies:
         for source in sources:
             assert (ROOT / source).exists(), source
-    # The source comes after the dependencies, whose layer a change of it then leaves alone.
+    # The source comes after the dependencies, so that a change of it keeps their layer.
     install = next(i for i, line in enumerate(lines) if "--requirement requirements.txt" in line)
     before = {source for line in lines[:install] for source in line.split() if "/" not in source}
     assert "constraints.txt" in before

@@ -68,9 +68,9 @@ def test_dirty_text_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.tsv", b"", "x.tsv: no labelled texts; the file is empty"),
-        ("x.csv", b"", "x.csv: no labelled texts; the file is empty"),
-        ("x.csv", b"label,text\n", "x.csv: no labelled texts; the file is empty"),
+        ("x.tsv", b"", "x.tsv: no labeled texts; the file is empty"),
+        ("x.csv", b"", "x.csv: no labeled texts; the file is empty"),
+        ("x.csv", b"label,text\n", "x.csv: no labeled texts; the file is empty"),
         ("x.tsv", b"a\tone\njust words\n", "x.tsv:2: expected label<TAB>text, found no tab"),
         ("x.tsv", b"a\tone\n\ttwo\n", "x.tsv:2: the label is empty"),
         ("x.tsv", b"a\x01b\tone\n", "x.tsv:1: expected a label of at most 1000 printable"),

@@ -1,4 +1,4 @@
-"""From flags to splits: stratification, the vocabulary's texts, and contradictions."""
+"""Splits: stratification, the texts that the vocabulary comes from, and bad options."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_a_class_is_the_labels_place_in_labels_txt_in_every_split(tmp_path):
         ("a\tx\na\ty\n", None, "train.tsv: expected at least two labels, found only 'a'"),
         ("a\tx\nb\ty\n", "a\tx\nc\ty\n", "valid.tsv:2: the label 'c' is not in "),
         ("a\tx\nb\ty\n", None, "--valid_fraction=0.1 of "),
-        ("a\tx\nb\ty\n", "", "valid.tsv: no labelled texts; the file is empty"),
+        ("a\tx\nb\ty\n", "", "valid.tsv: no labeled texts; the file is empty"),
     ],
 )
 def test_files_that_cannot_be_learnt_from(tmp_path, train, valid, message):

@@ -1,4 +1,4 @@
-"""The train step's arithmetic, in full."""
+"""The arithmetic of the train step."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ from tf_textrnn.training.step import StepSettings, mean_loss, train_step
 
 RATE = 0.5
 BATCH = Batch(
-    # The words of a batch recur, within a text and between texts.
+    # The words of a batch repeat, within a text and between texts.
     tf.constant([[2, 3, 2, 2], [3, 4, 0, 0], [0, 0, 0, 0]]),
     tf.constant([4, 2, 0]),
     tf.constant([1, 0, 2]),
@@ -32,7 +32,7 @@ def make(**options):
 
 
 def dense_gradients(model: TextRNN) -> tuple[float, list[np.ndarray]]:
-    """Loss and gradients with the embedding as a plain matrix product."""
+    """Computes loss and gradients with the embedding as a plain matrix product."""
     weights = [weight.value for weight in model.named_weights().values()]
     mask = tf.sequence_mask(BATCH.lengths, BATCH.token_ids.shape[1], tf.float32)
     with tf.GradientTape() as tape:

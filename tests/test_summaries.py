@@ -1,4 +1,4 @@
-"""What reaches the event files: every value of every gradient, each step once."""
+"""The event files hold every value of every gradient, and each step once."""
 
 import html
 import math
@@ -25,7 +25,7 @@ MAKER = HistogramMaker([ROWS * COLUMNS])
 
 
 def read_events(folder: pathlib.Path):
-    """step → tag → value of all event files of a folder."""
+    """Returns step → tag → value of all event files of a folder."""
     values: dict[int, dict[str, tf.compat.v1.Summary.Value]] = {}
     for path in sorted(folder.glob("events.*")):
         for record in tf.data.TFRecordDataset(str(path)):
@@ -37,7 +37,7 @@ def read_events(folder: pathlib.Path):
 
 
 def numpy_counts(values: np.ndarray, proto: tf.compat.v1.HistogramProto) -> list[int]:
-    """How many values each bucket of `proto` holds: right edges, the left one of the next."""
+    """Counts the values in each bucket of `proto`; a value at an edge is in the next bucket."""
     bucket = np.searchsorted(proto.bucket_limit[:-1], values, side="right")
     return np.bincount(bucket, minlength=len(proto.bucket)).tolist()
 
@@ -49,7 +49,7 @@ def assert_is_histogram_of(proto: tf.compat.v1.HistogramProto, values: np.ndarra
     np.testing.assert_allclose(proto.sum, exact.sum(), atol=1e-12 * np.abs(exact).sum())
     np.testing.assert_allclose(proto.sum_squares, np.square(exact).sum(), rtol=1e-9)
     assert sum(proto.bucket) == exact.size
-    # In float32 a value at an edge may land on the other side of it.
+    # In float32 a value at an edge may fall on the other side of it.
     nudged = [numpy_counts(exact * factor, proto) for factor in (1 - 1e-4, 1 + 1e-4)]
     exceptions = np.abs(np.subtract(*nudged)).sum()
     found = numpy_counts(exact, proto)
@@ -90,7 +90,7 @@ def test_infinity_and_nan_have_no_histogram(tmp_path, bad):
 def test_histogram_and_sparsity_are_those_of_the_steps_gradients(
     small_options, tmp_path, monkeypatch
 ):
-    """Also the embedding's, all rows counted, though its gradient names only some."""
+    """The embedding counts all of its rows, though its gradient names only some."""
     steps = {}
     original = Summaries.step
 
@@ -117,7 +117,7 @@ def test_histogram_and_sparsity_are_those_of_the_steps_gradients(
             assert sparsity == np.float32(np.mean(gradient == 0))
             assert_is_histogram_of(values[f"{name}/grad/hist"].histo, gradient)
         assert values["embedding/grad/sparsity"].simple_value > 0
-        # The gradients are those after clipping, the norm the one before.
+        # The gradients are those after clipping; the norm is that before clipping.
         clipped = np.sqrt(sum(np.square(gradient).sum() for gradient in gradients.values()))
         np.testing.assert_allclose(clipped, min(norm, 0.05), rtol=1e-5)
     norms = np.array([norm for _, _, norm, _ in steps.values()])
@@ -132,7 +132,7 @@ TIMED = "examples_per_second"
 
 
 def serialized(events):
-    """The values' bytes, but for how long a step took."""
+    """Returns the bytes of the values, without the timings."""
     return {
         step: {tag: v.SerializeToString() for tag, v in values.items() if tag != TIMED}
         for step, values in events.items()
@@ -149,7 +149,7 @@ def whole(small_options, tmp_path_factory):
 def test_a_resumed_run_neither_repeats_nor_loses_steps(
     whole, small_options, tmp_path, monkeypatch, killed_after, every
 ):
-    """Killed before there is a checkpoint, just before one, and after one inside an epoch."""
+    """Dies before the first checkpoint, just before one, and after one inside an epoch."""
     options = {**small_options, "gradients_every": 2}
     original = Summaries.step
 

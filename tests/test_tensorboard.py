@@ -1,4 +1,4 @@
-"""A real TensorBoard over a run that was killed and resumed, asked through its HTTP API."""
+"""Queries a real TensorBoard over a run that was killed and resumed."""
 
 import html
 import json
@@ -37,7 +37,7 @@ class Killed(BaseException):
 
 @pytest.fixture(scope="module")
 def folder(small_options, topics, tmp_path_factory):
-    """A run of three epochs that was killed in the second, its last steps in no checkpoint."""
+    """Makes a run of three epochs, killed in the second after steps that no checkpoint holds."""
     test_file = tmp_path_factory.mktemp("texts") / "test.tsv"
     test_file.write_text((topics / "test.tsv").read_text() + MISTAKEN + "\n")
     options = {**small_options, "test_file": str(test_file), "gradients_every": 2}
@@ -116,7 +116,7 @@ def test_scalars(tensorboard, folder):
         np.testing.assert_allclose(values(run, tag), [line[name] for line in metrics], rtol=1e-6)
     for tag in compared:
         np.testing.assert_allclose(values("run", f"report/{tag}"), report[tag], rtol=1e-6)
-    # 300 examples an epoch in batches of 32; one of them, anywhere, has the remaining 12.
+    # An epoch has 300 texts in batches of 32; one batch, anywhere, has the remaining 12.
     for tag in ("loss", "accuracy"):
         for line, batches in zip(metrics, values("train", tag).reshape(3, 10), strict=True):
             candidates = (32 * batches.sum() - 20 * batches) / 300

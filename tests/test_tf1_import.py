@@ -30,7 +30,7 @@ def write_checkpoint(folder: pathlib.Path, arrays: dict[str, np.ndarray]) -> str
 
 @pytest.fixture
 def arrays() -> dict[str, np.ndarray]:
-    """The variables of a small model of one layer, with an embedding of 5 words."""
+    """Returns the variables of a small model of one layer, with an embedding of 5 words."""
     random = np.random.default_rng(1)
     shapes = {
         "embedding": (5, 3),
@@ -109,7 +109,7 @@ def test_a_vocabulary_with_special_tokens_stays(tmp_path: pathlib.Path, arrays) 
 
 
 def test_what_is_not_known_shows(tmp_path: pathlib.Path, arrays, capsys) -> None:
-    """Without an embedding a text scores NaN, not something plausible."""
+    """Without an embedding, the scores of a text are NaN, not plausible numbers."""
     del arrays["embedding"]
     run = load_run(import_run(tmp_path, write_checkpoint(tmp_path, arrays)))
     assert run.vocabulary == [b"[PAD]", b"[UNK]"]

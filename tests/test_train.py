@@ -1,4 +1,4 @@
-"""A run from end to end: files, figures, the same bits twice, resuming, and bad input."""
+"""A run from end to end: files, figures, equal bits twice, resuming, and bad input."""
 
 import gzip
 import json
@@ -26,7 +26,7 @@ def without_timings(record):
 
 
 def results(folder: RunFolder):
-    """Everything that a run ends with, but for how long it took and where it lives."""
+    """Returns everything that a run ends with, without timings and paths."""
     weights, _ = checkpoints.read(folder.best)
     newest, _ = checkpoints.read(max(folder.checkpoints.glob("*.npz")))
     metrics = [without_timings(json.loads(x)) for x in folder.metrics.read_text().splitlines()]
@@ -116,7 +116,7 @@ def test_a_run_that_was_cut_short_ends_with_the_same_bits(finished, small_option
         if step == steps:
             raise Killed
 
-    # Checkpoints as often as can be, so that the middle of an epoch is resumed too.
+    # Checkpoints as often as possible, so that the run resumes inside an epoch too.
     with pytest.raises(Killed):
         runner.run({**small_options, "run_dir": run_dir, "checkpoint_minutes": 1e-9}, on_step=kill)
     again = {"run_dir": run_dir, "resume": True, "checkpoint_minutes": 5.0}
@@ -185,7 +185,7 @@ GOOD = b"a\tone\nb\ttwo\n" * 10
     ("options", "content", "message"),
     [
         ({"train_file": "nowhere.tsv"}, None, "--train_file=nowhere.tsv: No such file"),
-        ({}, b"", "no labelled texts; the file is empty"),
+        ({}, b"", "no labeled texts; the file is empty"),
         ({}, b"a\tone\ntwo\n", ":2: expected label<TAB>text"),
         ({}, b"a\tone\n\ttwo\n", ":2: the label is empty"),
         ({}, b"a\tone\na\ttwo\n", "expected at least two labels, found only 'a'"),

@@ -24,7 +24,7 @@ LAYERS = (1, 2, 3)
 
 
 class TF1Graph:
-    """The graph of the original class, in the default graph.
+    """Builds the graph of the original class, in the default graph.
 
     Args:
       layers: LSTM layers.
@@ -103,13 +103,13 @@ class TF1Graph:
             variable.load(random.uniform(-scale, scale, shape).astype(np.float32), session)
 
     def weights(self, session):
-        """Trainable variables by name."""
+        """Returns the trainable variables by name."""
         values = session.run(self.variables)
         return {v.op.name: value for v, value in zip(self.variables, values, strict=True)}
 
 
 def make_batch(random, embedding=False):
-    """Inputs, lengths and classes; the words of a batch are all different."""
+    """Draws inputs, lengths and classes; all words of a batch are different."""
     lengths = random.integers(1, STEPS + 1, BATCH).astype(np.int32)
     lengths[:2] = 1, STEPS
     if embedding:
@@ -126,7 +126,7 @@ def time_major_mask(lengths, steps=STEPS):
 
 
 def trained(layers, max_grad_norm, embedding):
-    """All that 20 updates compute, each at a learning rate of its own."""
+    """Returns what 20 updates compute, each at its own learning rate."""
     graph = TF1Graph(layers, max_grad_norm=max_grad_norm, embedding=embedding)
     random = np.random.default_rng(layers)
     found = {
@@ -178,7 +178,7 @@ def trained(layers, max_grad_norm, embedding):
 
 
 def dropped(layers):
-    """Scores of one text, many times over, in training and in evaluation with keep_prob 0.5."""
+    """Scores one text many times, in training and in evaluation with keep_prob 0.5."""
     random = np.random.default_rng(layers)
     steps = 4
     text = random.normal(size=[1, steps, EMBEDDING]).astype(np.float32)
@@ -213,7 +213,7 @@ def saved(folder, layers, embedding, scope):
 
 
 def checkpoint_cases():
-    """Folder name → arguments of `saved`."""
+    """Returns folder name → arguments of `saved`."""
     return {
         f"saved_{layers}{'_embedding' if embedding else ''}{'_scope' if scope else ''}": (
             layers,

@@ -1,4 +1,4 @@
-"""Real `python train.py` processes, signals sent at given places, and what they end with."""
+"""Runs real `python train.py` processes, signals them at given places, and hashes the outcome."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ sys.addaudithook(audit)
 
 
 def hooked(number: int, place: tuple[str, str], call: int = 1, delay: float = 0) -> str:
-    """What HOOK is to do, for `Run.start`."""
+    """Returns the argument of `Run.start` that tells HOOK what to do."""
     return ",".join([str(int(number)), *place, str(call), str(delay)])
 
 
@@ -56,7 +56,7 @@ def without(record: dict, names: set[str]) -> dict:
 
 
 def outcome(folder: RunFolder) -> dict[str, str]:
-    """A hash of each thing that a run ends with, timings and paths left out."""
+    """Hashes each thing that a run ends with, without timings and paths."""
     found: dict[str, bytes] = {}
     for path in (folder.best, max(folder.checkpoints.glob("*.npz"))):
         with np.load(path) as archive:
@@ -92,7 +92,7 @@ class Run:
         self.hook = hook
 
     def start(self, signal_in: str = "") -> subprocess.Popen:
-        """Starts or, where there is a run, resumes.
+        """Starts a run, or resumes it if it exists.
 
         Args:
           signal_in: what HOOK does: signal, file, function, call, delay; nothing = no hook.

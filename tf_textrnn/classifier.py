@@ -141,7 +141,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels: Iterable[Any],
         sample_weight: Iterable[float] | None = None,
     ) -> "TextClassifier":
-        """Trains on labelled texts; what was learned before is forgotten.
+        """Trains on labeled texts; what was learned before is forgotten.
 
         Args:
           texts: strings, in a list, an array or a pandas Series.

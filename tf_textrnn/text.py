@@ -1,7 +1,7 @@
-"""From texts to token ids: one set of TensorFlow ops, in training and in the served model.
+"""Turns texts into token ids, by the same TensorFlow ops in training and in the served model.
 
 A vocabulary file holds one token a line, in UTF-8; a token's id is its line number from 0. Lines 0
-and 1 stand for padding and for tokens that the vocabulary lacks.
+and 1 stand for padding and for tokens that are not in the vocabulary.
 """
 
 import heapq
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 PADDING_ID, UNKNOWN_ID = 0, 1
 SPECIAL_TOKENS = (b"[PAD]", b"[UNK]")  # neither tokenizer makes a token like these
-MAX_TEXT_BYTES = 1 << 20  # the rest of a longer text is not read
+MAX_TEXT_BYTES = 1 << 20  # a longer text is cut here
 
 _SPACES = r"[\p{Cc}\p{Z}]+"
 _STANDS_ALONE = r"[\p{P}\p{S}\p{Han}\p{Hiragana}\p{Katakana}]"
@@ -21,14 +21,14 @@ _STANDS_ALONE = r"[\p{P}\p{S}\p{Han}\p{Hiragana}\p{Katakana}]"
 def tokenize(texts: tf.Tensor, tokenizer: str, max_tokens: int) -> tf.RaggedTensor:
     """Splits texts into tokens.
 
-    Invalid UTF-8 becomes U+FFFD, runs of control characters and spaces one space.
+    Invalid UTF-8 becomes U+FFFD; a run of control characters and spaces becomes one space.
 
     Args:
-      texts: string[n], meant to be UTF-8.
-      tokenizer: "word" lower-cases, sets punctuation, symbols and each Chinese or Japanese
-        character apart and splits at spaces; "char" makes each character a token, spaces between
-        words included.
-      max_tokens: what follows in a text is cut.
+      texts: string[n], in UTF-8.
+      tokenizer: "word" lower-cases, makes each punctuation mark, symbol and Chinese or Japanese
+        character a token of its own, and splits the rest at spaces; "char" makes each character a
+        token, including the spaces between words.
+      max_tokens: maximum number of tokens of a text; the rest is cut.
 
     Returns:
       string[n, (tokens)].
@@ -45,12 +45,12 @@ def tokenize(texts: tf.Tensor, tokenizer: str, max_tokens: int) -> tf.RaggedTens
 
 
 def build_vocabulary(tokens: Sequence[bytes], counts: np.ndarray, size: int) -> list[bytes]:
-    """The special tokens, then the most frequent ones; ties by code point.
+    """Returns the special tokens, then the most frequent tokens; ties are in order of their bytes.
 
     Args:
-      tokens: different tokens.
-      counts: int[len(tokens)], how often each occurs; one that never does is left out.
-      size: most entries, the special ones among them.
+      tokens: distinct tokens.
+      counts: int[len(tokens)], how often each occurs; tokens that never occur are left out.
+      size: maximum number of entries, including the special ones.
     """
     counted = zip(counts.tolist(), tokens, strict=True)
     best = heapq.nsmallest(
@@ -60,12 +60,12 @@ def build_vocabulary(tokens: Sequence[bytes], counts: np.ndarray, size: int) -> 
 
 
 class TextEncoder(tf.Module):
-    """Texts to token ids, in the graph.
+    """Encodes texts as token ids, in the graph.
 
     Args:
-      vocabulary_file: written from `build_vocabulary`.
+      vocabulary_file: file of one token a line, as `build_vocabulary` returns them.
       tokenizer: "word" or "char", as in `tokenize`.
-      max_len: tokens of a text that are read.
+      max_len: maximum number of tokens of a text; the rest is cut.
     """
 
     def __init__(self, vocabulary_file: str, tokenizer: str, max_len: int):

@@ -1,4 +1,4 @@
-"""Which examples make batch k of epoch e: a pure function of (seed, epoch)."""
+"""Chooses the texts of each batch; the order of an epoch is a pure function of (seed, epoch)."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -11,18 +11,18 @@ import tensorflow as tf
 from tf_textrnn.data.corpus import Corpus
 from tf_textrnn.text import PADDING_ID, UNKNOWN_ID
 
-POOL_BATCHES = 50  # batches of like length are cut from pools of this many
-EVALUATION_TOKENS = 16_384  # tokens, padding included, in a batch that only reads the model
+POOL_BATCHES = 50  # batches in a pool, which is sorted by length before it is cut
+EVALUATION_TOKENS = 16_384  # in an evaluation batch, padding included
 
 
 class Batch(NamedTuple):
-    """Examples, padded on the right to the longest of them.
+    """Texts, padded on the right to the longest of them.
 
     Attributes:
       token_ids: int32[batch, time], 0 where there is no token.
-      lengths: int32[batch], tokens of each text.
-      labels: int32[batch], the class of each.
-      weights: float32[batch], the factor of each text's loss.
+      lengths: int32[batch], number of tokens of each text.
+      labels: int32[batch], class of each text.
+      weights: float32[batch], factor of each text's loss.
     """
 
     token_ids: tf.Tensor
@@ -41,15 +41,15 @@ BATCH_SPEC = Batch(
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Some texts of a corpus, seen through a vocabulary.
+    """Texts of a corpus, encoded by a vocabulary.
 
     Attributes:
-      corpus: where they are.
-      rows: int64[examples], their indices in the corpus.
-      id_of_type: int32[types], the token id of each of the corpus's types.
-      class_of_label: int32[label names], the class of each of the corpus's labels.
-      max_len: tokens of a text that are read.
-      weights: float32[examples], the factor of each text's loss; None = all count alike.
+      corpus: the corpus that holds the texts.
+      rows: int64[texts], the index of each text in the corpus.
+      id_of_type: int32[types], the token id of each type of the corpus.
+      class_of_label: int32[label names], the class of each label of the corpus.
+      max_len: maximum number of tokens of a text; the rest is cut.
+      weights: float32[texts], factor of each text's loss; None = 1 for every text.
     """
 
     corpus: Corpus
@@ -64,18 +64,22 @@ class Split:
 
     @property
     def lengths(self) -> np.ndarray:
-        """int64[examples], tokens of each text after the cut."""
+        """int64[texts], number of tokens of each text after the cut."""
         offsets = self.corpus.offsets
         return np.minimum(offsets[self.rows + 1] - offsets[self.rows], self.max_len)
 
     @property
     def classes(self) -> np.ndarray:
-        """int32[examples], the class of each text."""
+        """int32[texts], the class of each text."""
         return self.class_of_label[self.corpus.labels[self.rows]]
 
-    def batch(self, examples: np.ndarray) -> Batch:
-        """The batch of these examples (indices in this split), as NumPy arrays."""
-        rows = self.rows[examples]
+    def batch(self, indices: np.ndarray) -> Batch:
+        """Returns the batch of some texts, as NumPy arrays.
+
+        Args:
+          indices: int[batch], the texts' indices in this split.
+        """
+        rows = self.rows[indices]
         starts = self.corpus.offsets[rows]
         lengths = np.minimum(self.corpus.offsets[rows + 1] - starts, self.max_len)
         time = np.arange(max(int(lengths.max(initial=0)), 1))
@@ -84,31 +88,31 @@ class Split:
         types = self.corpus.type_ids[(starts[:, None] + time)[is_token]]
         token_ids[is_token] = self.id_of_type[types]
         labels = self.class_of_label[self.corpus.labels[rows]]
-        weights = np.ones(len(rows), np.float32) if self.weights is None else self.weights[examples]
+        weights = np.ones(len(rows), np.float32) if self.weights is None else self.weights[indices]
         return Batch(token_ids, lengths.astype(np.int32), labels, weights)
 
 
 def ids_of_types(corpus: Corpus, vocabulary: list[bytes]) -> np.ndarray:
-    """int32[types]: the token id of each of the corpus's types."""
+    """Returns int32[types], the token id of each type of the corpus."""
     ids = {token: token_id for token_id, token in enumerate(vocabulary)}
     return np.array([ids.get(token, UNKNOWN_ID) for token in corpus.types], np.int32)
 
 
 def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """The order of an epoch: every example once, texts of like length together.
+    """Returns the batches of an epoch: every text once, texts of similar length together.
 
-    The examples are shuffled, cut into pools, sorted by length inside each pool and cut into
-    batches, whose order is then shuffled. So a batch is nearly free of padding, and neither the
-    order of batches nor who meets whom repeats.
+    The texts are shuffled, cut into pools, sorted by length inside each pool and cut into batches;
+    then the order of the batches is shuffled. So a batch has little padding, and both the order of
+    the batches and the texts that share one differ from epoch to epoch.
 
     Args:
-      lengths: int[examples], tokens of each text.
-      batch_size: examples in a batch; one batch holds what is left over.
-      seed: of the run.
-      epoch: from 0.
+      lengths: int[texts], number of tokens of each text.
+      batch_size: number of texts in a batch; one batch holds the remainder.
+      seed: seed of the run.
+      epoch: index of the epoch, from 0.
 
     Returns:
-      The examples' indices, a batch an array.
+      One array of text indices for each batch.
     """
     random = np.random.Generator(np.random.Philox(key=[seed, epoch]))
     order = random.permutation(len(lengths))
@@ -129,24 +133,26 @@ def training_batches(
     replicas: range = range(1),
     num_replicas: int = 1,
 ) -> Iterator[tuple[int, tuple[Batch, ...]]]:
-    """An epoch's batches from `first_batch` on, each made while the step before runs.
+    """Yields an epoch's batches from `first_batch` on, each made while the previous step runs.
 
     Args:
-      split: the examples.
-      batch_size: examples in a batch, over all replicas.
-      seed: of the run.
-      epoch: from 0.
-      first_batch: batches of the epoch that are left out.
-      replicas: those that train here; each takes every `num_replicas`-th example of a batch, so
-        that their texts are of like length.
-      num_replicas: all that train together.
+      split: the training texts.
+      batch_size: number of texts in a batch, over all replicas.
+      seed: seed of the run.
+      epoch: index of the epoch, from 0.
+      first_batch: index of the first batch to yield.
+      replicas: indices of the replicas that train here. Each takes every `num_replicas`-th text of
+        a batch, so that the replicas' texts are of similar length.
+      num_replicas: number of replicas of all workers.
 
     Yields:
-      A batch's examples over all replicas, and the shares of `replicas`, which can be empty.
+      The number of texts in the batch over all replicas, and the share of each of `replicas`; a
+      share can be empty.
     """
     batches = epoch_batches(split.lengths, batch_size, seed, epoch)[first_batch:]
     shares = [
-        _ahead(split, [batch[replica::num_replicas] for batch in batches]) for replica in replicas
+        _prefetched(split, [batch[replica::num_replicas] for batch in batches])
+        for replica in replicas
     ]
     return zip(map(len, batches), zip(*shares, strict=True), strict=True)
 
@@ -154,7 +160,16 @@ def training_batches(
 def evaluation_batches(
     split: Split, worker: int = 0, num_workers: int = 1
 ) -> Iterator[tuple[np.ndarray, Batch]]:
-    """(indices in the split, batch) for all of a worker's examples, longest texts first."""
+    """Yields the batches of a worker's share of the texts, longest texts first.
+
+    Args:
+      split: the texts of all workers.
+      worker: index of the worker.
+      num_workers: number of workers.
+
+    Yields:
+      int64[batch], the texts' indices in the split, and their batch.
+    """
     lengths = split.lengths
     order = np.argsort(-lengths, kind="stable")
     batches = []
@@ -164,18 +179,18 @@ def evaluation_batches(
         batches.append(order[start : start + size])
         start += size
     batches = batches[worker::num_workers]
-    yield from zip(batches, _ahead(split, batches), strict=True)
+    yield from zip(batches, _prefetched(split, batches), strict=True)
 
 
-def _ahead(split: Split, batches: list[np.ndarray]) -> Iterator[Batch]:
-    """The batches of these examples, in NumPy arrays; a thread makes the next one meanwhile.
+def _prefetched(split: Split, batches: list[np.ndarray]) -> Iterator[Batch]:
+    """Yields the batches of these texts; a thread makes the next one while the caller uses one.
 
-    A `tf.data.Dataset.from_generator` costs four times as much a batch.
+    `tf.data.Dataset.from_generator` takes four times as long for each batch.
     """
     with futures.ThreadPoolExecutor(1) as thread:
         following = None
-        for examples in batches:
-            batch, following = following, thread.submit(split.batch, examples)
+        for indices in batches:
+            batch, following = following, thread.submit(split.batch, indices)
             if batch:
                 yield batch.result()
         if following:

@@ -1,11 +1,11 @@
-"""A source, tokenized once, in memory-mapped files.
+"""Tokenizes a source once, into memory-mapped files.
 
-A corpus does not depend on a vocabulary: it holds, for each token, the index of its *type* (the
-distinct tokens of the source, numbered as they first appear). The token id of a type is decided
-later, so that one cached corpus serves every vocabulary size, text length, seed and split.
+A corpus does not depend on a vocabulary. For each token it holds the index of its *type*: types are
+the distinct tokens of the source, numbered in order of appearance. A type gets its token id later,
+so one cached corpus serves every vocabulary size, text length, seed and split.
 
-Windows neither renames nor removes a file that is open or mapped: a corpus is written and checked
-with every file closed again before its folder takes its name, and mapped only afterwards.
+Windows can neither rename nor remove a file that is open or mapped. So a corpus is written and
+checked with every file closed before its folder gets its name, and is mapped only afterwards.
 """
 
 import collections
@@ -32,16 +32,16 @@ from tf_textrnn.config import MAX_TEXT_TOKENS
 from tf_textrnn.data.sources import Example, Source
 from tf_textrnn.text import tokenize
 
-VERSION = 1  # of the tokenization; a change makes every text another one
-MAX_TYPES = 4_000_000  # later new types are all counted as one, which no vocabulary holds
-MAX_TYPE_BYTES = 1 << 30  # of all types together; then likewise
+VERSION = 1  # of the tokenization; raise it with every change, so that no old cache is read
+MAX_TYPES = 4_000_000  # new types beyond it count as one type, which no vocabulary holds
+MAX_TYPE_BYTES = 1 << 30  # of all types together; new types beyond it count as that one too
 MAX_TEXTS = 1 << 27
 MAX_LABELS = 10_000
 _CHUNK_TEXTS, _CHUNK_CHARACTERS = 4_096, 1 << 22
 _SCRATCH_PREFIX = ".making-"
 _FILES = ("type_ids", "lengths", "labels", "types.txt", "label_names.txt", "quotes", "quote_sizes")
-QUOTE_CHARACTERS = 1_000  # of a text, for reports
-_OVERFLOW_TYPE = b""  # type 0; no tokenizer makes an empty token
+QUOTE_CHARACTERS = 1_000  # kept of each text, for reports
+_OVERFLOW_TYPE = b""  # type 0; neither tokenizer makes an empty token
 
 
 class Quotes(NamedTuple):
@@ -49,14 +49,14 @@ class Quotes(NamedTuple):
 
     Attributes:
       content: uint8[bytes], the quotes in UTF-8, end to end.
-      sizes: int32[texts], bytes of each.
+      sizes: int32[texts], number of bytes of each quote.
     """
 
     content: np.ndarray
     sizes: np.ndarray
 
     def of(self, rows: Sequence[int]) -> list[str]:
-        """The quotes of the texts with these indices."""
+        """Returns the quotes of the texts with these indices in the corpus."""
         ends = np.cumsum(self.sizes, dtype=np.int64)
         return [
             self.content[ends[row] - self.sizes[row] : ends[row]].tobytes().decode() for row in rows
@@ -65,16 +65,16 @@ class Quotes(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """One tokenized source.
+    """A tokenized source.
 
     Attributes:
-      source: what was tokenized.
-      fingerprint: of the source's content and the tokenizer.
+      source: the source that was tokenized.
+      fingerprint: hash of the source's content and of the tokenizer.
       types: the distinct tokens.
       label_names: the distinct labels.
-      type_ids: int32[tokens], the index in `types` of each token of each text, end to end.
+      type_ids: int32[tokens], the index in `types` of each token, the texts end to end.
       offsets: int64[texts + 1], where each text starts in `type_ids`.
-      labels: int32[texts], the index in `label_names`.
+      labels: int32[texts], the index of each text's label in `label_names`.
       quotes: the start of each text.
     """
 
@@ -92,12 +92,12 @@ class Corpus:
 
 
 def open_corpus(source: Source, tokenizer: str, cache_dir: str) -> Corpus:
-    """Returns the tokenized source, from the cache or made now.
+    """Returns a source's corpus from the cache, after making it if it is not there.
 
     Args:
-      source: labelled texts.
+      source: labeled texts.
       tokenizer: "word" or "char".
-      cache_dir: the folder of all cached corpora.
+      cache_dir: folder of all cached corpora.
 
     Raises:
       UserError: the source has a mistake, or the cache cannot be written or locked.
@@ -114,12 +114,15 @@ def open_corpus(source: Source, tokenizer: str, cache_dir: str) -> Corpus:
                 f"--cache_dir={cache_dir}: cannot write the encoded texts ({error.strerror})"
             ) from error
         if corpus is None:
-            raise UserError(f"{folder}: what was just written cannot be read back")
+            raise UserError(f"{folder}: the corpus was just written but cannot be read back")
     return corpus
 
 
 def _make(folder: pathlib.Path, source: Source, tokenizer: str, fingerprint: str) -> Corpus | None:
-    """Makes the corpus, one process at a time; scratch folders found then are a killed one's."""
+    """Makes the corpus in the cache; a lock admits one process at a time.
+
+    A scratch folder found under the lock was left by a process that was killed.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locks.take(folder.parent / ".lock", wait=True):
         for leftover in folder.parent.glob(_SCRATCH_PREFIX + "*"):
@@ -139,6 +142,7 @@ def _make(folder: pathlib.Path, source: Source, tokenizer: str, fingerprint: str
 
 
 def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
+    """Writes the files of a corpus, and their checksums last."""
     types = {_OVERFLOW_TYPE: 0}
     label_ids: dict[str, int] = {}
     type_bytes = texts = 0
@@ -177,9 +181,11 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
 def _tokenized(
     examples: Iterable[Example], tokenizer: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray, list[str], list[bytes]]]:
-    """Yields (tokens bytes[...], tokens per text int64[n], labels, quotes) per chunk.
+    """Tokenizes texts on all cores, in chunks of n texts.
 
-    All cores are used.
+    Yields:
+      bytes[tokens], the tokens end to end; int64[n], the number of tokens of each text; the label
+      and the quote of each text.
     """
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
@@ -187,7 +193,7 @@ def _tokenized(
         tokens = tokenize(texts, tokenizer, MAX_TEXT_TOKENS)
         return tokens.flat_values, tokens.row_lengths()
 
-    traced = split.get_concrete_function()  # here, not in every thread at once
+    traced = split.get_concrete_function()  # traces once, before the threads start
 
     def job(chunk: list[Example]) -> tuple[np.ndarray, np.ndarray, list[str], list[bytes]]:
         tokens, token_counts = traced(tf.constant([example.text for example in chunk]))
@@ -197,13 +203,13 @@ def _tokenized(
 
     workers = usable_cores()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        under_way: collections.deque[concurrent.futures.Future] = collections.deque()
+        pending: collections.deque[concurrent.futures.Future] = collections.deque()
         for chunk in _chunks(examples):
-            under_way.append(pool.submit(job, chunk))
-            if len(under_way) > workers:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+            pending.append(pool.submit(job, chunk))
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
@@ -220,7 +226,7 @@ def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
 
 
 def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | None:
-    """Returns the cached corpus; None where there is none or where it is damaged."""
+    """Returns the cached corpus, or None if there is none or it is damaged."""
     try:
         checksums = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         if checksums != {name: _checksum(folder / name) for name in _FILES}:
@@ -238,12 +244,12 @@ def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | No
                 _memory_map(folder / "quotes", np.uint8), _memory_map(folder / "quote_sizes")
             ),
         )
-    except (OSError, ValueError, AttributeError):  # a `UserError` among them
+    except (OSError, ValueError, AttributeError):  # UserError is a ValueError
         return None
 
 
 def _memory_map(path: pathlib.Path, dtype: type = np.int32) -> np.ndarray:
-    if path.stat().st_size == 0:  # texts without a single token; an empty file cannot be mapped
+    if path.stat().st_size == 0:  # an empty file, of texts without any token, cannot be mapped
         return np.zeros(0, dtype)
     return np.memmap(path, dtype, "r")
 

@@ -1,4 +1,4 @@
-"""Public data sets through the libraries that carry them: keras.datasets and TFDS."""
+"""Loads public data sets through the libraries that carry them: keras.datasets and TFDS."""
 
 import hashlib
 import json
@@ -15,13 +15,13 @@ _INDEX_FROM = 3  # keras.datasets: 0 padding, 1 start, 2 unknown; the words' ran
 
 
 def splits(name: str) -> dict[str, Source]:
-    """The sources `train` and, where the set has them, `valid` and `test`.
+    """Returns the sources `train` and, if the data set has them, `valid` and `test`.
 
     Args:
       name: "imdb", "reuters" or "tfds:<name>".
 
     Raises:
-      UserError: the name is not known, its library is not installed, or the set cannot be loaded.
+      UserError: the name is unknown, its library is not installed, or the set cannot be loaded.
     """
     if name in KERAS_DATASETS:
         return _keras_splits(name)
@@ -39,7 +39,7 @@ def _keras_splits(name: str) -> dict[str, Source]:
         word_ranks = library.get_word_index()
         (train_ids, train_labels), (test_ids, test_labels) = library.load_data()
         label_names = ("negative", "positive") if name == "imdb" else library.get_label_names()
-    except Exception as error:  # the library raises a bare Exception where there is no network
+    except Exception as error:  # the library raises a bare Exception if there is no network
         raise UserError(_no_network(name, error)) from error
     return {
         "train": examples_source(
@@ -57,13 +57,13 @@ def words_of_ids(
     word_ranks: Mapping[str, int],
     label_names: Sequence[str],
 ) -> list[Example]:
-    """Examples from keras.datasets' ids; its padding, start and unknown marks are left out.
+    """Returns examples from the ids of keras.datasets, without padding, start and unknown marks.
 
     Args:
-      texts: the ids of each text.
-      labels: the index in `label_names` of each text.
-      word_ranks: a word's rank by frequency, from 1.
-      label_names: the labels.
+      texts: the word ids of each text.
+      labels: the index in `label_names` of each text's label.
+      word_ranks: the rank of each word by frequency, from 1.
+      label_names: the name of each label.
     """
     words = {rank + _INDEX_FROM: word for word, rank in word_ranks.items()}
     return [
@@ -99,15 +99,17 @@ def _tfds_splits(name: str) -> dict[str, Source]:
 def examples_of_tfds(
     records: Iterable[Mapping[str, Any]], info: Any, name: str
 ) -> Iterator[Example]:
-    """Examples from a TFDS split: its one text feature and its one ClassLabel feature.
+    """Yields examples from a TFDS split.
+
+    The text is that of all text features, joined by spaces; the label is the one ClassLabel.
 
     Args:
-      records: the split's records, in NumPy.
-      info: the set's `DatasetInfo`.
-      name: the set, for errors.
+      records: the split's records, as NumPy values.
+      info: the data set's `DatasetInfo`.
+      name: name of the data set, for errors.
 
     Raises:
-      UserError: the set has no such pair of features.
+      UserError: the data set has no text feature, or not exactly one ClassLabel.
     """
     texts = [key for key, feature in info.features.items() if type(feature).__name__ == "Text"]
     labels = [key for key, feature in info.features.items() if hasattr(feature, "int2str")]
@@ -122,7 +124,7 @@ def examples_of_tfds(
 
 
 def examples_source(name: str, examples: list[Example]) -> Source:
-    """A source over examples in memory."""
+    """Returns a source over examples in memory; `name` is for messages."""
     digest = hashlib.sha256(json.dumps(examples).encode()).hexdigest()
     return Source(name, digest, lambda: iter(examples))
 

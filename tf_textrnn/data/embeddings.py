@@ -1,4 +1,4 @@
-"""Word vectors that others have trained: the text formats of word2vec, GloVe and fastText."""
+"""Reads pretrained word vectors: the text formats of word2vec, GloVe and fastText."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,11 @@ from tf_textrnn.data.sources import numbered_lines
 
 
 class Vectors(NamedTuple):
-    """Vectors of tokens of a vocabulary.
+    """Vectors of those tokens of a vocabulary that a file has.
 
     Attributes:
       token_ids: int64[found], ascending.
-      values: float32[found, size].
+      values: float32[found, size], the vector of each.
     """
 
     token_ids: np.ndarray
@@ -21,19 +21,20 @@ class Vectors(NamedTuple):
 
 
 def read_vectors(path: str, vocabulary: list[bytes], size: int) -> Vectors:
-    """The vectors of a vocabulary's tokens; of one that occurs twice the first.
+    """Reads the vectors of a vocabulary's tokens; if a token occurs twice, the first one counts.
 
-    A line is a token and `size` numbers, with single spaces between; word2vec's and fastText's
-    first line, which holds the number of vectors and their size, may be absent, as in GloVe's.
-    Nothing but the vectors that are wanted is held in memory.
+    A line is a token and `size` numbers, separated by single spaces. A first line with the number
+    of vectors and their size, as word2vec and fastText write it and GloVe does not, is skipped.
+    Only the vectors of the vocabulary are held in memory.
 
     Args:
-      path: UTF-8, also gzipped (.gz).
+      path: file in UTF-8, which may be gzipped (.gz).
       vocabulary: the token of each id.
-      size: numbers of a vector.
+      size: length of a vector.
 
     Raises:
-      UserError: the file cannot be read, or a vector has another size or is not of finite numbers.
+      UserError: the file cannot be read, or a vector has another length or a number in it that is
+        not finite.
     """
     ids = {token.decode("utf-8", "replace"): token_id for token_id, token in enumerate(vocabulary)}
     found: dict[int, np.ndarray] = {}
@@ -41,7 +42,7 @@ def read_vectors(path: str, vocabulary: list[bytes], size: int) -> Vectors:
         line = line.rstrip()
         if not line or (number == 1 and len(line.split(" ")) == 2):
             continue
-        token, *numbers = line.rsplit(" ", size)  # a token of GloVe's may hold spaces
+        token, *numbers = line.rsplit(" ", size)  # a token in GloVe's files may hold spaces
         if len(numbers) < size or (" " in token and _is_number(token.rsplit(" ", 1)[1])):
             raise UserError(
                 f"{path}:{number}: expected a token and --embedding_dim={size} numbers, found "

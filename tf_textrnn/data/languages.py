@@ -1,8 +1,8 @@
-"""The built-in data set: which language is this name in?
+"""Makes the built-in data set: which language is this name in?
 
-Names of territories, languages, scripts, currencies and time zones from the Unicode CLDR, which
-Babel carries, in forty languages. A text is one name, its label the locale. Names that several of
-the locales share are left out.
+A text is the name of a territory, language, script, currency or time zone in one of forty
+languages, from the Unicode CLDR, which Babel carries; its label is the locale. Names that several
+of the locales share are left out.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _TRAIN_SHARE, _VALID_SHARE = 80, 10  # percent; the rest is the test split
 
 
 def splits() -> dict[str, Source]:
-    """The sources `train`, `valid` and `test`: about 80, 10 and 10 percent of the concepts."""
+    """Returns the sources `train`, `valid` and `test`: about 80, 10 and 10 % of the concepts."""
 
     def source(split: str) -> Source:
         return Source(
@@ -34,7 +34,7 @@ def splits() -> dict[str, Source]:
 
 
 def split_of(concept: str) -> str:
-    """The split of a CLDR key: all names of one concept fall in the same."""
+    """Returns the split of a CLDR key; all names of one concept are in the same split."""
     percent = int.from_bytes(hashlib.sha256(concept.encode()).digest()[:8], "big") % 100
     if percent < _TRAIN_SHARE:
         return "train"
@@ -42,7 +42,7 @@ def split_of(concept: str) -> str:
 
 
 def names() -> Iterator[tuple[str, Example]]:
-    """(CLDR key, example) for each name that exactly one of the locales has, sorted by name."""
+    """Yields (CLDR key, example) for each name that only one of the locales has, sorted by name."""
     found: dict[str, set[tuple[str, str]]] = {}
     for code in LOCALES:
         for concept, name in _locale_names(babel.Locale.parse(code)):

@@ -1,4 +1,4 @@
-"""Labelled texts in memory, as Python programs have them: lists, arrays, pandas Series."""
+"""Takes labeled texts as Python programs have them in memory: lists, arrays, pandas Series."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from tf_textrnn.data.sources import MAX_LABEL, Example, Source
 
 
 def memory_source(name: str, texts: Sequence[str], labels: Sequence[str]) -> Source:
-    """A source of these texts, each read as `Predictor` reads it."""
+    """Returns a source of these texts; lone surrogates become "?", as in `Predictor`."""
     return examples_source(
         name,
         [
@@ -22,11 +22,18 @@ def memory_source(name: str, texts: Sequence[str], labels: Sequence[str]) -> Sou
 
 
 def as_labels(labels: Any, num_texts: int) -> np.ndarray:
-    """The label of each text: object for strings, else a NumPy type of numbers or truth values.
+    """Checks labels and returns them as an array.
+
+    Args:
+      labels: the label of each text: strings, whole numbers or truth values, all of one kind.
+      num_texts: number of texts.
+
+    Returns:
+      [texts], of dtype object for strings, else of a NumPy dtype of numbers or truth values.
 
     Raises:
-      ValueError: it is no list of as many labels, or they are fractions.
-      TypeError: they are of several kinds, or of one that is none of these.
+      ValueError: there is not one label for each text, or labels are fractions.
+      TypeError: labels are of several kinds, or of any other kind.
     """
     values = np.asarray(labels, object)
     if values.ndim != 1:
@@ -56,10 +63,13 @@ def _kind(label: Any) -> type:
 
 
 def class_names(classes: np.ndarray) -> list[str]:
-    """The classes as an export has them, as text.
+    """Returns the classes as strings, as an export has them.
+
+    Args:
+      classes: the distinct labels.
 
     Raises:
-      ValueError: they are fewer than two, or a text that is no label.
+      ValueError: there are fewer than two, or one is blank, too long or not printable.
     """
     if len(classes) < 2:
         found = f"only one class, {classes[0]!r}" if len(classes) else "none"
@@ -74,10 +84,14 @@ def class_names(classes: np.ndarray) -> list[str]:
 
 
 def as_weights(sample_weight: Any, num_texts: int) -> np.ndarray:
-    """float32[texts]: how much each text counts.
+    """Checks sample weights and returns them as float32[texts].
+
+    Args:
+      sample_weight: the factor of each text's loss; None = 1 for every text.
+      num_texts: number of texts.
 
     Raises:
-      ValueError: they are not as many numbers, or some are below 0.
+      ValueError: there is not one number for each text, or one is negative or not finite.
     """
     if sample_weight is None:
         return np.ones(num_texts, np.float32)

@@ -1,4 +1,4 @@
-"""Labelled texts from files and data sets, streamed; an error names file and line."""
+"""Streams labeled texts from files; an error names the file and the line."""
 
 import csv
 import dataclasses
@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import DataConfig
 
-MAX_LINE = 16 << 20  # characters of one line or csv record; more is not a labelled text
-MAX_EXPANSION = 200  # times that gzip may expand; text expands some 3 to 50 times, a bomb 1,000
-_BOMB_CHARACTERS = 1 << 26  # fewer do no harm
+MAX_LINE = 16 << 20  # characters of one line or csv record; a longer one is not a labeled text
+MAX_EXPANSION = 200  # times that gzip may expand; text expands 3 to 50 times, a bomb 1,000 times
+_BOMB_CHARACTERS = 1 << 26  # fewer than these are harmless however much they expand
 MAX_LABEL = 1_000  # characters
 FORMATS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
            ".txt": "fasttext", ".ft": "fasttext", ".fasttext": "fasttext"}  # fmt: skip
@@ -25,7 +25,7 @@ FASTTEXT_PREFIX = "__label__"
 
 
 class Example(NamedTuple):
-    """One labelled text and the line it starts on (from 1; 0 where there is no file)."""
+    """A labeled text and the line it starts on (from 1; 0 if there is no file)."""
 
     label: str
     text: str
@@ -34,12 +34,12 @@ class Example(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """One split's labelled texts.
+    """The labeled texts of one split.
 
     Attributes:
-      name: the file or data set, for messages.
-      fingerprint: changes whenever the examples do.
-      read: starts a new pass over the examples.
+      name: name of the file or data set, for messages.
+      fingerprint: string that changes whenever the examples do.
+      read: function that starts a new pass over the examples.
     """
 
     name: str
@@ -48,16 +48,16 @@ class Source:
 
 
 def file_source(path: str, config: DataConfig, flag: str) -> Source:
-    """The labelled texts of a file.
+    """Returns the source of a file's labeled texts.
 
     Args:
-      path: the file; a name that ends in `.gz` is decompressed.
-      config: `format`, `text_column` and `label_column` are used.
-      flag: the flag that named the file, for errors.
+      path: the file; it is decompressed if its name ends in `.gz`.
+      config: gives `format`, `text_column` and `label_column`.
+      flag: flag that named the file, for errors.
 
     Raises:
-      UserError: the file is missing or unreadable, or its format is not known. Reading raises it
-        for a line that is not a labelled text.
+      UserError: the file is missing or unreadable, or its format is unknown. Reading the source
+        raises it for a line that is not a labeled text.
     """
     suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes]
     if suffixes[-1:] == [".gz"]:
@@ -100,7 +100,7 @@ def file_source(path: str, config: DataConfig, flag: str) -> Source:
             count += 1
             yield Example(label.strip(), text, line)
         if not count:
-            raise UserError(f"{path}: no labelled texts; the file is empty")
+            raise UserError(f"{path}: no labeled texts; the file is empty")
         check_unchanged()
 
     fingerprint = f"{digest.hexdigest()} {file_format} {config.text_column} {config.label_column}"
@@ -108,7 +108,7 @@ def file_source(path: str, config: DataConfig, flag: str) -> Source:
 
 
 def _stamp(path: str) -> tuple[int, ...]:
-    """Changes when the file does."""
+    """Returns numbers that change when the file does."""
     try:
         status = pathlib.Path(path).stat()
     except OSError as error:
@@ -117,7 +117,15 @@ def _stamp(path: str) -> tuple[int, ...]:
 
 
 def numbered_lines(path: str, newline: str) -> Iterator[tuple[int, str]]:
-    """(number from 1, line) of a UTF-8 file; invalid bytes and NULs become U+FFFD."""
+    """Yields (number from 1, line) of a UTF-8 file; invalid bytes and NULs become U+FFFD.
+
+    Args:
+      path: the file; it is decompressed if its name ends in `.gz`.
+      newline: what ends a line, as for `open`.
+
+    Raises:
+      UserError: the file cannot be read, a line is too long, or gzip expands it too much.
+    """
     number = characters = 0
     try:
         with open(path, "rb") as file:
@@ -138,6 +146,7 @@ def numbered_lines(path: str, newline: str) -> Iterator[tuple[int, str]]:
 
 
 def _full_lines(path: str) -> Iterator[tuple[int, str]]:
+    """Yields (number from 1, line without its end) for each line that is not empty."""
     for number, line in numbered_lines(path, newline="\n"):
         if stripped := line.rstrip("\r\n"):
             yield number, stripped
@@ -156,7 +165,7 @@ def _read_tsv(path: str, config: DataConfig) -> Iterator[Row]:
 
 def _read_csv(path: str, config: DataConfig) -> Iterator[Row]:
     csv.field_size_limit(MAX_LINE)
-    record = 0  # its characters
+    record = 0  # characters of the record so far
 
     def lines() -> Iterator[str]:
         nonlocal record

@@ -1,4 +1,4 @@
-"""From the flags to training, validation and test examples and the vocabulary they share."""
+"""Loads training, validation and test texts, and the vocabulary and labels they share."""
 
 import dataclasses
 import hashlib
@@ -14,20 +14,20 @@ from tf_textrnn.data.corpus import Corpus, open_corpus
 from tf_textrnn.data.sources import Source, file_source
 from tf_textrnn.text import build_vocabulary
 
-MAX_SCORES = 1 << 28  # texts × labels of a split that is scored; some 5 GiB
+MAX_SCORES = 1 << 28  # texts × labels of a scored split; scoring takes about 5 GiB
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """What a run trains, validates and tests on.
+    """The texts of a run, with their vocabulary and labels.
 
     Attributes:
       vocabulary: the token of each id.
       labels: the label of each class.
-      train: the examples to train on.
-      valid: those to choose the best epoch on.
-      test: those for the report; None = the report is on `valid`.
-      fingerprint: of all the above.
+      train: texts to train on.
+      valid: texts that decide which epoch is the best.
+      test: texts that the report scores; None = it scores `valid`.
+      fingerprint: hash of everything above.
     """
 
     vocabulary: list[bytes]
@@ -43,16 +43,16 @@ def load(
     sources: Mapping[str, Source] | None = None,
     sample_weights: np.ndarray | None = None,
 ) -> Data:
-    """Reads, or takes from the cache, everything that a run needs.
+    """Reads the texts of a run, or takes them from the cache.
 
     Args:
-      config: settled.
-      sources: labelled texts by split, in place of the files and data sets that `config` names.
-      sample_weights: float[texts], a factor of the loss of each text of `train`, in the source's
-        order; None = all count alike.
+      config: settled config.
+      sources: labeled texts by split; None = the files or data set that `config` names.
+      sample_weights: float[texts], factor of the loss of each text of `train`, in the source's
+        order; None = 1 for every text.
 
     Raises:
-      UserError: a mistake in the files, named with file and line.
+      UserError: the files have a mistake; the message names file and line.
     """
     corpora = {
         split: open_corpus(source, config.text.tokenizer, config.run.cache_dir)
@@ -126,11 +126,11 @@ def load(
 
 
 def balanced_weights(classes: np.ndarray, num_classes: int) -> np.ndarray:
-    """float32[texts]: weights that give each class the same sum; their mean is 1.
+    """Returns float32[texts], weights whose sum is the same for each class and whose mean is 1.
 
     Args:
       classes: int[texts], the class of each text.
-      num_classes: classes.
+      num_classes: number of classes.
     """
     counts = np.bincount(classes, minlength=num_classes)
     of_class = len(classes) / (num_classes * np.maximum(counts, 1))
@@ -145,7 +145,7 @@ def _sources(data: DataConfig) -> dict[str, Source]:
             if getattr(data, f"{split}_file")
         }
     if data.dataset == "languages":
-        from tf_textrnn.data import languages  # Babel, for this set alone
+        from tf_textrnn.data import languages  # imports Babel, which only this set needs
 
         return languages.splits()
     return datasets.splits(data.dataset)
@@ -164,37 +164,47 @@ def _check_labels(corpus: Corpus, train_corpus: Corpus) -> None:
 def stratified_split(
     labels: np.ndarray, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sets a share of each label's examples apart; one of each label stays behind.
+    """Splits off a fraction of the texts of each label; at least one text of each label stays.
 
     Args:
-      labels: int[examples].
-      fraction: the share.
-      seed: decides which.
+      labels: int[texts], the label of each text.
+      fraction: fraction to split off.
+      seed: seed of the choice.
 
     Returns:
-      The indices that stay and those set apart, both ascending.
+      The indices that stay and those split off, both ascending.
     """
-    random = np.random.Generator(np.random.Philox(key=[seed, 2**63]))  # no epoch's key
+    random = np.random.Generator(np.random.Philox(key=[seed, 2**63]))  # a key that no epoch has
     order = random.permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]  # by label, shuffled inside
+    order = order[np.argsort(labels[order], kind="stable")]  # by label, shuffled within each
     apart = []
-    for examples in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
-        apart.append(examples[: min(int(len(examples) * fraction + 0.5), len(examples) - 1)])
+    for indices in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+        apart.append(indices[: min(int(len(indices) * fraction + 0.5), len(indices) - 1)])
     is_apart = np.zeros(len(labels), bool)
     is_apart[np.concatenate(apart)] = True
     return np.flatnonzero(~is_apart), np.flatnonzero(is_apart)
 
 
 def count_types(corpus: Corpus, rows: np.ndarray, max_len: int) -> np.ndarray:
-    """int64[types]: how often each type occurs in the first `max_len` tokens of these texts."""
+    """Counts how often each type occurs in the first `max_len` tokens of some texts.
+
+    Args:
+      corpus: the corpus that holds the texts.
+      rows: int[texts], their indices in the corpus.
+      max_len: maximum number of tokens of a text that count.
+
+    Returns:
+      int64[types].
+    """
     counts = np.zeros(len(corpus.types), np.int64)
     starts = corpus.offsets[rows]
     lengths = np.minimum(corpus.offsets[rows + 1] - starts, max_len)
-    texts = 4_096
-    for first in range(0, len(rows), texts):
-        part = lengths[first : first + texts]
+    chunk = 4_096  # texts at a time, to bound the memory
+    for first in range(0, len(rows), chunk):
+        part = lengths[first : first + chunk]
         # The positions of all tokens of these texts, end to end.
         before = np.repeat(np.cumsum(part) - part, part)
-        positions = np.repeat(starts[first : first + texts], part) + np.arange(len(before)) - before
+        positions = np.repeat(starts[first : first + chunk], part) - before
+        positions += np.arange(len(before))
         counts += np.bincount(corpus.type_ids[positions], minlength=len(counts))
     return counts

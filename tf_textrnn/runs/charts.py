@@ -1,6 +1,6 @@
-"""The charts of TensorBoard's Custom Scalars tab."""
+"""Lays out the charts of TensorBoard's Custom Scalars tab."""
 
-# Category → chart → patterns of the tags on it; each chart shows every run that has them.
+# Category → chart → patterns of its tags; a chart shows every run that has such tags.
 CHARTS = {
     "loss and accuracy": {"loss": ["loss$"], "accuracy": ["accuracy$"]},
     "F1 on validation": {"macro": ["macro_f1$"], "of each label": ["f1/"]},
@@ -18,7 +18,7 @@ CHARTS = {
 
 
 def custom_charts() -> bytes:
-    """The serialized summary that lays the charts out."""
+    """Returns the serialized summary that lays out the charts."""
     from tensorboard.plugins.custom_scalar import layout_pb2, summary
 
     layout = layout_pb2.Layout(

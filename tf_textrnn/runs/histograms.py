@@ -1,7 +1,7 @@
-"""Histograms of tensors, counted where the tensors are; what a sparse one leaves out is zeros.
+"""Computes histograms of tensors, on the device that holds them; rows left out count as zeros.
 
-The buckets are those of TF1's `tf.summary.histogram`: each a tenth wider than its neighbour nearer
-to zero, from 1e-12 to 1e20 and as far on the negative side, so small gradients stay apart.
+The buckets are those of TF1's `tf.summary.histogram`: each is a tenth wider than its neighbor
+nearer to zero, from 1e-12 to 1e20 on either side, so that small gradients stay apart.
 """
 
 import dataclasses
@@ -15,23 +15,23 @@ import tensorflow as tf
 if TYPE_CHECKING:
     from tf_textrnn.training.optimizers import Gradient
 
-_SMALLEST, _GROWTH, _SIDE = 1e-12, 1.1, 774  # buckets on each side of the one around zero
+_SMALLEST, _GROWTH, _SIDE = 1e-12, 1.1, 774  # _SIDE buckets on either side of the one around zero
 _EDGES = _SMALLEST * _GROWTH ** np.arange(_SIDE + 1)
 _RIGHT_EDGES = np.concatenate([-_EDGES[:-1][::-1], _EDGES])  # of all 2 * _SIDE + 1 buckets
 
 
 @dataclasses.dataclass(frozen=True)
 class Histogram:
-    """The values of one tensor.
+    """Statistics of the values of one tensor.
 
     Attributes:
-      size: how many there are.
-      zeros: how many of them are 0.
-      minimum: the smallest.
-      maximum: the largest.
-      total: their sum.
-      total_squares: the sum of their squares.
-      counts: int64[buckets].
+      size: number of values.
+      zeros: number of values that are 0.
+      minimum: the smallest value.
+      maximum: the largest value.
+      total: sum of the values.
+      total_squares: sum of the squares of the values.
+      counts: int64[buckets], number of values in each bucket.
     """
 
     size: int
@@ -44,16 +44,16 @@ class Histogram:
 
     @property
     def is_finite(self) -> bool:
-        """Whether there is no infinity and no NaN among the values."""
+        """Whether all values are finite."""
         return math.isfinite(self.total_squares)
 
     @property
     def sparsity(self) -> float:
-        """The fraction of zeros."""
+        """The fraction of values that are 0."""
         return self.zeros / self.size
 
     def to_proto(self) -> tf.compat.v1.HistogramProto:
-        """What TF1 wrote; of neighbouring empty buckets the last one stands for all."""
+        """Returns the proto that TF1 wrote; the last of adjacent empty buckets stands for all."""
         is_kept = self.counts > 0
         is_kept[:-1] |= is_kept[1:]
         return tf.compat.v1.HistogramProto(
@@ -68,10 +68,10 @@ class Histogram:
 
 
 class HistogramMaker:
-    """Counts the values of tensors of fixed sizes, all in one call of a compiled function.
+    """Makes histograms of tensors of fixed sizes, all in one call of a compiled function.
 
     Args:
-      sizes: how many values each tensor has when it is dense.
+      sizes: number of values of each tensor, when dense.
     """
 
     def __init__(self, sizes: Sequence[int]):
@@ -80,7 +80,12 @@ class HistogramMaker:
         self._measure = tf.function(_measure, input_signature=signature)
 
     def __call__(self, tensors: Sequence["Gradient"]) -> list[Histogram]:
-        """The histograms of tensors; of `tf.IndexedSlices` each row is named once."""
+        """Returns the histogram of each tensor.
+
+        Args:
+          tensors: float32 tensors of the sizes given; a `tf.IndexedSlices` names each row at most
+            once, and the rows that it does not name count as zeros.
+        """
         values = [t.values if isinstance(t, tf.IndexedSlices) else t for t in tensors]
         counts, nonzero, moments = (measured.numpy() for measured in self._measure(values))
         histograms = []
@@ -103,11 +108,16 @@ class HistogramMaker:
 
 
 def _measure(tensors: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Bucket counts int64[n, buckets], nonzero int64[n], and moments float64[n, 4] of tensors."""
+    """Measures n tensors.
+
+    Returns:
+      Counts int64[n, buckets], number of nonzero values int64[n], and float64[n, 4]: minimum,
+      maximum, sum and sum of squares.
+    """
     counts, nonzero, moments = [], [], []
     for tensor in tensors:
         values = tf.reshape(tensor, [-1])
-        # 0 for what is nearer to zero than the smallest edge.
+        # Number of buckets from the one around zero, which holds all below the smallest edge.
         distance = tf.nn.relu(tf.math.log(tf.abs(values) / _SMALLEST) / math.log(_GROWTH) + 1.0)
         bucket = _SIDE + tf.cast(tf.sign(values) * tf.floor(distance), tf.int32)
         bucket = tf.clip_by_value(bucket, 0, 2 * _SIDE)

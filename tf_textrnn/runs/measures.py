@@ -1,29 +1,39 @@
-"""How good predictions are, and how far their probabilities can be believed."""
+"""Measures how good predictions are, and how well their probabilities are calibrated."""
 
 import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 
-BINS = 15  # of the calibration error
+BINS = 15  # in which the calibration error is measured
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
-    """float64[..., classes]: probabilities."""
+    """Returns the probabilities float64[..., classes] of scores."""
     exponentials = np.exp(scores.astype(np.float64) - scores.max(axis=-1, keepdims=True))
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class Measures:
-    """Mean cross-entropy and share of right predictions."""
+    """How good predictions are.
+
+    Attributes:
+      loss: mean cross-entropy.
+      accuracy: fraction of predictions that are right.
+    """
 
     loss: float
     accuracy: float
 
 
 def measure(scores: np.ndarray, classes: np.ndarray) -> Measures:
-    """Loss and accuracy of scores float32[n, classes] against classes int[n]."""
+    """Measures the loss and accuracy of scores.
+
+    Args:
+      scores: float32[texts, classes].
+      classes: int[texts], the class of each text.
+    """
     probability = softmax(scores)[np.arange(len(classes)), classes]
     loss = float(np.mean(-np.log(np.maximum(probability, np.finfo(np.float64).tiny))))
     return Measures(loss, float(np.mean(scores.argmax(axis=1) == classes)))
@@ -32,8 +42,14 @@ def measure(scores: np.ndarray, classes: np.ndarray) -> Measures:
 def per_class_report(
     classes: np.ndarray, predictions: np.ndarray, labels: list[str]
 ) -> dict[str, dict[str, float]]:
-    """Precision, recall, F1 and support of each label."""
-    import sklearn.metrics  # not for a model in use
+    """Measures precision, recall, F1 and support of each label.
+
+    Args:
+      classes: int[texts], the class of each text.
+      predictions: int[texts], the predicted class of each text.
+      labels: the label of each class.
+    """
+    import sklearn.metrics  # not needed to use a model
 
     precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(
         classes, predictions, labels=range(len(labels)), zero_division=0.0
@@ -50,12 +66,12 @@ def per_class_report(
 
 
 class Reliability(NamedTuple):
-    """Sureness against truth, in bins of equal width by the probability of the prediction.
+    """Confidence and accuracy, in bins of equal width by the probability of the prediction.
 
     Attributes:
-      texts: int[bins].
-      confidence: float[bins], the mean probability of the predictions; 0 in an empty bin.
-      accuracy: float[bins], the share of them that is right.
+      texts: int[bins], number of texts.
+      confidence: float[bins], mean probability of the predictions; 0 in an empty bin.
+      accuracy: float[bins], fraction of predictions that are right; 0 in an empty bin.
     """
 
     texts: np.ndarray
@@ -64,17 +80,17 @@ class Reliability(NamedTuple):
 
     @property
     def error(self) -> float:
-        """The expected calibration error: the bins' mean gap, weighted by their texts."""
+        """The expected calibration error: the mean gap of the bins, weighted by their texts."""
         gaps = np.abs(self.confidence - self.accuracy)
         return float(self.texts @ gaps / max(self.texts.sum(), 1))
 
 
 def reliability(probability: np.ndarray, classes: np.ndarray) -> Reliability:
-    """Measures how far probabilities can be believed (Naeini 2015).
+    """Measures how well probabilities are calibrated (Naeini 2015).
 
     Args:
       probability: float[texts, classes].
-      classes: int[texts].
+      classes: int[texts], the class of each text.
     """
     confidence = probability.max(axis=1)
     is_right = probability.argmax(axis=1) == classes

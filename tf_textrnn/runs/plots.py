@@ -1,4 +1,4 @@
-"""The figures of a report; matplotlib loads when the first of them is drawn."""
+"""Draws the figures of a report; matplotlib is imported when the first one is drawn."""
 
 import itertools
 from collections.abc import Sequence
@@ -16,9 +16,14 @@ LABELS_SHOWN = 1_000  # in the confusion matrix
 
 
 def confusion_figure(classes: np.ndarray, predictions: np.ndarray, labels: list[str]) -> "Figure":
-    """Draws how often each label (row) was taken for each (column).
+    """Draws the confusion matrix: how often each label (row) was predicted as each (column).
 
-    Of more than a thousand labels, those with the most texts.
+    It shows at most `LABELS_SHOWN` labels, those with the most texts.
+
+    Args:
+      classes: int[texts], the class of each text.
+      predictions: int[texts], the predicted class of each text.
+      labels: the label of each class.
     """
     import matplotlib
     import sklearn.metrics
@@ -40,8 +45,8 @@ def confusion_figure(classes: np.ndarray, predictions: np.ndarray, labels: list[
             axes.set_yticks(range(len(labels)), names)
         if len(labels) <= 20:
             for row, column in itertools.product(range(len(labels)), repeat=2):
-                colour = "white" if share[row, column] > 0.5 else "black"
-                axes.text(column, row, matrix[row, column], ha="center", va="center", color=colour)
+                color = "white" if share[row, column] > 0.5 else "black"
+                axes.text(column, row, matrix[row, column], ha="center", va="center", color=color)
         axes.set_xlabel("predicted label")
         axes.set_ylabel("true label")
         axes.set_title(f"accuracy {np.mean(classes == predictions):.3f}, {len(classes):,} texts")
@@ -50,7 +55,12 @@ def confusion_figure(classes: np.ndarray, predictions: np.ndarray, labels: list[
 
 
 def reliability_figure(raw: Reliability, calibrated: Reliability) -> "Figure":
-    """Draws the share of right predictions by how sure the model is of them."""
+    """Draws accuracy by the probability of the prediction.
+
+    Args:
+      raw: reliability of the softmax of the scores.
+      calibrated: reliability of the softmax of the scores divided by the temperature.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 5), layout="constrained")

@@ -1,6 +1,7 @@
-"""A finished run's report: its numbers first, then its texts and pictures.
+"""Writes the report of a finished run: its numbers first, then its texts and figures.
 
-The numbers are worth a run's end; all else is cosmetic: what fails there costs a warning line.
+Only the numbers can fail a run. A text or figure that cannot be made is cosmetic, and costs a
+warning line.
 """
 
 import dataclasses
@@ -29,10 +30,10 @@ class Mistake:
     """A text whose predicted label is wrong.
 
     Attributes:
-      label: its own.
-      prediction: the label that it was given.
-      probability: of the prediction.
-      text: its start, on one line and fit for a terminal.
+      label: the true label.
+      prediction: the predicted label.
+      probability: probability of the prediction.
+      text: start of the text, on one line and safe for a terminal.
     """
 
     label: str
@@ -44,14 +45,14 @@ class Mistake:
 def report_values(
     config: Config, data: Data, scores: np.ndarray, temperature: float, history: dict[str, Any]
 ) -> dict[str, Any]:
-    """The numbers of a report, as `report.json` holds them.
+    """Returns the values of `report.json`.
 
     Args:
-      config: of the run.
-      data: its `test` split, or where there is none `valid`, is what was scored.
-      scores: float32[texts, classes] of that split.
-      temperature: probabilities are the softmax of the scores divided by this.
-      history: what training itself tells.
+      config: config of the run.
+      data: data of the run; the scored split is `test`, or `valid` if there is no `test`.
+      scores: float32[texts, classes], the scores of that split.
+      temperature: probabilities are the softmax of the scores divided by it.
+      history: values that come from training, such as `best_epoch`.
     """
     split = data.test or data.valid
     raw = reliability(softmax(scores), split.classes)
@@ -81,7 +82,13 @@ def write_values(folder: RunFolder, values: dict[str, Any]) -> None:
 
 
 def show_report(folder: RunFolder, values: dict[str, Any], mistakes: list[Mistake]) -> None:
-    """Writes and prints the texts of a report: `mistakes.tsv` and `report.txt`."""
+    """Writes `mistakes.tsv` and `report.txt`, and prints the latter.
+
+    Args:
+      folder: folder of the run.
+      values: values of `report.json`.
+      mistakes: the worst mistakes, most confident first.
+    """
     text = report_text(values)
     if mistakes:
         text += "\nmost confident mistakes (all in mistakes.tsv):\n" + "".join(
@@ -101,14 +108,17 @@ def show_report(folder: RunFolder, values: dict[str, Any], mistakes: list[Mistak
 def draw_report(
     folder: RunFolder, split: Split, scores: np.ndarray, temperature: float, labels: list[str]
 ) -> dict[str, Any]:
-    """Draws the pictures of a report, and returns those that could be drawn, by name.
+    """Draws the figures of a report.
 
     Args:
-      folder: of the run.
-      split: what was scored.
-      scores: float32[texts, classes] of it.
-      temperature: probabilities are the softmax of the scores divided by this.
+      folder: folder of the run.
+      split: the split that was scored.
+      scores: float32[texts, classes], its scores.
+      temperature: probabilities are the softmax of the scores divided by it.
       labels: the label of each class.
+
+    Returns:
+      The figures that could be drawn, by name.
     """
     figures = {}
     with optional(str(folder.confusion_matrix)):
@@ -128,7 +138,7 @@ def draw_report(
 
 
 def report_text(report: dict[str, Any]) -> str:
-    """The report for people: totals, then a line a class."""
+    """Returns the report as text: totals, then a line for each label."""
     lines = [
         f"{report['evaluated_on']}: accuracy {report['test_accuracy']:.4f}, "
         f"macro F1 {report['test_macro_f1']:.4f}",
@@ -145,11 +155,11 @@ def report_text(report: dict[str, Any]) -> str:
 
 
 def worst_mistakes(split: Split, scores: np.ndarray, labels: list[str]) -> list[Mistake]:
-    """The most confident wrong predictions, surest first.
+    """Returns at most `MISTAKES_KEPT` wrong predictions, the most confident first.
 
     Args:
-      split: the examples.
-      scores: float32[examples, classes].
+      split: the split that was scored.
+      scores: float32[texts, classes], its scores.
       labels: the label of each class.
     """
     probability = softmax(scores)

@@ -1,10 +1,10 @@
-"""All that goes to TensorBoard.
+"""Writes what TensorBoard shows.
 
-A run's folder holds three of what TensorBoard calls runs:
+The folder of a run holds three of what TensorBoard calls runs:
 
     train   each step and each epoch of training
-    valid   each epoch's validation
-    run     the run as a whole: options, graph, layout of charts, and what the report says
+    valid   the validation of each epoch
+    run     the run as a whole: options, graph, layout of charts, and the report
 
 `docs/tensorboard.md` lists the tags.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tf_textrnn.training.optimizers import Gradient
 
 PROJECTED_WORDS = 10_000
-COMPARED = (  # of the report: what runs are compared by
+COMPARED = (  # values of the report that TensorBoard compares runs by
     "test_accuracy",
     "test_macro_f1",
     "test_loss",
@@ -47,14 +47,15 @@ _Value: TypeAlias = tf.compat.v1.Summary.Value
 
 
 def _naming_the_folder(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of `Summaries` whose TensorFlow errors are OSErrors that name the folder."""
+    """Makes a method of `Summaries` raise TensorFlow's errors as OSErrors that name the folder."""
 
     @functools.wraps(method)
     def wrapped(self: "Summaries", *arguments: Any) -> Any:
         try:
             return method(self, *arguments)
         except tf.errors.OpError as error:
-            reason = re.sub(r"{{.*?}} *", "", error.message).partition("\n")[0]  # no node's name
+            # Without the name of the node.
+            reason = re.sub(r"{{.*?}} *", "", error.message).partition("\n")[0]
             raise OSError(errno.EIO, reason, str(self._folder)) from error
 
     return wrapped
@@ -64,9 +65,9 @@ class Summaries:
     """Writes the TensorBoard folder of a run.
 
     Args:
-      folder: where to.
-      weights: the model's, by readable names.
-      gradients_every: steps from one histogram of each gradient to the next; 0 = none.
+      folder: the TensorBoard folder.
+      weights: weights of the model, by readable names.
+      gradients_every: number of steps between histograms of the gradients; 0 = no histograms.
     """
 
     def __init__(
@@ -77,16 +78,16 @@ class Summaries:
         self._gradients_every = gradients_every
         self._histograms = HistogramMaker([math.prod(w.shape) for w in weights.values()])
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
-        self._sizes: dict[pathlib.Path, int] = {}  # of event files that are known to be whole
+        self._sizes: dict[pathlib.Path, int] = {}  # of event files that are known to be intact
 
     @_naming_the_folder
     def open(self, kept: Mapping[str, int]) -> None:
-        """Opens the event files, those of an earlier start cut back to what a checkpoint knew.
+        """Opens new event files, and cuts those of earlier starts back to a checkpoint.
 
-        The events of `run` are written at every start and every end, so none of them are kept.
+        Those of `run` are removed, since every start and every end writes all of their events.
 
         Args:
-          kept: what `flush` returned at that checkpoint; nothing for a run from its beginning.
+          kept: what `flush` returned at that checkpoint; empty for a run from its beginning.
         """
         for path in self._folder.glob("*/events.*"):
             size = kept.get(f"{path.parent.name}/{path.name}")
@@ -103,17 +104,24 @@ class Summaries:
 
     @_naming_the_folder
     def close(self) -> None:
-        """Closes the event files, so that they can be replaced where open files cannot."""
+        """Closes the event files; some systems cannot replace an open file."""
         for writer in self._writers.values():
             writer.close()
 
     @_naming_the_folder
     def flush(self) -> dict[str, int]:
-        """Brings everything to the files; returns the size of each that a resumed run keeps."""
+        """Writes all pending events to the files.
+
+        Returns:
+          The size in bytes of each file that a resumed run keeps, as `open` takes it.
+
+        Raises:
+          OSError: events are lost.
+        """
         for writer in self._writers.values():
             writer.flush()
         for path in self._folder.glob("*/events.*"):
-            # TensorFlow says nothing of most events that find no room.
+            # TensorFlow drops most events without an error when the disk is full.
             if not ends_whole(path, self._sizes.get(path, 0)):
                 raise OSError(errno.EIO, "events are lost; is the disk full?", str(path))
             self._sizes[path] = path.stat().st_size
@@ -125,19 +133,19 @@ class Summaries:
 
     @_naming_the_folder
     def _write(self, run: str, step: int, values: Iterable[_Value]) -> None:
-        """Writes one event, as TF1 did with its merged summary: a call a value costs more."""
+        """Writes all values in one event, like TF1's merged summary; an event each costs more."""
         summary = tf.compat.v1.Summary(value=values)
         with self._writers[run].as_default():
-            # TensorFlow keeps every Python number that it ever made a tensor of.
+            # TensorFlow caches every Python number that it makes a tensor of; not NumPy's.
             tf.summary.experimental.write_raw_pb(summary.SerializeToString(), np.int64(step))
 
     @_naming_the_folder
     def start(self, config: Config, graph: tf.Graph) -> None:
-        """Writes what is known before the first step.
+        """Writes the options, the layout of the charts and the graph, before the first step.
 
         Args:
-          config: of the run; all that shapes the model is compared between runs.
-          graph: of the train step.
+          config: config of the run; TensorBoard compares runs by its options, but those of `run`.
+          graph: graph of the train step.
         """
         from tensorboard.plugins.hparams import api as hparams_api
 
@@ -157,14 +165,14 @@ class Summaries:
         gradient_norm: float,
         gradients: Sequence["Gradient"],
     ) -> None:
-        """Writes a step of training.
+        """Writes a training step.
 
         Args:
-          step: steps done, this one among them.
-          loss: the batch's mean.
-          accuracy: the batch's.
-          gradient_norm: the global norm before clipping.
-          gradients: those applied, in the order of the weights.
+          step: number of steps done, including this one.
+          loss: mean loss of the batch.
+          accuracy: accuracy on the batch.
+          gradient_norm: global norm of the gradients before clipping.
+          gradients: the gradients applied, in the order of the weights.
         """
         values = _scalars({"loss": loss, "accuracy": accuracy, "gradient_norm": gradient_norm})
         if self._gradients_every and step % self._gradients_every == 0:
@@ -180,12 +188,12 @@ class Summaries:
         clipped_fraction: float,
         per_class: Mapping[str, Mapping[str, float]],
     ) -> None:
-        """Writes an epoch: scalars of training and validation, and the weights as they are.
+        """Writes an epoch: scalars of training and validation, and histograms of the weights.
 
         Args:
           metrics: the epoch's line of `metrics.jsonl`.
-          clipped_fraction: the fraction of its steps whose gradient was clipped.
-          per_class: of validation, `f1` and more of each label.
+          clipped_fraction: fraction of the epoch's steps whose gradient was clipped.
+          per_class: `f1` and other measures of each label on the validation texts.
         """
         step = int(metrics["step"])
         train = {name: metrics[name] for name in ("learning_rate", "examples_per_second")}
@@ -208,13 +216,13 @@ class Summaries:
         mistakes: Sequence[tuple[str, str, float, str]],
         vocabulary: Sequence[bytes],
     ) -> None:
-        """Writes what a finished run comes to; the weights are the best ones.
+        """Writes the report of a finished run, and the embedding of its best weights.
 
         Args:
-          step: steps done.
-          values: of `report.json`.
-          figures: matplotlib figures by their tags.
-          mistakes: label, prediction, probability and text, the worst first.
+          step: number of steps done.
+          values: values of `report.json`.
+          figures: matplotlib figures by tag.
+          mistakes: label, prediction, probability and text of each mistake, the worst first.
           vocabulary: the word of each row of the embedding.
         """
         from tensorboard.plugins.hparams import api_pb2, summary
@@ -235,13 +243,13 @@ class Summaries:
         self.flush()
 
     def _project_embedding(self, vocabulary: Sequence[bytes]) -> None:
-        """Writes the projector's files: the most frequent words' vectors, and the words."""
+        """Writes the files of the projector: the most frequent words and their vectors."""
         from tensorboard.plugins import projector
 
         folder = self._folder / "run"
         rows = slice(len(SPECIAL_TOKENS), len(SPECIAL_TOKENS) + PROJECTED_WORDS)
         vectors = self._weights["embedding"].numpy()[rows]
-        # The projector takes a blank line for no line, and would shift the labels after it.
+        # The projector skips blank lines, which would shift the labels after them.
         labels = [word if word.strip() else "␣".encode() for word in vocabulary[rows]]
         write_lines(folder / "words.tsv", labels)
         (folder / "embedding.bytes").write_bytes(vectors.astype("<f4").tobytes())
@@ -260,12 +268,12 @@ def _scalars(values: Mapping[str, float]) -> list[_Value]:
 
 
 def _histogram(tag: str, histogram: Histogram) -> list[_Value]:
-    """At most one value: there are no buckets for infinity and NaN."""
+    """Returns one value, or none if the tensor holds infinity or NaN, which have no bucket."""
     return [_Value(tag=tag, histo=histogram.to_proto())] if histogram.is_finite else []
 
 
 def _pixels(figure: Any) -> np.ndarray:
-    """uint8[height, width, 4]: a matplotlib figure, drawn."""
+    """Draws a matplotlib figure as uint8[height, width, 4]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
@@ -274,5 +282,5 @@ def _pixels(figure: Any) -> np.ndarray:
 
 
 def _escaped(text: str) -> str:
-    """Markdown that shows the text as it is."""
+    """Returns Markdown that shows the text as it is."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|])", r"\\\1", html.escape(text, quote=False))

@@ -1,9 +1,9 @@
-"""Measures how the gradient vanishes or explodes on its way back through time.
+"""Measures how gradients vanish or explode on their way back through time.
 
     textrnn study gradients                   measures cells at initialization
     textrnn study gradients --run_dir=runs/R  measures a trained model, on its validation texts
 
-What is measured, and how, is in `tf_textrnn.network.gradient_flow`.
+`tf_textrnn.network.gradient_flow` says what is measured, and how.
 """
 
 import dataclasses
@@ -21,11 +21,11 @@ from tf_textrnn.config import ModelConfig
 if TYPE_CHECKING:
     from tf_textrnn.network.gradient_flow import Flow
 
-MAX_GRAD_NORM = 5.0  # where clipping is shown: the default of training
+MAX_GRAD_NORM = 5.0  # the default of training; flows of a greater norm are also shown clipped
 TABLE_DISTANCES = (0, 1, 5, 10, 20, 50)
 INITIAL_TEXTS, INITIAL_STEPS, INITIAL_WORDS, INITIAL_CLASSES = 32, 61, 1_000, 4
 
-# One layer read to its end, 128 units, every weight uniform in ± init_scale as in the source.
+# One layer of 128 units, the loss at its last step, weights uniform in ± init_scale as in TF1.
 _INITIAL = {"init_scale": 0.1, "bidirectional": False, "pooling": "last"}
 INITIAL_CELLS: dict[str, dict[str, Any]] = {
     "rnn": {"cell": "rnn"},
@@ -39,16 +39,16 @@ INITIAL_CELLS: dict[str, dict[str, Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class FlowOptions(CheckedOptions):
-    """What `textrnn study gradients` is told."""
+    """Options of `textrnn study gradients`."""
 
     run_dir: str = option(
-        "", "Run whose best model is measured; empty = cells at initialization", is_path=True
+        "", "Run folder whose best model is measured; empty = cells at initialization", is_path=True
     )
-    output: str = option("gradient_flow.png", "File of the plot, a PNG", is_path=True)
+    output: str = option("gradient_flow.png", "PNG file of the plot", is_path=True)
 
 
 def initial_flows() -> list["Flow"]:
-    """The flow in cells that have learned nothing, on texts of random words."""
+    """Measures the flow in untrained cells, on texts of random words."""
     import keras
 
     from tf_textrnn.data.batches import Batch
@@ -76,10 +76,14 @@ def initial_flows() -> list["Flow"]:
 
 
 def run_flows(run_dir: str) -> list["Flow"]:
-    """The flow in a run's best model, on its longest validation texts.
+    """Measures the flow in a run's best model, on its longest validation texts.
+
+    Args:
+      run_dir: folder of the run.
 
     Raises:
-      UserError: there is no run, or its texts are no longer those that it was trained on.
+      UserError: there is no run, or its files no longer give the vocabulary and labels that it was
+        trained with.
     """
     from tf_textrnn.data import splits
     from tf_textrnn.network.gradient_flow import measure_longest
@@ -96,7 +100,7 @@ def run_flows(run_dir: str) -> list["Flow"]:
 
 
 def table(flows: Sequence["Flow"]) -> str:
-    """Norms at some distances, what is left at the last of them, and `grad_norm`, in Markdown."""
+    """Returns a Markdown table: norms at some distances, the last over the first, `grad_norm`."""
     distances = [d for d in TABLE_DISTANCES if any(d < len(flow.norms) for flow in flows)]
     header = ["layer", *(f"distance {d}" for d in distances), f"{distances[-1]} / 0", "gradient"]
     rows = [header, ["---", *["---:"] * (len(header) - 1)]]
@@ -111,7 +115,7 @@ def study(options: FlowOptions) -> None:
     """Prints a table of the flows and plots them.
 
     Raises:
-      UserError: as `run_flows`, or the plot cannot be written.
+      UserError: as for `run_flows`, or the plot cannot be written.
     """
     from tf_textrnn.runs.plots import gradient_flow_figure
 

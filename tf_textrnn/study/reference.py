@@ -1,11 +1,10 @@
-"""Recurrent networks in NumPy, forward and back through time: an oracle to read beside the article.
+"""Recurrent networks in NumPy, forward and back through time, to read beside the article.
 
-Nothing here is fast, and nothing of TensorFlow is used. `VanillaRNN` is the network of the
-article's section 3, `lstm_forward` and `lstm_backward` the layer of its section 7. Arrays keep the
-dtype they come in; the tests run them in float64 against central differences, and against the
-TensorFlow layers.
+The code is slow and does not use TensorFlow. `VanillaRNN` is the network of the article's section
+3, `lstm_forward` and `lstm_backward` are the layer of its section 7. Arrays keep their dtype; the
+tests compare these networks in float64 with central differences, and with the TensorFlow layers.
 """
-# ruff: noqa: N803, N806 - U, V and W are the article's names.
+# ruff: noqa: N803, N806 - the article calls the weights U, V and W.
 
 from typing import NamedTuple
 
@@ -13,13 +12,13 @@ import numpy as np
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
-    """Probabilities along the last axis."""
+    """Returns probabilities along the last axis."""
     exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
 def sigmoid(inputs: np.ndarray) -> np.ndarray:
-    """The logistic function."""
+    """Returns the logistic function of the inputs."""
     return 1.0 / (1.0 + np.exp(-inputs))
 
 
@@ -31,10 +30,10 @@ class VanillaRNN:
         loss = - Σ_t log o_t[y_t]
 
     Args:
-      U: float[hidden, words], a word's way into the state.
-      V: float[words, hidden], the state's way out.
-      W: float[hidden, hidden], the state's way to the next.
-      bptt_truncate: how many steps back from an output its gradient goes; None = to the start.
+      U: float[hidden, words], weights from a word to the state.
+      V: float[words, hidden], weights from the state to the scores.
+      W: float[hidden, hidden], weights from the state to the next one.
+      bptt_truncate: number of steps that the gradient of an output goes back; None = to the start.
     """
 
     def __init__(
@@ -48,7 +47,10 @@ class VanillaRNN:
         self.bptt_truncate = bptt_truncate
 
     def forward(self, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Reads words int[time].
+        """Predicts the next word at each step.
+
+        Args:
+          words: int[time].
 
         Returns:
           Probabilities float[time, words] and states float[time, hidden].
@@ -60,21 +62,29 @@ class VanillaRNN:
         return softmax(states @ self.V.T), states
 
     def loss(self, words: np.ndarray, targets: np.ndarray) -> float:
-        """Cross-entropy against targets int[time], summed over the steps."""
+        """Returns the cross-entropy, summed over the steps.
+
+        Args:
+          words: int[time].
+          targets: int[time], the word to predict at each step.
+        """
         probabilities, _ = self.forward(words)
         return float(-np.log(probabilities[np.arange(len(targets)), targets]).sum())
 
     def bptt(
         self, words: np.ndarray, targets: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The loss's gradients by U, V and W: back-propagation through time (Werbos 1990).
+        """Computes gradients by back-propagation through time (Werbos 1990).
 
-        The error of each output walks back on its own, so that it can be stopped after
-        `bptt_truncate` steps; that makes the cost quadratic in time.
+        The error of each output goes back on its own, so that it can stop after `bptt_truncate`
+        steps; the cost is therefore quadratic in time.
 
         Args:
           words: int[time].
-          targets: int[time].
+          targets: int[time], the word to predict at each step.
+
+        Returns:
+          The gradients of the loss with respect to U, V and W.
         """
         probabilities, states = self.forward(words)
         before = np.vstack([np.zeros_like(states[:1]), states[:-1]])  # s_{t-1}
@@ -108,7 +118,7 @@ class LSTMWeights(NamedTuple):
 
 
 class LSTMStep(NamedTuple):
-    """What the way back needs of a step; arrays float[batch, ...]."""
+    """Values of a forward step that `lstm_backward` needs; arrays float[batch, ...]."""
 
     inputs: np.ndarray
     hidden_before: np.ndarray
@@ -121,17 +131,17 @@ class LSTMStep(NamedTuple):
 
 
 def lstm_forward(inputs: np.ndarray, weights: LSTMWeights) -> tuple[np.ndarray, list[LSTMStep]]:
-    """An LSTM layer (Hochreiter & Schmidhuber 1997, with the forget gate of Gers 2000).
+    """Runs an LSTM layer (Hochreiter & Schmidhuber 1997, with the forget gate of Gers 2000).
 
         i, f, g, o = x_t kernel + h_{t-1} recurrent_kernel + bias
         c_t = σ(f) c_{t-1} + σ(i) tanh(g),  h_t = σ(o) tanh(c_t),  h_{-1} = c_{-1} = 0
 
     Args:
       inputs: float[batch, time, inputs].
-      weights: of the layer.
+      weights: weights of the layer.
 
     Returns:
-      h float[batch, time, hidden], and for each step what `lstm_backward` needs.
+      h float[batch, time, hidden], and the values of each step that `lstm_backward` needs.
     """
     size = len(weights.recurrent_kernel)
     hidden = cell = np.zeros([len(inputs), size], inputs.dtype)
@@ -154,18 +164,20 @@ def lstm_backward(
     weights: LSTMWeights,
     bptt_truncate: int = 0,
 ) -> tuple[np.ndarray, LSTMWeights, np.ndarray]:
-    """The way back through an LSTM layer.
+    """Computes the gradients of an LSTM layer.
 
     Args:
-      d_outputs: float[batch, time, hidden], the loss's direct gradient by each h_t.
-      steps: from `lstm_forward`.
-      weights: of the layer.
-      bptt_truncate: no gradient goes from one chunk of so many steps into the chunk before; 0
-        = one chunk.
+      d_outputs: float[batch, time, hidden], the direct gradient of the loss with respect to each
+        h_t.
+      steps: steps as `lstm_forward` returns them.
+      weights: weights of the layer.
+      bptt_truncate: length of the chunks of steps; no gradient goes from a chunk into the one
+        before. 0 = one chunk.
 
     Returns:
-      The gradients by the inputs float[batch, time, inputs] and by the weights, and the total
-      gradient by each h_t float[batch, time, hidden]: direct, and by way of all later steps.
+      The gradients with respect to the inputs float[batch, time, inputs], to the weights, and to
+      each h_t float[batch, time, hidden]; the last is the total of the direct gradient and those
+      through all later steps.
     """
     gradients = LSTMWeights(*(np.zeros_like(weight) for weight in weights))
     d_hidden = np.zeros_like(d_outputs[:, 0])

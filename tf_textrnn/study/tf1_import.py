@@ -1,16 +1,16 @@
-"""Makes a run folder of a checkpoint of the TF1 model, to evaluate, predict with and export.
+"""Imports a checkpoint of the TF1 model as a run, to evaluate, predict with and export.
 
     textrnn import-tf1 --checkpoint=model.ckpt-6000 --run_dir=runs/old
 
-Of the checkpoint's variables, under any scope, it takes
+It reads these variables, under any scope,
 
     LSTM_layer/multi_rnn_cell/cell_N/basic_lstm_cell/kernel  [input + hidden, 4 * hidden]
     LSTM_layer/multi_rnn_cell/cell_N/basic_lstm_cell/bias    [4 * hidden]
     softmax_w                                                [hidden, classes]
     softmax_b                                                [classes]
-    embedding, where there is one                            [rows, input]
+    embedding, if there is one                               [rows, input]
 
-and leaves optimizer slots, step and learning rate alone; `docs/porting.md` has the vocabulary.
+and ignores optimizer slots, step and learning rate; `docs/porting.md` explains the vocabulary.
 """
 
 import dataclasses
@@ -25,14 +25,14 @@ from tf_textrnn.base.files import atomic_write, read_lines, write_lines
 from tf_textrnn.base.options import CheckedOptions, option
 from tf_textrnn.config import Config
 
-# TF 1.0 said weights and biases; one layer without MultiRNNCell has no cell_N.
+# TF 1.0 names them weights and biases; one layer without MultiRNNCell has no cell_N.
 _LSTM_NAME = re.compile(r"(?:^|/)(?:cell_(\d+)/)?basic_lstm_cell/(?:(kernel|weights)|bias(?:es)?)$")
 _OTHER_NAME = re.compile(r"(?:^|/)(embedding|softmax_w|softmax_b)$")
 
 
 @dataclasses.dataclass(frozen=True)
 class ImportOptions(CheckedOptions):
-    """What `textrnn import-tf1` is told."""
+    """Options of `textrnn import-tf1`."""
 
     checkpoint: str = option(
         "",
@@ -42,7 +42,7 @@ class ImportOptions(CheckedOptions):
     )
     run_dir: str = option("", "Folder of the new run", is_path=True, required=True)
     vocabulary: str = option(
-        "", "File with the word of each row of `embedding`; empty = not known", is_path=True
+        "", "File with the word of each row of `embedding`; empty = unknown", is_path=True
     )
     unknown_token: str = option(
         "", "Line of --vocabulary that stands for all other words; empty = the mean of all rows"
@@ -57,11 +57,11 @@ class SourceWeights:
     """The variables of the TF1 model.
 
     Attributes:
-      kernels: of each layer, float32[input + hidden, 4 * hidden], gates i, j, f, o.
-      biases: of each layer, float32[4 * hidden].
+      kernels: float32[input + hidden, 4 * hidden] of each layer, gates i, j, f, o.
+      biases: float32[4 * hidden] of each layer.
       softmax_w: float32[hidden, classes].
       softmax_b: float32[classes].
-      embedding: float32[rows, input]; None where words were embedded outside of the graph.
+      embedding: float32[rows, input]; None if words were embedded outside the graph.
     """
 
     kernels: list[np.ndarray]
@@ -79,7 +79,7 @@ class SourceWeights:
         return len(self.kernels[0]) - self.hidden_size
 
     def named_weights(self) -> dict[str, np.ndarray]:
-        """What `TextRNN.named_weights` calls these, but for the embedding."""
+        """Returns these by their names in `TextRNN.named_weights`, without the embedding."""
         weights = {"softmax_w": self.softmax_w, "softmax_b": self.softmax_b}
         for index, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
             layer = f"lstm_{index}/forward"
@@ -91,19 +91,19 @@ class SourceWeights:
 
 
 def reorder_gates(array: np.ndarray) -> np.ndarray:
-    """From BasicLSTMCell's gates i, j, f, o along the last axis to Keras's i, f, j, o."""
+    """Reorders BasicLSTMCell's gates i, j, f, o along the last axis to Keras's i, f, j, o."""
     i, j, f, o = np.split(array, 4, axis=-1)
     return np.concatenate([i, f, j, o], axis=-1)
 
 
 def read_checkpoint(prefix: str) -> SourceWeights:
-    """The TF1 model's variables in a checkpoint.
+    """Reads the TF1 model's variables from a checkpoint.
 
     Args:
-      prefix: as `tf.compat.v1.train.Saver.save` returned it, or the folder.
+      prefix: prefix that `tf.compat.v1.train.Saver.save` returned, or the checkpoint's folder.
 
     Raises:
-      UserError: there is no checkpoint, or not of this model; the variable is named.
+      UserError: there is no checkpoint, or it is of another model; the message names the variable.
     """
     import tensorflow as tf
 
@@ -114,7 +114,7 @@ def read_checkpoint(prefix: str) -> SourceWeights:
             role: (name, np.asarray(reader.get_tensor(name), np.float32))
             for role, name in _roles(prefix, names).items()
         }
-    except UserError:  # a ValueError that is told already
+    except UserError:  # a ValueError that has its message
         raise
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise UserError(
@@ -143,7 +143,7 @@ def read_checkpoint(prefix: str) -> SourceWeights:
 
 
 def _roles(prefix: str, names: dict[str, Any]) -> dict[str, str]:
-    """Role, such as kernel_0, → the variable that plays it."""
+    """Returns the variable of each role, such as kernel_0."""
     roles: dict[str, str] = {}
     for name in sorted(names):
         if match := _LSTM_NAME.search(name):
@@ -192,17 +192,17 @@ def _check_shapes(prefix: str, found: dict[str, tuple[str, np.ndarray]], layers:
 def word_table(
     source: SourceWeights, words: list[bytes] | None, unknown_token: str
 ) -> tuple[list[bytes], np.ndarray]:
-    """The run's vocabulary and embedding.
+    """Makes the vocabulary and the embedding of the run.
 
-    Padding and unknown go first, as everywhere here, so a row's token id is its TF1 id + 2; a
-    vocabulary that begins with them already stays as it is. What cannot be known is NaN, so that
-    a score that rests on it shows.
+    Padding and unknown come first, as in every run, so a row's token id is its TF1 id + 2; a
+    vocabulary that begins with them stays as it is. Unknown values are NaN, and so is every score
+    that depends on one.
 
     Args:
       source: the TF1 model.
-      words: the word of each row of its embedding; None = not known.
-      unknown_token: the one of them whose row stands for all other words; "" takes the mean row.
-        Not used where the words begin with padding and unknown.
+      words: the word of each row of its embedding; None = unknown.
+      unknown_token: the word whose row stands for all other words; "" = the mean of all rows. Not
+        used if the words begin with padding and unknown.
 
     Returns:
       The token of each id, and float32[ids, embedding_dim].
@@ -227,7 +227,7 @@ def word_table(
 
 
 def _read_names(flag: str, path: str, count: int, what: str) -> list[bytes] | None:
-    """The lines of a file that names `count` things; None without a file."""
+    """Returns the lines of a file of `count` names; None if `path` is empty."""
     if not path:
         return None
     lines = read_lines(pathlib.Path(path))
@@ -240,10 +240,10 @@ def import_checkpoint(options: ImportOptions) -> None:
     """Writes the run folder.
 
     Args:
-      options: of the command.
+      options: options of the command.
 
     Raises:
-      UserError: a mistake in the options, or a file that does not fit; nothing is written.
+      UserError: an option is wrong, or a file does not fit the others; nothing is written.
     """
     from tf_textrnn.runs import checkpoints
     from tf_textrnn.runs.folder import RunFolder
@@ -296,4 +296,4 @@ def import_checkpoint(options: ImportOptions) -> None:
             f"{' and token ids (row + 2)' if rows else ''} can be used"
         )
     elif not options.unknown_token and vocabulary is not words:
-        print("no --unknown_token: a word outside of the vocabulary gets the mean of all rows")
+        print("no --unknown_token: a word outside the vocabulary gets the mean of all rows")

@@ -1,4 +1,4 @@
-"""The running average of the weights, whose cost follows the rows that a batch uses."""
+"""Keeps a running average of the weights, at a cost that follows the rows that a batch uses."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,18 +10,18 @@ from tf_textrnn.training.optimizers import Gradient
 
 
 class WeightAverage(tf.Module):
-    """A running average of the weights, which generalizes better than the last ones do.
+    """A running average of the weights, which generalizes better than the last weights do.
 
     After step t the average moves by `1 - d` of the way to the weights, d = min(decay,
     (1 + t) / (10 + t)), so that it forgets its start (Polyak & Juditsky 1992; the warm-up is that
-    of TensorFlow's ExponentialMovingAverage). A row of a table that steps leave alone is brought
-    up to date when it is next used, or read: to stand still for steps a+1 … b is to move by
-    1 - exp(Σ log d), and the sums are kept. So the cost follows the rows that a batch uses.
+    of TensorFlow's ExponentialMovingAverage). A row of a table that steps do not change is brought
+    up to date when it is next used or read: over steps a+1 … b its average moves by
+    1 - exp(Σ log d) of the way, and the sums are kept. So the cost follows the rows of a batch.
 
     Args:
-      weights: the weights by name.
-      tables: the names of those whose gradients come as rows.
-      decay: the largest d.
+      weights: weights by name.
+      tables: names of the weights with row-sparse gradients.
+      decay: maximum of d.
     """
 
     def __init__(self, weights: Mapping[str, keras.Variable], tables: Sequence[str], decay: float):
@@ -32,7 +32,7 @@ class WeightAverage(tf.Module):
         self._averages = {
             name: tf.Variable(weight, trainable=False) for name, weight in self._weights.items()
         }
-        # Σ log d as it stood when a row's average was last brought up to date.
+        # Σ log d at the time when a row's average was last brought up to date.
         self._row_log_decay = {
             name: tf.Variable(tf.zeros(self._weights[name].shape[:1]), trainable=False)
             for name in tables
@@ -45,7 +45,7 @@ class WeightAverage(tf.Module):
 
     @property
     def state(self) -> dict[str, tf.Variable]:
-        """All that the average is, by name."""
+        """Every variable of the average, by name."""
         return {
             "log_decay": self._log_decay,
             **{f"average/{name}": variable for name, variable in self._averages.items()},
@@ -53,7 +53,7 @@ class WeightAverage(tf.Module):
         }
 
     def values(self) -> dict[str, np.ndarray]:
-        """The averages, by name, all rows up to date."""
+        """Returns the averages by name, with every row up to date."""
         averages = {name: variable.numpy() for name, variable in self._averages.items()}
         for name, row_log_decay in self._row_log_decay.items():
             weights = self._weights[name].numpy()
@@ -62,21 +62,21 @@ class WeightAverage(tf.Module):
         return averages
 
     def before_update(self, gradients: Sequence[Gradient]) -> None:
-        """Brings up to date the rows that this step is about to change.
+        """Brings the rows up to date that this step is about to change.
 
         Args:
-          gradients: of the weights, in their order.
+          gradients: gradients of the weights, in their order.
         """
         for name, gradient in zip(self._weights, gradients, strict=True):
             if name in self._row_log_decay:
                 self._catch_up(name, gradient.indices)
 
     def after_update(self, gradients: Sequence[Gradient], step: tf.Tensor) -> None:
-        """Takes the changed weights into the average.
+        """Moves the average towards the changed weights.
 
         Args:
-          gradients: of the weights, in their order.
-          step: int64[], steps done before this one.
+          gradients: gradients of the weights, in their order.
+          step: int64[], number of steps done before this one.
         """
         step = tf.cast(step, tf.float32)
         decay = tf.minimum(self._decay, (1.0 + step) / (10.0 + step))

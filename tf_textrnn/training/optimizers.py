@@ -1,4 +1,4 @@
-"""Updates whose cost follows the words of a batch, not the size of the vocabulary."""
+"""Optimizers whose cost follows the words of a batch, not the size of the vocabulary."""
 
 from collections.abc import Iterable
 from typing import TypeAlias
@@ -12,17 +12,20 @@ Gradient: TypeAlias = "tf.Tensor | tf.IndexedSlices"
 
 
 def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
-    """The optimizer of a run, at its starting learning rate. Clipping is the train step's work."""
+    """Returns the optimizer of a run, at its first learning rate; the train step clips."""
     if config.optimizer == "sgd":
         return GradientDescent(config.learning_rate)
     return RowSparseAdam(config.learning_rate)
 
 
 def sum_rows(gradient: Gradient) -> Gradient:
-    """The same gradient with each row named once; a dense one as it is.
+    """Sums a row-sparse gradient so that it names each row once; a dense one stays as it is.
 
     A table's gradient names a row once for each use. Its norm, and any update that is not linear,
-    need the sum.
+    need the sums.
+
+    Args:
+      gradient: a dense tensor, or `tf.IndexedSlices` of the rows in use.
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
@@ -31,8 +34,8 @@ def sum_rows(gradient: Gradient) -> Gradient:
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
 
 
-class _TakesGradientsAsTheyAre(keras.optimizers.Optimizer):
-    """Inside `tf.distribute`, Keras's optimizers sum gradients over the replicas once more."""
+class _WithoutAllReduce(keras.optimizers.Optimizer):
+    """Applies gradients as they are; inside `tf.distribute` Keras would sum them over replicas."""
 
     def _backend_update_step(
         self, grads: list[Gradient], trainable_variables: list, learning_rate: tf.Tensor
@@ -42,22 +45,27 @@ class _TakesGradientsAsTheyAre(keras.optimizers.Optimizer):
 
 
 @keras.saving.register_keras_serializable("tf_textrnn")
-class GradientDescent(_TakesGradientsAsTheyAre, keras.optimizers.SGD):
+class GradientDescent(_WithoutAllReduce, keras.optimizers.SGD):
     """Plain gradient descent."""
 
 
 @keras.saving.register_keras_serializable("tf_textrnn")
-class RowSparseAdam(_TakesGradientsAsTheyAre, keras.optimizers.Adam):
-    """Adam (Kingma & Ba 2015) that moves only the rows a table's gradient names.
+class RowSparseAdam(_WithoutAllReduce, keras.optimizers.Adam):
+    """Adam (Kingma & Ba 2015) that updates only the rows that a table's gradient names.
 
     For a dense gradient it is Keras's Adam. For `tf.IndexedSlices` the moments of a row decay when
-    the row is used, not at every step, and rows that a batch lacks stay where they are; so a step
-    costs as much as the batch has words. `apply` wants each row named once (`sum_rows`), as the
-    train step has them; `apply_gradients`, which Keras's `fit` calls, sums them itself.
+    the row is used, not at every step, and rows outside the batch do not change; so the cost of a
+    step follows the words of the batch. `apply` expects a gradient that names each row once
+    (`sum_rows`), as the train step passes it; `apply_gradients`, which Keras's `fit` calls, sums
+    the rows itself.
     """
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Gradient, tf.Variable]]) -> tf.Tensor:
-        """Applies gradients as they come from a tape."""
+        """Applies gradients as a tape returns them.
+
+        Args:
+          grads_and_vars: pairs of a gradient and its variable.
+        """
         return super().apply_gradients((sum_rows(g), variable) for g, variable in grads_and_vars)
 
     def update_step(

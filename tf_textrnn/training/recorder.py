@@ -1,6 +1,6 @@
-"""What is kept of training, and what a person sees of it.
+"""Records training: on disk, on TensorBoard and on the terminal.
 
-After each step: the epoch's sums, TensorBoard, the bar. After each epoch: a line of
+After each step: the sums of the epoch, TensorBoard, the progress bar. After each epoch: a line of
 `metrics.jsonl`, TensorBoard, a line on the terminal.
 """
 
@@ -27,18 +27,18 @@ from tf_textrnn.training.step import StepResult
 
 @dataclasses.dataclass
 class Progress:
-    """Where a run stands; all of it is in every checkpoint.
+    """State of a run, beside its variables; every checkpoint holds it.
 
     Attributes:
-      epoch: the epoch under way, from 0.
-      batch: batches of it that are done.
-      texts: texts of those batches.
-      loss_sum: the sum of their losses.
-      correct: how many of them were right.
-      clipped: batches whose gradient was clipped.
-      seconds: the time that the epoch's steps took.
-      best: the metrics of the best epoch so far.
-      history: the metrics of every finished epoch.
+      epoch: index of the current epoch, from 0.
+      batch: number of batches of the epoch that are done.
+      texts: number of texts in those batches.
+      loss_sum: sum of the losses of those texts.
+      correct: number of those texts that were predicted right.
+      clipped: number of those batches whose gradient was clipped.
+      seconds: time that the steps of the epoch took.
+      best: metrics of the best epoch so far.
+      history: metrics of every finished epoch.
     """
 
     epoch: int = 0
@@ -52,14 +52,14 @@ class Progress:
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     def start_epoch(self) -> None:
-        """Moves on to the next epoch."""
+        """Starts the next epoch."""
         self.epoch += 1
         self.batch = self.texts = self.correct = self.clipped = 0
         self.loss_sum = self.seconds = 0.0
 
 
 def _shows_bars() -> bool:
-    """Whether somebody watches: on a terminal, or in a notebook."""
+    """Returns whether somebody watches, on a terminal or in a notebook."""
     return (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
 
 
@@ -67,11 +67,11 @@ class Recorder:
     """Records the steps and the epochs of a run.
 
     Args:
-      config: of the run.
-      folder: where the run lives.
-      summaries: of the run.
-      num_texts: texts of an epoch.
-      is_chief: whether this worker writes and shows anything.
+      config: config of the run.
+      folder: folder of the run.
+      summaries: TensorBoard summaries of the run.
+      num_texts: number of texts in an epoch.
+      is_chief: whether this worker writes and shows the records; the others only sum.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def epoch(self, learning_rate: float) -> Iterator[None]:
-        """Inside, `step` records the steps of the epoch under way, at this learning rate."""
+        """Opens the current epoch at this learning rate; `step` records its steps inside."""
         self._learning_rate = learning_rate
         progress = self.progress
         with (
@@ -113,15 +113,15 @@ class Recorder:
             self.wait()
 
     def step(self, step: int, num_texts: int, result: StepResult) -> None:
-        """Records a step; its results are read in a thread, while the next step runs.
+        """Records a step; a thread reads its results while the next step runs.
 
         Args:
-          step: steps done, this one among them.
-          num_texts: of the step's batch.
-          result: what the step told.
+          step: number of steps done, including this one.
+          num_texts: number of texts in the step's batch.
+          result: result of the step.
 
         Raises:
-          DivergedError: the loss or the gradient of the step before is not finite.
+          DivergedError: the loss or the gradient of the previous step is not finite.
         """
         self.wait()
         self._noted = self._thread.submit(self._note, step, num_texts, result)
@@ -130,7 +130,11 @@ class Recorder:
         self._clock = now
 
     def wait(self) -> None:
-        """Returns when the last step is recorded; raises what `step` raises."""
+        """Waits until the last step is recorded.
+
+        Raises:
+          DivergedError: the loss or the gradient of that step is not finite.
+        """
         noted, self._noted = self._noted, None
         if noted:
             noted.result()
@@ -156,11 +160,11 @@ class Recorder:
             self._bar.update(num_texts)
 
     def finish_epoch(self, metrics: dict[str, Any], per_class: dict[str, Any]) -> None:
-        """Records the metrics of the epoch under way.
+        """Records the metrics of the current epoch.
 
         Args:
           metrics: the epoch's line of `metrics.jsonl`.
-          per_class: of validation, `f1` and more of each label.
+          per_class: `f1` and other measures of each label on the validation texts.
         """
         progress = self.progress
         progress.history.append(metrics)

@@ -1,4 +1,4 @@
-"""What trains on each device: a model, its optimizer and its running average."""
+"""Trains a model on each device, with its optimizer and its running average."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,11 +16,16 @@ from tf_textrnn.training.optimizers import make_optimizer
 from tf_textrnn.training.start import new_model
 from tf_textrnn.training.step import StepResult, StepSettings, train_step
 
-TABLES = ("embedding", "ngrams/kernel")  # weights whose gradients come as rows
+TABLES = ("embedding", "ngrams/kernel")  # weights with row-sparse gradients
 
 
 class StopOrSave(NamedTuple):
-    """What a worker wishes after a step: to end the run, to write a checkpoint."""
+    """What a worker asks for after a step.
+
+    Attributes:
+      stop: whether to end the run.
+      save: whether to write a checkpoint.
+    """
 
     stop: bool
     save: bool
@@ -30,8 +35,8 @@ class Replica:
     """A model in training.
 
     Args:
-      config: settled.
-      data: what it trains on.
+      config: settled config.
+      data: data of the run.
     """
 
     def __init__(self, config: Config, data: Data):
@@ -57,7 +62,7 @@ class Replica:
 
     @contextlib.contextmanager
     def averaged_weights(self) -> Iterator[None]:
-        """Puts the averages in the weights' place, and the weights back afterwards."""
+        """Replaces the weights by their averages, and restores them at the end."""
         last = {name: weight.numpy() for name, weight in self.weights.items()}
         averages = self.average.values() if self.average else {}
         for name, value in averages.items():
@@ -70,12 +75,12 @@ class Replica:
 
 
 class Replicas:
-    """This worker's replicas, which are alike after every step; the first is read and saved.
+    """This worker's replicas, which are equal after every step; the first one is read and saved.
 
     Args:
-      config: settled.
-      data: what they train on.
-      workers: all that train together.
+      config: settled config.
+      data: data of the run.
+      workers: the workers that train together.
     """
 
     def __init__(self, config: Config, data: Data, workers: Workers):
@@ -88,7 +93,7 @@ class Replicas:
         self.first = self._replicas[0]
         self._embedding_rate = tf.Variable(1.0) if config.model.pretrained_embeddings else None
         shares = (BATCH_SPEC,) * len(workers.devices)
-        # Concrete, as a call of it takes half as long in Python.
+        # A concrete function is called in half the Python time.
         self._step = tf.function(self._traced_step).get_concrete_function(
             tf.TensorSpec([]), tf.TensorSpec([2]), shares
         )
@@ -100,15 +105,20 @@ class Replicas:
 
     @property
     def steps(self) -> int:
-        """Steps done since the run began."""
+        """Number of steps done since the run began."""
         return int(self.first.optimizer.iterations.numpy())
 
     def share(self) -> None:
-        """Makes all like the chief's first."""
+        """Makes every replica equal to the first one of the chief."""
         self._workers.share_variables([list(r.variables.values()) for r in self._replicas])
 
     def set_rates(self, learning_rate: float, tunes_embeddings: bool) -> None:
-        """Sets the learning rate, and whether pretrained embeddings learn."""
+        """Sets what depends on the epoch.
+
+        Args:
+          learning_rate: the learning rate.
+          tunes_embeddings: whether pretrained embeddings are trained.
+        """
         for replica in self._replicas:
             replica.optimizer.learning_rate = learning_rate
         if self._embedding_rate is not None:
@@ -117,15 +127,15 @@ class Replicas:
     def step(
         self, num_texts: int, shares: tuple[Batch, ...], wishes: StopOrSave
     ) -> tuple[StepResult, StopOrSave]:
-        """Takes a train step on a batch, in which the workers agree on what comes after it.
+        """Takes a train step, in which the workers also agree on what to do after it.
 
         Args:
-          num_texts: of the batch, over all replicas.
-          shares: the part of the batch that each of this worker's replicas takes.
-          wishes: this worker's.
+          num_texts: number of texts in the batch, over all replicas.
+          shares: share of the batch that each of this worker's replicas takes.
+          wishes: what this worker asks for.
 
         Returns:
-          What the step tells, and what at least one worker wished.
+          The result of the step, and what at least one worker asks for.
         """
         with self._workers.in_step():
             result, wished = self._step(np.float32(num_texts), np.array(wishes, np.float32), shares)
@@ -135,7 +145,7 @@ class Replicas:
     def _traced_step(
         self, num_texts: tf.Tensor, wishes: tf.Tensor, shares: tuple[Batch, ...]
     ) -> tuple[StepResult, tf.Tensor]:
-        """`step`, in the graph; wishes are float32[2], summed over the workers."""
+        """Takes the step in the graph; it returns the sum of the workers' wishes float32[2]."""
         return self._workers.run(
             lambda place: self._replica_step(place, num_texts, wishes, shares[place])
         )

@@ -1,4 +1,4 @@
-"""Where training starts: the model's first weights."""
+"""Makes the model that training starts from."""
 
 import os
 
@@ -15,10 +15,14 @@ from tf_textrnn.network.ngrams import SCALE, choose_ngrams
 
 
 def new_model(config: Config, data: Data) -> TextRNN:
-    """Makes a model at its start; the linear part knows the training texts' n-grams.
+    """Makes a model with its first weights; its n-gram branch starts from the training texts.
+
+    Args:
+      config: settled config.
+      data: data of the run.
 
     Raises:
-      UserError: the weights are more than this machine's memory holds, or the n-grams too many.
+      UserError: the weights do not fit this machine's memory, or there are too many n-grams.
     """
     vocab_size, num_classes = len(data.vocabulary), len(data.labels)
     check_memory(config.model, vocab_size)
@@ -32,7 +36,11 @@ def new_model(config: Config, data: Data) -> TextRNN:
 
 
 def check_memory(config: ModelConfig, vocab_size: int) -> None:
-    """Checks that the weights of a model fit this machine's memory, where that is known.
+    """Checks that the weights of a model fit this machine's memory, if its size is known.
+
+    Args:
+      config: config of the model.
+      vocab_size: number of token ids.
 
     Raises:
       UserError: they do not.
@@ -51,10 +59,15 @@ def check_memory(config: ModelConfig, vocab_size: int) -> None:
 
 
 def start_from_pretrained(model: TextRNN, config: Config, data: Data) -> None:
-    """Puts the vectors of --pretrained_embeddings in their places, and tells how many.
+    """Writes the vectors of --pretrained_embeddings into a model, and shows how many there are.
+
+    Args:
+      model: a built model.
+      config: settled config, with `pretrained_embeddings`.
+      data: data of the run.
 
     Raises:
-      UserError: a mistake in the file.
+      UserError: the file has a mistake.
     """
     path, vocabulary = config.model.pretrained_embeddings, data.vocabulary
     found = read_vectors(path, vocabulary, config.model.embedding_dim)

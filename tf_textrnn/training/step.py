@@ -1,4 +1,4 @@
-"""The train step."""
+"""Takes the train step: loss, gradients, clipping, update."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -15,16 +15,16 @@ from tf_textrnn.training.optimizers import Gradient, sum_rows
 
 @dataclasses.dataclass(frozen=True)
 class StepSettings:
-    """What a step depends on beside the batch, the model and the optimizer.
+    """Settings of a step, beside the batch, the model and the optimizer.
 
     Attributes:
-      dropout_seed: int32[2], decides the dropout masks.
-      max_grad_norm: clip the gradient's global norm at this value (Pascanu 2013); 0 leaves it.
-      label_smoothing: share of the network's target that goes to all classes alike.
-      gradient_scales: float32[], a factor of the gradient of each weight named here.
-      num_texts: float32[], texts of the whole batch; None = the step's batch is the whole.
-      average: takes the changed weights in; None = no average is kept.
-      all_reduce: sums (loss, correct, gradients) over the replicas; None = there is one.
+      dropout_seed: int32[2], seed of the dropout masks.
+      max_grad_norm: clip the gradient's global norm at this value (Pascanu 2013); 0 = off.
+      label_smoothing: fraction of the network's target that is spread over all classes.
+      gradient_scales: float32[] factor of the gradient of each weight named here.
+      num_texts: float32[], number of texts in the whole batch; None = those of the step's batch.
+      average: running average of the weights, which the step updates; None = no average.
+      all_reduce: sums (loss, correct, gradients) over the replicas; None = there is one replica.
     """
 
     dropout_seed: tf.Tensor
@@ -37,13 +37,13 @@ class StepSettings:
 
 
 class StepResult(NamedTuple):
-    """What one step tells.
+    """Results of a step.
 
     Attributes:
       loss: float32[], mean softmax cross-entropy of the scores.
-      correct: int32[], texts whose highest score is their label's.
-      grad_norm: float32[], the gradient's global norm before clipping.
-      gradients: those applied, in the order of `model.named_trainable_weights()`.
+      correct: int32[], number of texts whose highest score is that of their label.
+      grad_norm: float32[], global norm of the gradient before clipping.
+      gradients: the gradients applied, in the order of `model.named_trainable_weights()`.
     """
 
     loss: tf.Tensor
@@ -62,7 +62,10 @@ def train_step(
       optimizer: built on `model.named_trainable_weights()`; its learning rate is a variable.
       batch: `Batch(token_ids int32[batch, time], lengths int32[batch], labels int32[batch],
         weights float32[batch])`.
-      settings: all else.
+      settings: everything else that the step depends on.
+
+    Returns:
+      Loss, number of correct predictions, gradient norm and gradients of the whole batch.
     """
     weights = {name: weight.value for name, weight in model.named_trainable_weights().items()}
     num_texts = settings.num_texts
@@ -98,9 +101,10 @@ def train_step(
 def _objective(
     model: TextRNN, batch: Batch, num_texts: tf.Tensor, settings: StepSettings
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """What the gradient is taken of, float32[], and the scores float32[batch, classes].
+    """Returns the objective float32[] and the scores float32[batch, classes].
 
-    Each branch of the model has a loss of its own; what is served is the sum of their scores.
+    Each branch of the model has a loss of its own, and the objective is their sum; the scores are
+    the sum of the branches' scores.
     """
     losses, scores = [], []
     for place, part in enumerate(_parts(batch)):
@@ -116,10 +120,9 @@ def _objective(
 
 
 def _parts(batch: Batch) -> list[Batch]:
-    """The halves of a batch, each as wide as its longest text; where there is a GPU, the whole.
+    """Returns the halves of a batch, each as wide as its longest text; with a GPU, the whole batch.
 
-    Nothing computed for one half waits for the other: two cores have work each, from the words to
-    the gradient.
+    Neither half waits for the other, so two cores work in parallel from the words to the gradient.
     """
     if tf.config.list_physical_devices("GPU"):
         return [batch]
@@ -139,14 +142,14 @@ def mean_loss(
     smoothing: float = 0.0,
     weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """float32[]: what texts add to the mean softmax cross-entropy of a batch of `num_texts`.
+    """Returns float32[], what n texts add to the mean softmax cross-entropy of their batch.
 
     Args:
-      scores: float32[n, classes]; n can be 0, or the whole batch.
-      labels: int32[n].
-      num_texts: texts of the whole batch.
-      smoothing: share of each target that is spread over all classes (Szegedy 2016).
-      weights: float32[n], the factor of each text's loss; None = all count alike.
+      scores: float32[n, classes]; n is between 0 and the size of the batch.
+      labels: int32[n], class of each text.
+      num_texts: number of texts in the whole batch.
+      smoothing: fraction of each target that is spread over all classes (Szegedy 2016).
+      weights: float32[n], factor of each text's loss; None = 1 for every text.
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores)
     if smoothing:
@@ -158,7 +161,7 @@ def mean_loss(
 
 
 def scaled(gradient: Gradient, factor: tf.Tensor) -> Gradient:
-    """The gradient times a factor float32[]; rows stay rows."""
+    """Returns a gradient times a factor float32[]; a row-sparse one stays row-sparse."""
     if isinstance(gradient, tf.IndexedSlices):
         return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
     return gradient * factor

@@ -1,7 +1,7 @@
-"""Scores of whole splits, each worker computing a part, and the weights of a model's branches.
+"""Scores whole splits, each worker a part, and fits the weights of a model's branches.
 
-The weights of the branches are fitted on validation texts; the weight of one branch is the inverse
-of its temperature (Guo 2017).
+The weights are fitted on validation texts; the weight of a branch is the inverse of its temperature
+(Guo 2017).
 """
 
 from collections.abc import Callable
@@ -17,15 +17,15 @@ from tf_textrnn.runs.measures import softmax
 from tf_textrnn.training.distribution import Workers
 
 Scorer = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-WEIGHT_BOUNDS = (0.1, 10.0)  # so that a small validation set silences no branch
+WEIGHT_BOUNDS = (0.1, 10.0)  # so that a small validation set cannot silence a branch
 
 
 class SplitScorer:
-    """Scores splits with a model's weights as they are.
+    """Scores splits with the current weights of a model.
 
     Args:
-      model: built.
-      workers: all that train together.
+      model: a built model.
+      workers: the workers that train together.
     """
 
     def __init__(self, model: TextRNN, workers: Workers):
@@ -35,14 +35,17 @@ class SplitScorer:
         self._branch_scorer = make_branch_scorer(model)
 
     def score(self, split: Split) -> np.ndarray:
-        """float32[texts, classes]: the model's scores."""
+        """Returns float32[texts, classes], the scores of every text of a split, on every worker."""
         return self._score(self._scorer, split, self._model.num_classes)
 
     def weigh_branches(self, valid: Split) -> tuple[np.ndarray, float]:
-        """Weighs the n-grams against the network, whose scores stay as they are.
+        """Scales the n-gram branch against the network, whose scores do not change.
+
+        Args:
+          valid: texts to fit the weights of the branches on.
 
         Returns:
-          float32[texts, classes], the scores of the validation texts, and their temperature.
+          float32[texts, classes], the scores of these texts, and their temperature.
         """
         classes, ngrams = self._model.num_classes, self._model.ngrams
         branches = 2 if ngrams else 1
@@ -59,7 +62,7 @@ class SplitScorer:
         workers = self._workers
 
         def interruptible(token_ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-            if workers.count == 1:  # of several, none may leave the others here
+            if workers.count == 1:  # a worker may not leave the others here
                 signals.check()
             return scorer(token_ids, lengths)
 
@@ -68,7 +71,7 @@ class SplitScorer:
 
 
 def make_scorer(model: TextRNN) -> Scorer:
-    """The model's compiled `(token_ids, lengths) -> scores`, without dropout."""
+    """Returns the compiled `(token_ids, lengths) -> scores` of a model, without dropout."""
 
     @tf.function(
         input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
@@ -80,7 +83,7 @@ def make_scorer(model: TextRNN) -> Scorer:
 
 
 def make_branch_scorer(model: TextRNN) -> Scorer:
-    """As `make_scorer`, with the scores of the model's branches side by side."""
+    """Like `make_scorer`, with the scores of the model's branches side by side."""
 
     @tf.function(
         input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
@@ -94,26 +97,35 @@ def make_branch_scorer(model: TextRNN) -> Scorer:
 def score_split(
     scorer: Scorer, split: Split, num_classes: int, worker: int = 0, num_workers: int = 1
 ) -> np.ndarray:
-    """float32[examples, classes]: the scores of a split's examples, in their order.
+    """Scores the texts of a split.
 
-    Of several workers each scores a part; elsewhere its scores are zeros.
+    With several workers, each scores a part of the texts; the others get zeros.
+
+    Args:
+      scorer: as from `make_scorer`.
+      split: the texts.
+      num_classes: number of scores of a text.
+      worker: index of this worker.
+      num_workers: number of workers.
+
+    Returns:
+      float32[texts, classes], in the order of the split.
     """
     scores = np.zeros((len(split), num_classes), np.float32)
-    for examples, batch in evaluation_batches(split, worker, num_workers):
-        scores[examples] = scorer(batch.token_ids, batch.lengths)
+    for indices, batch in evaluation_batches(split, worker, num_workers):
+        scores[indices] = scorer(batch.token_ids, batch.lengths)
     return scores
 
 
 def fit_branch_weights(branches: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The weights with which the sum of the branches' scores has the least cross-entropy.
+    """Fits the weights of the branches, which minimize the cross-entropy of the weighted sum.
 
-    The function is convex; a pull of each weight towards 1, as strong as half the square of its
-    distance beside the sum over all texts, keeps the weights finite where the texts are told apart
-    without a mistake.
+    The objective is convex. It is the sum of the losses of all texts, and for each weight half the
+    square of its distance from 1; this keeps the weights finite if the scores make no mistake.
 
     Args:
-      branches: float32[texts, branches, classes], scores.
-      classes: int[texts], the class of each text.
+      branches: float32[texts, branches, classes], scores of each branch.
+      classes: int[texts], class of each text.
 
     Returns:
       float64[branches], within `WEIGHT_BOUNDS`.
@@ -122,7 +134,7 @@ def fit_branch_weights(branches: np.ndarray, classes: np.ndarray) -> np.ndarray:
     target = np.take_along_axis(scores, classes[:, None, None], axis=2)[:, :, 0]
 
     def objective(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        """The value and its gradient."""
+        """Returns the objective and its gradient."""
         mixed = np.einsum("b,tbc->tc", weights, scores)
         losses = np.logaddexp.reduce(mixed, axis=1) - target @ weights
         mean = np.einsum("tbc,tc->tb", scores, softmax(mixed))
