@@ -185,6 +185,8 @@ def _values(tensor: Any, dtype: int, rank: int) -> list[Any]:
         values *= size
     if min(sizes) < 0 or values * 4 > MAX_ANSWER_BYTES:
         raise AnswerError(f"expected a smaller tensor, found {_tensor(tensor)}")
+    if values and not (tensor.string_val or tensor.float_val or tensor.tensor_content):
+        raise AnswerError(f"a tensor {_tensor(tensor)} without values")
     try:
         found: list[Any] = tf.make_ndarray(tensor).tolist()
     except (TypeError, ValueError) as error:

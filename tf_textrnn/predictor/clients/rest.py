@@ -35,6 +35,18 @@ from tf_textrnn.predictor.clients.common import (
 BLOCK_BYTES = 1 << 16
 
 
+class _TlsConnection(http.client.HTTPSConnection):
+    """One whose socket another thread can end during the handshake too."""
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        context: ssl.SSLContext = self._context  # type: ignore[attr-defined]
+        self.sock = context.wrap_socket(
+            self.sock, server_hostname=self.host, do_handshake_on_connect=False
+        )
+        self.sock.do_handshake()
+
+
 class _Response(NamedTuple):
     status: int
     content: bytes
@@ -137,7 +149,7 @@ class RestClient(Client):
         host, port = self._address
         timeout = self.patience.timeout
         if self._trust:
-            return http.client.HTTPSConnection(host, port, timeout=timeout, context=self._trust)
+            return _TlsConnection(host, port, timeout=timeout, context=self._trust)
         return http.client.HTTPConnection(host, port, timeout=timeout)
 
     def _abandon(self) -> None:
