@@ -46,9 +46,7 @@ except ImportError as error:
 
 MAX_RANK = 254  # of a tensor
 CHANNEL_OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
-    # No compression: its limit would hold before an answer is unpacked, not after.
-    ("grpc.compression_enabled_algorithms_bitset", 1),
+    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),  # before and after decompression
     ("grpc.max_send_message_length", -1),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),  # a server that is back is noticed
