@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 PORTS = {"rest": 8501, "grpc": 8500}  # where TF Serving listens by default
 # Of an answer. The default batch and the most labels, 32 texts by 10,000, take 9 MB as JSON; as
-# Python objects, JSON takes up to 22 times its size.
+# Python objects, JSON takes up to 35 times its size.
 MAX_ANSWER_BYTES = 16 << 20
 MAX_TIMEOUT = 86_400.0  # seconds
 MAX_REASON = 300  # characters of a server's own words that are shown

@@ -10,6 +10,7 @@ for prediction in RestClient(Target("localhost:8501")).predict(["a fine film"]):
 import contextlib
 import http.client
 import json
+import math
 import queue
 import socket
 import ssl
@@ -35,16 +36,38 @@ from tf_textrnn.predictor.clients.common import (
 BLOCK_BYTES = 1 << 16
 
 
-class _TlsConnection(http.client.HTTPSConnection):
-    """One whose socket another thread can end during the handshake too."""
+class _Connection(http.client.HTTPConnection):
+    """One that another thread can end at any time, also while an answer is read.
+
+    Args:
+      address: host and port.
+      timeout: seconds, of each wait for the socket.
+      trust: to talk TLS.
+    """
+
+    def __init__(self, address: tuple[str, int], timeout: float, trust: ssl.SSLContext | None):
+        super().__init__(*address, timeout=timeout)
+        self.deadline = math.inf  # of `time.monotonic`, after which nobody waits
+        self._trust = trust
+        self._line: socket.socket | None = None  # `sock` is None while a last answer is read
 
     def connect(self) -> None:
-        http.client.HTTPConnection.connect(self)
-        context: ssl.SSLContext = self._context  # type: ignore[attr-defined]
-        self.sock = context.wrap_socket(
-            self.sock, server_hostname=self.host, do_handshake_on_connect=False
-        )
-        self.sock.do_handshake()
+        super().connect()
+        if self._trust:
+            self.sock = self._trust.wrap_socket(
+                self.sock, server_hostname=self.host, do_handshake_on_connect=False
+            )
+        self._line = self.sock
+        if time.monotonic() > self.deadline:  # `end` came too early
+            raise TimeoutError
+        if isinstance(self.sock, ssl.SSLSocket):
+            self.sock.do_handshake()
+
+    def end(self) -> None:
+        """Makes whoever waits for the socket meet the end of what is sent."""
+        if self._line:
+            with contextlib.suppress(OSError):
+                self._line.shutdown(socket.SHUT_RDWR)
 
 
 class _Response(NamedTuple):
@@ -127,11 +150,11 @@ class RestClient(Client):
         A thread does it: a socket's own timeout starts anew at every byte, and looking up a host
         has none.
         """
-        deadline = time.monotonic() + self.patience.timeout
+        self._connection.deadline = time.monotonic() + self.patience.timeout
         outcomes: queue.SimpleQueue[_Response | Exception] = queue.SimpleQueue()
         request = (method, path, body)
         threading.Thread(
-            target=_converse, args=(self._connection, request, deadline, outcomes), daemon=True
+            target=_converse, args=(self._connection, request, outcomes), daemon=True
         ).start()
         try:
             outcome = outcomes.get(timeout=self.patience.timeout)
@@ -145,18 +168,12 @@ class RestClient(Client):
             raise self._error(outcome) from outcome
         return outcome
 
-    def _new_connection(self) -> http.client.HTTPConnection:
-        host, port = self._address
-        timeout = self.patience.timeout
-        if self._trust:
-            return _TlsConnection(host, port, timeout=timeout, context=self._trust)
-        return http.client.HTTPConnection(host, port, timeout=timeout)
+    def _new_connection(self) -> _Connection:
+        return _Connection(self._address, self.patience.timeout, self._trust)
 
     def _abandon(self) -> None:
         """Leaves the connection, whose thread then meets its end, and takes a new one."""
-        if self._connection.sock:
-            with contextlib.suppress(OSError):
-                self._connection.sock.shutdown(socket.SHUT_RDWR)
+        self._connection.end()
         self._connection = self._new_connection()
 
     def _error(self, error: Exception) -> Exception:
@@ -178,19 +195,16 @@ class RestClient(Client):
 
 
 def _converse(
-    connection: http.client.HTTPConnection,
+    connection: _Connection,
     request: tuple[str, str, bytes | None],
-    deadline: float,
     outcomes: queue.SimpleQueue[_Response | Exception],
 ) -> None:
     """Sends a request; puts the answer, or what went wrong."""
     try:
-        if connection.sock is None:
-            connection.connect()
-            if time.monotonic() > deadline:  # nobody waits, nor could end what follows
-                raise TimeoutError
         connection.request(*request)
-        outcomes.put(_read(connection.getresponse()))
+        with connection.getresponse() as response:
+            outcome = _read(response)
+        outcomes.put(outcome)
     except Exception as error:
         connection.close()
         outcomes.put(error)
