@@ -104,7 +104,8 @@ MEASURE = """
 import resource, sys
 from tf_textrnn import cli
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
 protocol, *ports = sys.argv[1:]
 for port in ports:
     ask = ["ask", "predict", "text", "--protocol=" + protocol, "--tries=1"]
