@@ -119,8 +119,9 @@ def test_tls(certificate, tmp_path, capsys):
             assert cli.run([*command, "--tls", f"--ca_file={file}", "--tries=1"]) == 2
             assert capsys.readouterr().err.count("\n") == 1
         # gRPC has nothing of its own to say on stderr.
-        lines, _ = measure("grpc", f"{ports['grpc']} --tls", ports["grpc"])
-        assert [line.startswith("error: 127.0.0.1:") for line in lines] == [True, True]
+        if sys.platform == "linux":
+            lines, _ = measure("grpc", f"{ports['grpc']} --tls", ports["grpc"])
+            assert [line.startswith("error: 127.0.0.1:") for line in lines] == [True, True]
     server.stop(None).wait()
     with tcp_server(lambda connection: connection.sendall(answer), waits=False) as port:
         assert "expected TLS" in ask(capsys, port, "status", "--tls")

@@ -181,7 +181,7 @@ def test_labels_are_those_of_the_largest_probabilities(capsys):
         assert [p.label for p in client.predict(["a", "b", "c"])] == ["x", "y", "y"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no getrusage")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_of_a_rest_client_is_bounded():
     names = ("1.5 GB", "1.5 GB without a length", "1.5 GB in chunks", "a chunk of the size -1",
              "headers without end")  # fmt: skip

@@ -135,7 +135,7 @@ def test_servers_that_speak_no_grpc(capsys):
             ask(capsys, port, "predict", "text", protocol="grpc")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no getrusage")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_of_a_grpc_client_is_bounded():
     bomb = b"\0" * (256 << 20)  # some 256 kB on the way
     servers = [raw_grpc(bomb, grpc.Compression.Gzip), raw_grpc(bomb),
