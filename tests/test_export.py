@@ -143,11 +143,9 @@ class WritesAFile(tf.Module):
 
 
 def test_guard_finds_what_writes_files(tmp_path, path):
-    assert guard.find_harmful_op(path) is None
+    guard.check(path)
     module = WritesAFile(os.fspath(tmp_path / "written"))
     model_path = tmp_path / "model"
     tf.saved_model.save(module, str(model_path), signatures={"serving_default": module.predict})
-    assert guard.find_harmful_op(model_path) == "WriteFile"
-    (model_path / "saved_model.pb").write_bytes(b"\x08\x01")
-    with pytest.raises(ValueError, match="not a SavedModel"):
-        guard.find_harmful_op(model_path)
+    with pytest.raises(UserError, match="its op 'WriteFile' does more than compute"):
+        guard.check(model_path)

@@ -79,7 +79,7 @@ def pooled(
 
 
 def test_a_kind_of_pooling_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected one of .*'attention'.*found 'min'"):
+    with pytest.raises(ValueError, match=r"expected one of .*'attention'.*found 'min'"):
         MaskedPooling("min")
 
 

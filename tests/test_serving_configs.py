@@ -1,9 +1,14 @@
 """The files for TF Serving and Docker parse, and agree with one another."""
 
+import contextlib
+import http.server
+import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
 from google.protobuf import (
@@ -95,6 +100,50 @@ def test_compose_names_files_that_exist_and_pins_the_image_of_the_dockerfile():
         assert (SERVING / name).is_file()
     (image,) = re.findall(r"image: (\S+)", compose)
     assert f"FROM {image} AS serve" in (ROOT / "Dockerfile").read_text()
+
+
+@contextlib.contextmanager
+def status_server(state):
+    """Answers as TF Serving does when asked for the state of its model; yields the port."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            found = self.path == "/v1/models/textrnn"
+            version = {"version": "1", "state": state, "status": {"error_code": "OK"}}
+            answer = {"model_version_status": [version]} if found else {"error": "AVAILABLE"}
+            self.send_response(200 if found else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer, indent=1).encode())
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the image has bash")
+def test_compose_asks_the_state_of_the_model():
+    compose = (SERVING / "compose.yaml").read_text()
+    (line,) = re.findall(r"^ +test: (\[.*\])$", compose, re.MULTILINE)  # JSON, as YAML takes it
+    first, *command = json.loads(line)
+    assert first == "CMD"
+    (name,) = re.findall('name: "(.+)"', (SERVING / "models.config").read_text())
+    assert f"/v1/models/{name} " in command[-1]
+
+    def check(port):
+        here = command[-1].replace("8501", str(port))
+        return subprocess.run([*command[:-1], here], capture_output=True, timeout=20).returncode
+
+    with status_server("AVAILABLE") as port:
+        assert check(port) == 0
+        closed = port
+    assert check(closed) != 0
+    for state in ("LOADING", "UNLOADING", "END"):
+        with status_server(state) as port:
+            assert check(port) != 0
 
 
 def test_dockerfile_pins_its_images_and_copies_what_exists():

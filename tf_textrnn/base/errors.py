@@ -1,6 +1,18 @@
 """What ends a run early, told in one line."""
 
 
+def printable(text: str) -> str:
+    r"""A stranger's text as one line that is fit for a terminal.
+
+    Line ends, control characters, marks of direction and the like are escaped.
+
+    Example:
+      >>> printable("a\nb \x1b[2J")
+      'a\\nb \\x1b[2J'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class UserError(ValueError):
     """A mistake in flags, files, folders or arguments.
 
@@ -11,9 +23,7 @@ class UserError(ValueError):
     """
 
     def __init__(self, message: str):
-        super().__init__(
-            "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
-        )
+        super().__init__(printable(message))
 
 
 class DivergedError(Exception):

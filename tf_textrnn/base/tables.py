@@ -1,6 +1,8 @@
-"""Lines of tab-separated fields."""
+"""Lines of tab-separated fields, and JSON, that do nothing to a terminal."""
 
+import json
 import re
+from typing import Any
 
 _SEPARATOR = re.compile("[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
 # Control characters, what turns the direction of a line, and surrogates.
@@ -19,3 +21,26 @@ def tab_separated(*fields: str) -> str:
       'pos\t0.9000\ta fine film '
     """
     return "\t".join(_UNPRINTABLE.sub("\ufffd", _SEPARATOR.sub(" ", field)) for field in fields)
+
+
+def json_text(record: Any, indent: int | None = None) -> str:
+    r"""A record as JSON for people: letters of any script as they are.
+
+    What could drive a terminal or turn its text around is escaped, which JSON reads as the same.
+
+    Args:
+      record: what `json.dumps` takes.
+      indent: spaces for each level, over several lines; None for one line.
+
+    Example:
+      >>> json_text({"text": "马 \x9b2J \u202e"})
+      '{"text": "马 \\u009b2J \\u202e"}'
+    """
+    text = json.dumps(record, ensure_ascii=False, indent=indent)
+    return "".join(c if c.isprintable() or c == "\n" else _json_escape(c) for c in text)
+
+
+def _json_escape(character: str) -> str:
+    if ord(character) < 0x10000:
+        return f"\\u{ord(character):04x}"
+    return json.dumps(character)[1:-1]  # two halves

@@ -1,4 +1,4 @@
-"""What lies beside a served model, in `assets.extra`: warm-up requests and the model card."""
+"""What lies beside a served model, in `assets.extra`: the model card and warm-up requests."""
 
 import datetime
 import json
@@ -13,15 +13,14 @@ import tensorflow as tf
 from tf_textrnn.base import invocation
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.config import Config, option_fields
-from tf_textrnn.exporting.signatures import TEXT_FEATURE
+from tf_textrnn.exporting.warm_up import warm_up_requests
 from tf_textrnn.runs.folder import LoadedRun, RunFolder
 
-WARM_UP_WORDS = (1, 20, 200)  # a server answers a request with a text of each length as it loads
 NOT_OF_THE_MODEL = ("run_dir", "resume", "cache_dir", "checkpoint_minutes", "export")
 
 
 def write(folder: pathlib.Path, run_folder: RunFolder, run: LoadedRun) -> None:
-    """Writes the model card, and where tensorflow-serving-api is installed the warm-up requests.
+    """Writes the model card and the warm-up requests.
 
     Args:
       folder: `assets.extra` of the SavedModel; made here.
@@ -34,46 +33,9 @@ def write(folder: pathlib.Path, run_folder: RunFolder, run: LoadedRun) -> None:
         file.write(json.dumps(card, indent=2, ensure_ascii=False).encode() + b"\n")
     with atomic_write(folder / "model_card.md") as file:
         file.write(card_text(card).encode())
-    try:
-        from tensorflow_serving.apis import prediction_log_pb2 as logs
-    except ImportError:
-        return
-    requests = warm_up_requests(logs, run.config.model.embedding_dim)
     with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
-        for request in requests:
-            writer.write(request.SerializeToString())
-
-
-def warm_up_requests(logs: Any, embedding_dim: int) -> list[Any]:
-    """A request to each signature for each of `WARM_UP_WORDS`.
-
-    Args:
-      logs: `tensorflow_serving.apis.prediction_log_pb2`.
-      embedding_dim: of the model.
-
-    Returns:
-      Messages of the type `PredictionLog`.
-    """
-    requests = []
-    for words in WARM_UP_WORDS:
-        texts = [b"warm " * words]
-        predict = logs.PredictionLog()
-        predict.predict_log.request.model_spec.signature_name = "serving_default"
-        predict.predict_log.request.inputs["text"].CopyFrom(tf.make_tensor_proto(texts))
-
-        classify = logs.PredictionLog()
-        classify.classify_log.request.model_spec.signature_name = "classify"
-        example = classify.classify_log.request.input.example_list.examples.add()
-        example.features.feature[TEXT_FEATURE].bytes_list.value.extend(texts)
-
-        embedded = logs.PredictionLog()
-        embedded.predict_log.request.model_spec.signature_name = "embedded"
-        inputs = embedded.predict_log.request.inputs
-        zeros = np.zeros([1, words, embedding_dim], np.float32)
-        inputs["embedded_chars"].CopyFrom(tf.make_tensor_proto(zeros))
-        inputs["mask_x"].CopyFrom(tf.make_tensor_proto(np.ones([words, 1], np.float32)))
-        requests += [predict, classify, embedded]
-    return requests
+        for request in warm_up_requests(run.config.model.embedding_dim):
+            writer.write(request)
 
 
 def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:

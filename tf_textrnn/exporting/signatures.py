@@ -10,7 +10,7 @@ TEXT_FEATURE = "text"  # of the tf.Examples that `classify` reads
 
 
 class ServedTextRNN:
-    """A trained model with its vocabulary and labels, and the three signatures it is served by.
+    """A trained model with its vocabulary and labels, and the signatures that it is served by.
 
     The model traces ops that every machine has, as it does wherever it does not train.
 
@@ -68,6 +68,12 @@ class ServedTextRNN:
                 tf.TensorSpec([None, None, embedding_dim], tf.float32, "embedded_chars"),
                 tf.TensorSpec([None, None], tf.float32, "mask_x"),
             ),
+            "embedded_batch_major": tf.function(
+                self.score_embedded_batch_major
+            ).get_concrete_function(
+                tf.TensorSpec([None, None, embedding_dim], tf.float32, "embedded_chars"),
+                tf.TensorSpec([None, None], tf.float32, "mask"),
+            ),
         }
 
     def predict(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -102,7 +108,9 @@ class ServedTextRNN:
     def score_embedded(self, embedded_chars: tf.Tensor, mask_x: tf.Tensor) -> dict[str, tf.Tensor]:
         """Classifies embedded texts given as the source's class takes them.
 
-        By the network alone: n-grams have no place without words.
+        By the network alone: n-grams have no place without words. TF Serving's batching joins
+        inputs along their first dimensions, which differ here: a server with batching refuses
+        this signature, and has `score_embedded_batch_major`.
 
         Args:
           embedded_chars: float32[n, time, embedding_dim].
@@ -111,7 +119,21 @@ class ServedTextRNN:
         Returns:
           `prediction`, `scores` and `probability`, as in `predict`.
         """
-        return self._outputs(self._model.score_embedded(embedded_chars, tf.transpose(mask_x)))
+        return self.score_embedded_batch_major(embedded_chars, tf.transpose(mask_x))
+
+    def score_embedded_batch_major(
+        self, embedded_chars: tf.Tensor, mask: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Classifies embedded texts as `score_embedded` does; each input has the text first.
+
+        Args:
+          embedded_chars: float32[n, time, embedding_dim].
+          mask: float32[n, time], 1 at real steps, 0 at the padding that follows them.
+
+        Returns:
+          `prediction`, `scores` and `probability`, as in `predict`.
+        """
+        return self._outputs(self._model.score_embedded(embedded_chars, mask))
 
     def _outputs(self, scores: tf.Tensor) -> dict[str, tf.Tensor]:
         return {

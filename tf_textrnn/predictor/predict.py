@@ -16,7 +16,7 @@ import numpy as np
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.options import CheckedOptions, option
-from tf_textrnn.base.tables import tab_separated
+from tf_textrnn.base.tables import json_text, tab_separated
 from tf_textrnn.predictor.evaluation import Evaluation, label_table
 from tf_textrnn.predictor.predictor import Predictions, Predictor
 from tf_textrnn.predictor.texts import given_texts, open_texts, read_windows
@@ -69,7 +69,7 @@ def format_json(text: str, labels: Sequence[str], probability: np.ndarray, top_k
         "probabilities": {labels[i]: round(float(probability[i]), 6) for i in best},
         "text": text,
     }
-    return json.dumps(record, ensure_ascii=False)
+    return json_text(record)
 
 
 def format_report(report: dict[str, Any]) -> str:

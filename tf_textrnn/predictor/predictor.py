@@ -71,9 +71,7 @@ class Predictor:
         if path is None:
             raise UserError(f"--model={model}: no saved_model.pb here; expected an exported model")
         try:
-            harmful = guard.find_harmful_op(path)
-            if harmful:
-                raise UserError(f"{path}: not loaded, its op {harmful!r} does more than compute")
+            guard.check(path)
             self.labels = (path / "assets" / "labels.txt").read_text("utf-8").splitlines()
             self._model = tf.saved_model.load(str(path))
             self._signature = self._model.signatures["serving_default"]

@@ -6,17 +6,24 @@ its signatures. Texts are those of the command line, or lines of --input or of s
 """
 
 import dataclasses
-import json
 from collections.abc import Iterable, Sequence
 
-from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.errors import UserError, printable
 from tf_textrnn.base.options import CheckedOptions, option
-from tf_textrnn.base.tables import tab_separated
-from tf_textrnn.predictor.clients.common import Client, ClientError, Patience, Prediction, Target
+from tf_textrnn.base.tables import json_text, tab_separated
+from tf_textrnn.predictor.clients.answers import Prediction
+from tf_textrnn.predictor.clients.common import (
+    MAX_TIMEOUT,
+    PORTS,
+    Client,
+    ClientError,
+    Patience,
+    Target,
+)
 from tf_textrnn.predictor.texts import given_texts, open_texts, read_windows
 
 CALLS = ("predict", "classify", "status", "metadata")
-PORTS = {"rest": 8501, "grpc": 8500}  # where TF Serving listens by default
+MAX_VERSION = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +33,25 @@ class AskOptions(CheckedOptions):
     protocol: str = option(
         "rest", "How to talk: REST, or gRPC, which needs the extra `serving`", choices=tuple(PORTS)
     )
-    server: str = option("", "host:port; empty = localhost:8501 for rest, localhost:8500 for grpc")
+    server: str = option(
+        "localhost", "host:port; without a port, 8501 for rest and 8500 for grpc", required=True
+    )
+    tls: bool = option(False, "Talks TLS, and holds the server to a certificate for its name")
+    ca_file: str = option(
+        "",
+        "PEM file of who may vouch for the certificate; empty = the system's (rest), gRPC's own",
+        is_path=True,
+    )
     model: str = option("textrnn", "Name of the model on the server")
-    version: int = option(-1, "Version to ask; -1 = the server's choice", minimum=-1)
+    version: int = option(
+        -1, "Version to ask; -1 = the server's choice", minimum=-1, maximum=MAX_VERSION
+    )
     version_label: str = option("", "Label of the version to ask, such as canary, instead")
     input: str = option("", "File with one text a line; empty = standard input", is_path=True)
     batch_size: int = option(32, "Number of texts in a request", minimum=1)
-    timeout: float = option(10.0, "Seconds to wait for one try", above=0)
+    timeout: float = option(
+        10.0, "Seconds for one try, from first to last byte", above=0, maximum=MAX_TIMEOUT
+    )
     tries: int = option(8, "Number of tries of a request while the server is away", minimum=1)
 
 
@@ -58,9 +77,9 @@ def ask(options: AskOptions, arguments: Sequence[str]) -> None:
     with _client(options) as client:
         if call == "status":
             for version, state, error in client.status():
-                print(tab_separated(str(version), state, error))
+                print(tab_separated(str(version), state, printable(error)))
         elif call == "metadata":
-            print(json.dumps(client.metadata(), indent=2))
+            print(json_text(client.metadata(), indent=2))
         else:
             with open_texts(options.input) as file:
                 _answer(client, call, [texts] if texts else read_windows(file))
@@ -68,8 +87,9 @@ def ask(options: AskOptions, arguments: Sequence[str]) -> None:
 
 def _client(options: AskOptions) -> Client:
     version = options.version if options.version >= 0 else None
-    server = options.server or f"localhost:{PORTS[options.protocol]}"
-    target = Target(server, options.model, version, options.version_label)
+    target = Target(
+        options.server, options.model, version, options.version_label, options.tls, options.ca_file
+    )
     patience = Patience(timeout=options.timeout, tries=options.tries)
     if options.protocol == "grpc":
         from tf_textrnn.predictor.clients.grpc import GrpcClient
@@ -96,4 +116,4 @@ def _answer(client: Client, call: str, windows: Iterable[Sequence[str]]) -> None
 def _line(answer: Prediction | dict[str, float], text: str) -> str:
     if isinstance(answer, Prediction):
         return tab_separated(answer.label, f"{answer.probability:.4f}", text)
-    return json.dumps({"probabilities": answer, "text": text}, ensure_ascii=False)
+    return json_text({"probabilities": answer, "text": text})
