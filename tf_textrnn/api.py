@@ -120,8 +120,9 @@ def train_on(
         finished = runner.run(given, sources=sources, sample_weights=sample_weights)
         if finished is None:
             return None
-        path = finished.folder.path
-        export = export_run(str(path)) if finished.config.run.export else None
+        path, export = finished.folder.path, finished.export
+        if finished.config.run.export and not export:
+            export = export_run(str(path))
     return Run(path, finished.config, finished.report, export)
 
 

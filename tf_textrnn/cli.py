@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TextIO, TypeVar
 
 from tf_textrnn.base import invocation, signals
 from tf_textrnn.base.errors import DivergedError, PeerLostError, UserError
@@ -42,8 +42,8 @@ def run(arguments: Sequence[str]) -> int:
 
     Returns:
       The exit status: 0 done; with one line on stderr 2 for what the user can mend, 1 for a
-      training that diverged, 130 or 143 for Ctrl-C or SIGTERM. A lost worker ends the process
-      at once, with status 75.
+      training that diverged, 130, 143 or 129 for Ctrl-C, SIGTERM or SIGHUP. A lost worker ends
+      the process at once, with status 75.
     """
     from tf_textrnn.base.flags import HelpRequested
 
@@ -54,11 +54,11 @@ def run(arguments: Sequence[str]) -> int:
             print(page)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has enough, as `head` does
-        _drop_output()
+        _drop(sys.stdout)
     except OSError as error:
         if error.filename or error.errno != errno.ENOSPC:
             raise
-        _drop_output()
+        _drop(sys.stdout)
         print(f"error: the output: cannot be written ({error.strerror})", file=sys.stderr)
         return USER_ERROR
     except (UserError, DivergedError) as error:
@@ -68,14 +68,17 @@ def run(arguments: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(PEER_LOST)  # at once: TensorFlow would wait for the lost one
     except signals.Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        try:
+            print(stopped, file=sys.stderr, flush=True)
+        except OSError:  # the terminal has closed
+            _drop(sys.stderr)
         return stopped.status
     return 0
 
 
-def _drop_output() -> None:
-    """Lets what standard output still holds go nowhere, so that the process can end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _drop(stream: TextIO) -> None:
+    """Lets what a standard stream still holds go nowhere, so that the process can end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(arguments: list[str]) -> None:
@@ -134,7 +137,7 @@ def train(options: Mapping[str, Any]) -> None:
     """
     from tf_textrnn.api import train_on
 
-    signals.advise("nothing is trained yet; start again")
+    signals.advise(lambda: "nothing is trained yet; start again")
     run = train_on(options)
     if run is None:  # the chief reports and exports
         return

@@ -1,16 +1,16 @@
-"""SIGTERM and Ctrl-C end a run in good order; a second signal ends the process at once.
+"""SIGTERM, Ctrl-C and a terminal that closes end a run in good order; a second signal at once.
 
 Outside `deferred()` a signal raises `Stopped` wherever the main thread is: nothing is lost, since
 files are written atomically. Inside, it waits until `check()` is called, at a place where the
-run's state is consistent and can be saved. Both signals exist on every system; on Windows nothing
-sends SIGTERM, and Ctrl-C is the one that comes.
+run's state is consistent and can be saved. SIGHUP, of the terminal, is no second signal: the kernel
+and the shell each send one. Windows has none, and nothing there sends SIGTERM.
 """
 
 import contextlib
 import dataclasses
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 
@@ -31,15 +31,17 @@ class Stopped(BaseException):
 class _State:
     received: int = 0
     is_deferred: bool = False
-    advice: str = ""
+    advice: Callable[[], str] = str
 
 
 _state = _State()
+_HANGUP = getattr(signal, "SIGHUP", None)
+_NUMBERS = [signal.SIGTERM, signal.SIGINT, *([_HANGUP] if _HANGUP else [])]
 
 
 def install() -> None:
-    """Handles SIGTERM and SIGINT; one that is ignored, as in a background job, stays ignored."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    """Handles the signals; one that is ignored, as in a background job or by nohup, stays so."""
+    for number in _NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _handle)
 
@@ -49,13 +51,13 @@ def reinstall() -> None:
 
     That one, for notices of preemption, would keep the signals from us.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _NUMBERS:
         if (handler := signal.getsignal(number)) is _handle:
             signal.signal(number, handler)
 
 
-def advise(advice: str) -> None:
-    """Sets what the user reads if a signal ends the run from now on: how to go on."""
+def advise(advice: Callable[[], str]) -> None:
+    """Sets what makes the words that the user reads if a signal ends the run: how to go on."""
     _state.advice = advice
 
 
@@ -72,7 +74,7 @@ def check() -> None:
 
 def stop() -> None:
     """Raises `Stopped` for the signal that has come, to this worker or another."""
-    raise Stopped(_state.received or signal.SIGTERM, _state.advice)
+    raise Stopped(_state.received or signal.SIGTERM, _state.advice())
 
 
 @contextlib.contextmanager
@@ -88,6 +90,8 @@ def deferred() -> Iterator[None]:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     if _state.received:
+        if number == _HANGUP:
+            return
         os._exit(128 + number)
     _state.received = number
     if not _state.is_deferred:

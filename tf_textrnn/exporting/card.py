@@ -17,7 +17,10 @@ from tf_textrnn.exporting.signatures import TEXT_FEATURE
 from tf_textrnn.runs.folder import LoadedRun, RunFolder
 
 WARM_UP_WORDS = (1, 20, 200)  # a server answers a request with a text of each length as it loads
-NOT_OF_THE_MODEL = ("run_dir", "resume", "cache_dir", "checkpoint_minutes", "export")
+NOT_OF_THE_MODEL = (
+    "run_dir", "resume", "cache_dir", "checkpoint_minutes", "export", "join_minutes",
+    "step_seconds",
+)  # fmt: skip
 
 
 def write(folder: pathlib.Path, run_folder: RunFolder, run: LoadedRun) -> None:

@@ -83,9 +83,7 @@ class Trainer:
         self._workers.wait()
         with signals.deferred():
             try:
-                while self.progress.epoch < self._config.training.num_epochs:
-                    if self._is_out_of_patience():
-                        break
+                while not self.progress.is_over(self._config.training):
                     self.train_epoch()
                     self._validate()
                     self.save()
@@ -151,12 +149,6 @@ class Trainer:
         per_class = per_class_report(self._data.valid.classes, predictions, self._data.labels)
         self._recorder.finish_epoch(metrics, per_class)
         progress.start_epoch()
-
-    def _is_out_of_patience(self) -> bool:
-        patience, progress = self._config.training.patience, self.progress
-        return bool(patience and progress.best) and (
-            progress.epoch - 1 - progress.best["epoch"] >= patience
-        )
 
     def close(self) -> None:
         """Closes the run's files."""

@@ -127,7 +127,7 @@ class Replicas:
         Returns:
           What the step tells, and what at least one worker wished.
         """
-        with self._workers.in_step():
+        with self._workers.in_step(self._config.run.step_seconds):
             result, wished = self._step(np.float32(num_texts), np.array(wishes, np.float32), shares)
             stop, save = wished.numpy()
         return result, StopOrSave(bool(stop), bool(save))

@@ -1,6 +1,7 @@
 """A run from its flags to its report."""
 
 import contextlib
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -8,16 +9,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_textrnn.base import invocation, signals
+from tf_textrnn.base import signals
 from tf_textrnn.base.errors import DivergedError, UserError
 from tf_textrnn.base.files import atomic_write, read_lines, write_lines
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
 from tf_textrnn.data.sources import Source
 from tf_textrnn.data.splits import Data
-from tf_textrnn.runs.folder import RunFolder, new_run_dir
+from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training.distribution import Workers, connect
 from tf_textrnn.training.loop import Trainer
+from tf_textrnn.training.resume import advice, how_to_go_on, open_run, read_end
 
 
 class Finished(NamedTuple):
@@ -27,11 +29,13 @@ class Finished(NamedTuple):
       folder: where it lives.
       config: its options, all of them settled.
       report: what `report.json` holds.
+      export: the export of a run that had nothing left to do; None = there is none yet.
     """
 
     folder: RunFolder
     config: Config
     report: dict[str, Any]
+    export: pathlib.Path | None = None
 
 
 def run(
@@ -56,10 +60,14 @@ def run(
       DivergedError: training lost its way.
       PeerLostError: another worker did.
     """
-    workers = connect(given.get("strategy", "auto"))
+    workers = connect(Config().replace(**given).run)
     with workers.watched():
         config = _shared_config(given, workers)
         folder = RunFolder(config.run.run_dir)
+        end = workers.broadcast(lambda: read_end(folder, config)) if config.run.resume else None
+        if end:
+            workers.wait()
+            return _nothing_left(folder, config, *end) if workers.is_chief else None
         report = _run(
             given,
             folder,
@@ -71,11 +79,21 @@ def run(
     return Finished(folder, config, report) if workers.is_chief else None
 
 
+def _nothing_left(folder: RunFolder, config: Config, report: Any, export: str) -> Finished:
+    training = config.training
+    print(
+        f"run: {folder.path}\nnothing is left to do: it has ended after epoch {report['epochs']} "
+        f"(--num_epochs={training.num_epochs}, --patience={training.patience})",
+        flush=True,
+    )
+    return Finished(folder, config, report, pathlib.Path(export) if export else None)
+
+
 def _shared_config(given: Mapping[str, Any], workers: Workers) -> Config:
     """The run's config, which the chief makes; the other workers read it from its JSON."""
     if workers.count == 1:
-        return _open_run(given, workers)
-    opened = workers.broadcast(lambda: _open_run(given, workers).to_json())
+        return open_run(given, is_cluster=False)
+    opened = workers.broadcast(lambda: open_run(given, is_cluster=True).to_json())
     return Config.from_json(opened, "the chief's options")
 
 
@@ -87,10 +105,9 @@ def _run(
     load: Callable[[], Data],
     on_step: Callable[[int], None] | None,
 ) -> dict[str, Any]:
-    cache = [f"--cache_dir={given['cache_dir']}"] if "cache_dir" in given else []
-    resume = invocation.command_line("train", "--resume", f"--run_dir={folder.path}", *cache)
+    resume = how_to_go_on(given, folder)
     if config.run.resume:
-        signals.advise(f"to go on: {resume}")
+        signals.advise(lambda: advice(given, folder))
     data = workers.in_turn(load)
     if data.fingerprint != workers.broadcast(lambda: data.fingerprint):
         raise UserError(
@@ -106,7 +123,7 @@ def _run(
 
             with signals.deferred():
                 workers.broadcast(prepare)
-                signals.advise(f"to go on: {resume}")
+                signals.advise(lambda: advice(given, folder))
             return _train(folder, config, data, workers, on_step)
     except OSError as error:
         raise UserError(
@@ -166,23 +183,3 @@ def _print_start(folder: RunFolder, data: Data, workers: Workers) -> None:
         + f"\nrun: {folder.path}",
         flush=True,
     )
-
-
-def _open_run(given: Mapping[str, Any], workers: Workers) -> Config:
-    """The run's config, its folder named; a resumed run keeps the options that it began with.
-
-    Schedulers restart a lost worker's cluster by the same command, which then goes on.
-    """
-    if workers.count > 1 and RunFolder(given.get("run_dir", "")).config.exists():
-        given = {**given, "resume": True}
-    if not given.get("resume"):
-        config = Config().replace(**given).settled()
-        config = config.replace(run_dir=config.run.run_dir or new_run_dir())
-        RunFolder(config.run.run_dir).check_new()
-        return config
-    if not given.get("run_dir"):
-        raise UserError("--resume: expected --run_dir, the folder of the run to go on with")
-    saved = RunFolder(given["run_dir"]).read_config()
-    saved.check_resume(given)
-    # The cache is this machine's matter: a run folder from elsewhere must not say where to write.
-    return saved.replace(**{"cache_dir": "", **given}).settled()
