@@ -34,21 +34,25 @@ def tf_config(ports: list[int], index: int) -> str:
 
 
 def start_worker(
-    config: str, arguments: list[str], prefix: tuple[str, ...] = ()
+    config: str,
+    arguments: list[str],
+    prefix: tuple[str, ...] = (),
+    program: tuple[str, ...] = ("train.py",),
 ) -> subprocess.Popen:
     """Starts a worker.
 
     Args:
       config: TF_CONFIG; "" = none.
-      arguments: of `train.py`.
+      arguments: of the program.
       prefix: of the command.
+      program: what Python runs.
     """
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # this process's own
     if config:
         environment["TF_CONFIG"] = config
     return subprocess.Popen(
-        [*prefix, sys.executable, "train.py", *arguments], cwd=ROOT, env=environment, text=True,
+        [*prefix, sys.executable, *program, *arguments], cwd=ROOT, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 

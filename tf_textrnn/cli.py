@@ -72,6 +72,8 @@ def run(arguments: Sequence[str]) -> int:
             print(stopped, file=sys.stderr, flush=True)
         except OSError:  # the terminal has closed
             _drop(sys.stderr)
+        if stopped.at_once:
+            os._exit(stopped.status)
         return stopped.status
     return 0
 

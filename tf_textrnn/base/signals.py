@@ -19,7 +19,10 @@ class Stopped(BaseException):
 
     Attributes:
       status: the exit status.
+      at_once: whether the process is to end without the interpreter's own end, which may block.
     """
+
+    at_once = False
 
     def __init__(self, number: int, advice: str):
         name = signal.Signals(number).name

@@ -8,8 +8,6 @@ else crosses the network in a step. `docs/distributed.md` has the use.
 import contextlib
 import json
 import math
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,9 +22,10 @@ from tensorflow.python.eager import context as eager_context
 from tf_textrnn.base import signals
 from tf_textrnn.base.errors import PeerLostError, UserError
 from tf_textrnn.config import RunConfig
-from tf_textrnn.training import joining
 from tf_textrnn.training.cluster import Cluster, read_cluster
+from tf_textrnn.training.joining import meet
 from tf_textrnn.training.optimizers import Gradient, sum_rows
+from tf_textrnn.training.waiting import call
 
 # A worker that dies is noticed by its connection, or by its heartbeats, which end too where all of
 # it stands still. One that lives and yet keeps the others waiting inside a step hangs. (The timeout
@@ -253,7 +252,6 @@ def connect(options: RunConfig) -> Workers:
 
 
 def _join(cluster: Cluster, minutes: float) -> Workers:
-    joining.meet(cluster, minutes)
     jobs = {job: len(addresses) for job, addresses in cluster.jobs.items()}
     coordination = tf.compat.v1.ConfigProto().experimental.coordination_config
     for job, tasks in jobs.items():
@@ -268,7 +266,8 @@ def _join(cluster: Cluster, minutes: float) -> Workers:
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver(rpc_layer="grpc")
     lost = f"{cluster}: cannot join the others ({{}}); start it again"
     try:
-        strategy = joining.call(
+        meet(cluster, minutes)
+        strategy = call(
             lambda: tf.distribute.MultiWorkerMirroredStrategy(resolver),
             CONNECT_SECONDS,
             lambda: f"{cluster}: waiting for TensorFlow to connect the workers",
@@ -277,8 +276,7 @@ def _join(cluster: Cluster, minutes: float) -> Workers:
     except tf.errors.OpError as error:  # the others have begun without this one, and will end
         raise PeerLostError(lost.format(type(error).__name__)) from error
     except signals.Stopped as stopped:
-        # The interpreter would wait for what blocks in C++.
-        print(stopped, file=sys.stderr, flush=True)
-        os._exit(stopped.status)
+        stopped.at_once = True  # the interpreter would wait for what blocks in C++
+        raise
     signals.reinstall()
     return Workers(strategy, cluster.index, len(cluster.addresses))

@@ -11,8 +11,9 @@ have a connection of their own:
   chief refuses another cluster with `{"error": …}`. It asks back at the worker's address: a worker
   whose token it finds there has come, and stays as long as it goes on asking. The answer,
   `{"missing": {index: why}}`, says whom all still wait for.
-- Once nobody is missing, the chief says so to everybody, and no longer changes its mind. Who hears
-  it closes its port and goes on to TensorFlow; so does the chief when everybody has heard it.
+- Once nobody is missing, and everybody answers at once, the chief says so to all, and no longer
+  changes its mind. Who hears it closes its port and goes on to TensorFlow; so does the chief when
+  all have heard it.
 
 What blocks has a thread of its own, and the main thread obeys signals meanwhile.
 """
@@ -25,19 +26,18 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
-from tf_textrnn.base.errors import PeerLostError, UserError
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.training.cluster import HELP, Cluster, host_and_port
+from tf_textrnn.training.waiting import call
 
-SAY_AFTER, SAY_EVERY = 10.0, 60.0  # seconds of waiting
 _ASK_EVERY, _GONE_AFTER = 0.5, 5.0  # seconds between a worker's questions; since its last one
 _TIMEOUT = 5.0  # seconds, of a connection
 _MAX_LINE = 1 << 20  # bytes
+_ANOTHER = "another process is there"
 _NAMED = 5  # workers that a line names
-
-T = TypeVar("T")
 
 
 def meet(cluster: Cluster, minutes: float) -> None:
@@ -63,50 +63,6 @@ def meet(cluster: Cluster, minutes: float) -> None:
         )
 
 
-def call(
-    work: Callable[[], T], seconds: float, waiting: Callable[[], str], late: Callable[[], str]
-) -> T:
-    """Calls `work` in a thread, so that signals are obeyed while it blocks.
-
-    Args:
-      work: what blocks.
-      seconds: to wait for it at most; its thread goes on then.
-      waiting: the line to print while it takes long.
-      late: the line of the error.
-
-    Returns:
-      What it returns.
-
-    Raises:
-      PeerLostError: it takes longer.
-      Exception: what it raises.
-    """
-    returned: list[T] = []
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            returned.append(work())
-        except BaseException as error:
-            raised.append(error)
-
-    begun = time.monotonic()
-    say_at = begun + SAY_AFTER
-    thread = threading.Thread(target=run, name="joining", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.1)
-        now = time.monotonic()
-        if now > begun + seconds:
-            raise PeerLostError(late())
-        if now > say_at:
-            print(f"{waiting()}, for {now - begun:.0f} s", flush=True)
-            say_at += SAY_EVERY
-    if raised:
-        raise raised[0]
-    return returned[0]
-
-
 class _Handler(socketserver.StreamRequestHandler):
     timeout = _TIMEOUT
 
@@ -130,7 +86,7 @@ class _Listener(socketserver.ThreadingTCPServer):
         self._lock = threading.Lock()
         self._missing = dict.fromkeys(range(1, self._count), "has not come")
         self._seen: dict[int, tuple[str, float]] = {}  # token of each, and when it last asked
-        self._told: set[int] = set()
+        self._is_complete = False
         self._ended = threading.Event()
         _, port = host_and_port(cluster.addresses[cluster.index])
         super().__init__(("", port), _Handler)
@@ -185,32 +141,47 @@ class _Listener(socketserver.ThreadingTCPServer):
         if objection := self._objection(question["cluster"], index):
             return {"error": objection}
         if token != self._seen.get(index, ("", 0.0))[0]:
-            name = self._cluster.name(index)
-            try:
-                found = _ask(self._cluster.addresses[index], {"who": True})["token"]
-            except (OSError, ValueError, KeyError) as error:
+            why = self._call_back(index, token)
+            if why == _ANOTHER:
+                return {"error": f"{self._cluster.name(index)} is another process, which waits"}
+            if why:
                 with self._lock:
-                    self._missing[index] = f"has come, but is not there: {_reason(error)}"
+                    self._missing[index] = f"has come, but is not there: {why}"
                     return {"missing": dict(self._missing)}
-            if found != token:
-                return {"error": f"{name} is another process, which waits already"}
+        if not self._is_complete:
+            if missing := self._still_missing(index, token):
+                return {"missing": missing}
+            with self._lock:
+                self._is_complete = True
+                self._missing = dict.fromkeys(range(1, self._count), "does not know that all came")
         with self._lock:
-            self._seen[index] = token, time.monotonic()
             self._missing.pop(index, None)
-            if not self._told:
-                self._forget_the_gone()
-            if self._missing:
-                return {"missing": dict(self._missing)}
-            self._told.add(index)
-            if len(self._told) == self._count - 1:
+            if not self._missing:
                 self._ended.set()
-            return {"missing": {}}
+        return {"missing": {}}
 
-    def _forget_the_gone(self) -> None:
-        for index, (_, seen) in list(self._seen.items()):
-            if time.monotonic() - seen > _GONE_AFTER:
-                del self._seen[index]
-                self._missing[index] = "has gone again"
+    def _still_missing(self, index: int, token: str) -> dict[int, str]:
+        """Whom all wait for, now that this worker is there; nobody has just gone."""
+        with self._lock:
+            now = time.monotonic()
+            self._seen[index] = token, now
+            self._missing.pop(index, None)
+            gone = [other for other, (_, seen) in self._seen.items() if now - seen > _GONE_AFTER]
+            if not self._missing and not gone:
+                others = [(other, known) for other, (known, _) in self._seen.items()]
+                gone = [other for other, known in others if self._call_back(other, known)]
+            for other in gone:
+                del self._seen[other]
+                self._missing[other] = "has gone again"
+            return dict(self._missing)
+
+    def _call_back(self, index: int, token: str) -> str:
+        """Why the process of this token is not at a worker's address; "" = it is."""
+        try:
+            found = _ask(self._cluster.addresses[index], {"who": True})["token"]
+        except (OSError, ValueError, KeyError) as error:
+            return _reason(error)
+        return "" if found == token else _ANOTHER
 
     def _objection(self, theirs: Any, index: int) -> str:
         """What the chief has against another worker's idea of the cluster; "" = nothing."""
