@@ -328,25 +328,32 @@ def test_three_workers_one_of_them_missing_one_with_a_wrong_port(small_options, 
     assert not (tmp_path / "run").exists()
 
 
-# The others have been met, but TensorFlow does not reach them.
+# The others have come, it seems, but TensorFlow waits for them.
 UNMET = """
-from tf_textrnn.training import joining, waiting
+import sys
+from tf_textrnn.training import joining
 joining.meet = lambda cluster, minutes: None
-waiting.SAY_AFTER = 0.5
+from tf_textrnn.base.startup import load_tensorflow
+load_tensorflow()
+from tf_textrnn.training import distribution
+distribution.CONNECT_SECONDS = 15
+print("ready", flush=True)
 from tf_textrnn import cli
 cli.main("train")
 """
 
 
 @pytest.mark.slow
-def test_a_signal_ends_a_worker_that_tensorflow_blocks(small_options, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGALRM])
+def test_a_worker_whose_interpreter_tensorflow_holds_ends_too(small_options, tmp_path, number):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = flags({**small_options, "run_dir": tmp_path / "run"})
-    config = tf_config(free_ports(2), 0)
-    worker = start_worker(config, arguments, program=("-c", UNMET))
-    says(worker, "waiting for TensorFlow to connect the workers")
-    time.sleep(2)  # by then TensorFlow has a handler of its own
-    sent = time.monotonic()
-    worker.terminate()
-    line = "stopped by SIGTERM; nothing is trained yet; start again\n"
-    assert ended(worker) == (143, line)
-    print(f"ended after {time.monotonic() - sent:.2f} s")
+    worker = start_worker(tf_config(free_ports(2), 0), arguments, program=("-c", UNMET))
+    says(worker, "ready")
+    if number == signal.SIGINT:
+        time.sleep(5)
+        worker.send_signal(number)
+    try:
+        assert ended(worker) == (-number, "")
+    finally:
+        worker.kill()

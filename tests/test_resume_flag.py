@@ -63,7 +63,7 @@ def test_what_a_run_begins_with(finished, tmp_path):
         resumes(new, is_cluster=True, resume=True)
 
 
-class Killed(Exception):
+class Killed(Exception):  # noqa: N818 - no error
     """In place of a kill."""
 
 

@@ -49,14 +49,29 @@ def install() -> None:
             signal.signal(number, _handle)
 
 
-def reinstall() -> None:
-    """Handles the signals again, if `install` did: TensorFlow sets a handler where workers join.
+@contextlib.contextmanager
+def left_to_the_system(seconds: int) -> Iterator[None]:
+    """Inside, the system ends the process at a signal, if `install` handles it, or when time is up.
 
-    That one, for notices of preemption, would keep the signals from us.
+    For what holds the interpreter, whose own handlers cannot run then. At the end they are set
+    again, over any that came in between: where workers join, TensorFlow sets one for SIGTERM.
+
+    Args:
+      seconds: after which SIGALRM comes, where the system has it.
     """
-    for number in _NUMBERS:
-        if (handler := signal.getsignal(number)) is _handle:
-            signal.signal(number, handler)
+    ours = [number for number in _NUMBERS if signal.getsignal(number) is _handle]
+    has_alarm = bool(ours) and hasattr(signal, "alarm")
+    for number in ours:
+        signal.signal(number, signal.SIG_DFL)
+    if has_alarm:
+        signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        if has_alarm:
+            signal.alarm(0)
+        for number in ours:
+            signal.signal(number, _handle)
 
 
 def advise(advice: Callable[[], str]) -> None:

@@ -25,13 +25,12 @@ from tf_textrnn.config import RunConfig
 from tf_textrnn.training.cluster import Cluster, read_cluster
 from tf_textrnn.training.joining import meet
 from tf_textrnn.training.optimizers import Gradient, sum_rows
-from tf_textrnn.training.waiting import call
 
 # A worker that dies is noticed by its connection, or by its heartbeats, which end too where all of
 # it stands still. One that lives and yet keeps the others waiting inside a step hangs. (The timeout
 # of TensorFlow's collectives is no help: each leaves a thread asleep for so long, every step.)
 HEARTBEAT_SECONDS = 20
-CONNECT_SECONDS = 120  # that TensorFlow has to connect workers who have met
+CONNECT_SECONDS = 120  # that TensorFlow has to connect those who have met; usually a second
 _NO_ROW = -1
 
 T = TypeVar("T")
@@ -252,6 +251,11 @@ def connect(options: RunConfig) -> Workers:
 
 
 def _join(cluster: Cluster, minutes: float) -> Workers:
+    try:
+        meet(cluster, minutes)
+    except signals.Stopped as stopped:
+        stopped.at_once = True  # nothing is under way; TensorFlow's own end takes a second
+        raise
     jobs = {job: len(addresses) for job, addresses in cluster.jobs.items()}
     coordination = tf.compat.v1.ConfigProto().experimental.coordination_config
     for job, tasks in jobs.items():
@@ -259,24 +263,16 @@ def _join(cluster: Cluster, minutes: float) -> Workers:
     eager_context.context().configure_coordination_service(
         "standalone",
         service_leader=f"/job:{next(iter(jobs))}/task:0",
-        cluster_register_timeout_in_ms=1_000 * CONNECT_SECONDS,
+        cluster_register_timeout_in_ms=1_000 * (CONNECT_SECONDS - 10),
         heartbeat_timeout_in_ms=1_000 * HEARTBEAT_SECONDS,
         coordinated_jobs=list(coordination.coordinated_job_list),
     )
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver(rpc_layer="grpc")
-    lost = f"{cluster}: cannot join the others ({{}}); start it again"
     try:
-        meet(cluster, minutes)
-        strategy = call(
-            lambda: tf.distribute.MultiWorkerMirroredStrategy(resolver),
-            CONNECT_SECONDS,
-            lambda: f"{cluster}: waiting for TensorFlow to connect the workers",
-            lambda: lost.format(f"not within {CONNECT_SECONDS} s"),
-        )
-    except tf.errors.OpError as error:  # the others have begun without this one, and will end
-        raise PeerLostError(lost.format(type(error).__name__)) from error
-    except signals.Stopped as stopped:
-        stopped.at_once = True  # the interpreter would wait for what blocks in C++
-        raise
-    signals.reinstall()
+        with signals.left_to_the_system(CONNECT_SECONDS):
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except tf.errors.OpError as error:  # one that had come is gone
+        raise PeerLostError(
+            f"{cluster}: cannot join the others ({type(error).__name__}); start it again"
+        ) from error
     return Workers(strategy, cluster.index, len(cluster.addresses))
