@@ -80,7 +80,12 @@ def test_all_go_on_when_the_last_has_come(workers):
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    ("number", "status"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        *([(signal.SIGHUP, 129)] if hasattr(signal, "SIGHUP") else []),
+    ],
 )
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_worker_that_waits_says_for_whom_and_obeys_signals(workers, number, status, index):
