@@ -63,12 +63,12 @@ def work(index: int, vocab_size: int) -> dict[str, float]:
     load_tensorflow()
     import tensorflow as tf
 
-    from tf_textrnn.config import Config
+    from tf_textrnn.config import Config, RunConfig
     from tf_textrnn.data.batches import training_batches
     from tf_textrnn.training.distribution import connect
     from tf_textrnn.training.replicas import Replicas, StopOrSave
 
-    workers = connect("auto")
+    workers = connect(RunConfig())
     config = Config().replace(batch_size=TEXTS_PER_WORKER * workers.count, ngrams=0)
     data = make_data(vocab_size, (2 * WARM_UP_STEPS + 2 * STEPS) * config.training.batch_size)
     replicas = Replicas(config, data, workers)

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from tf_textrnn.base.flags import option_groups, shown_default
-from tf_textrnn.base.options import BASIC, allowed_values
+from tf_textrnn.base.flags import option_groups
+from tf_textrnn.base.options import BASIC, allowed_values, shown
 from tf_textrnn.config import Config
 
 
@@ -19,7 +19,7 @@ def main() -> None:
         for field in fields:
             flag = f"`--{field.name}`"
             flag = f"**{flag}**" if field.metadata["group"] == BASIC else flag
-            default = shown_default(field)
+            default = shown(field.default)
             print(
                 f"| {flag} | {f'`{default}`' if default else ''} | {field.metadata['meaning']} | "
                 f"{allowed_values(field)} |"

@@ -26,6 +26,37 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
+def tf_config(ports: list[int], index: int) -> str:
+    """TF_CONFIG of a worker on loopback."""
+    addresses = [f"127.0.0.1:{port}" for port in ports]
+    task = {"type": "worker", "index": index}
+    return json.dumps({"cluster": {"worker": addresses}, "task": task})
+
+
+def start_worker(
+    config: str,
+    arguments: list[str],
+    prefix: tuple[str, ...] = (),
+    program: tuple[str, ...] = ("train.py",),
+) -> subprocess.Popen:
+    """Starts a worker.
+
+    Args:
+      config: TF_CONFIG; "" = none.
+      arguments: of the program.
+      prefix: of the command.
+      program: what Python runs.
+    """
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # this process's own
+    if config:
+        environment["TF_CONFIG"] = config
+    return subprocess.Popen(
+        [*prefix, sys.executable, *program, *arguments], cwd=ROOT, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
 class Cluster:
     """Workers that have started.
 
@@ -36,21 +67,12 @@ class Cluster:
     """
 
     def __init__(self, count: int, arguments: list[str], prefix: tuple[str, ...] = ()):
-        addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+        ports = free_ports(count)
         self.workers = []
         for index in range(count):
-            environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-            environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # this process's own
-            if count > 1:
-                task = {"type": "worker", "index": index}
-                config = {"cluster": {"worker": addresses}, "task": task}
-                environment["TF_CONFIG"] = json.dumps(config)
-            command = [part.replace("{}", str(index)) for part in prefix]
-            command += [sys.executable, "train.py", *arguments]
-            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            self.workers.append(
-                subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
-            )
+            config = tf_config(ports, index) if count > 1 else ""
+            named = tuple(part.replace("{}", str(index)) for part in prefix)
+            self.workers.append(start_worker(config, arguments, named))
 
     def finish(self) -> list[tuple[int, str]]:
         """Waits for all workers; returns (exit status, stderr) of each."""

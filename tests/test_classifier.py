@@ -55,7 +55,7 @@ def test_parameters_are_flags_with_their_defaults():
     assert set(option_fields()) - set(defaults) == {
         "dataset", "train_file", "valid_file", "test_file", "format", "text_column",
         "label_column", "resume", "cache_dir", "strategy", "export", "checkpoint_minutes",
-        "gradients_every",
+        "gradients_every", "join_minutes", "step_seconds",
     }  # fmt: skip
 
 

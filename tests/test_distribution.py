@@ -9,6 +9,7 @@ import pytest
 
 from tests.cluster import ROOT, Cluster, flags
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.config import RunConfig
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training import distribution, runner
@@ -76,48 +77,10 @@ def test_three_devices_train_as_one(alone, options, tmp_path):
     assert_same(RunFolder(str(run_dir)), alone, weights=1e-5, loss=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", ({}, 0)),
-        ('{"cluster": {}, "task": {"type": "worker", "index": 0}}', ({}, 0)),
-        ('{"cluster": {"worker": ["a:1"]}}', ({"worker": 1}, 0)),
-        (
-            '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}',
-            ({"worker": 2}, 1),
-        ),
-        (
-            '{"cluster": {"worker": ["b:1", "c:1"], "chief": ["a:1"], "evaluator": ["d:1"]}, '
-            '"task": {"type": "worker", "index": "1"}}',
-            ({"chief": 1, "worker": 2}, 2),
-        ),
-    ],
-)
-def test_the_cluster_of_tf_config(monkeypatch, text, expected):
-    monkeypatch.setenv("TF_CONFIG", text)
-    assert distribution._cluster() == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{",
-        "[]",
-        '{"cluster": {"worker": ["a:1", "b:1"]}}',
-        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}',
-        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "ps", "index": 0}}',
-    ],
-)
-def test_a_cluster_that_is_none(monkeypatch, text):
-    monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(UserError, match="expected JSON with a cluster"):
-        distribution.connect("auto")
-
-
 def test_multiworker_needs_a_cluster(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UserError, match="--strategy=multiworker: expected a cluster"):
-        distribution.connect("multiworker")
+        distribution.connect(RunConfig(strategy="multiworker"))
 
 
 def test_a_mistake_of_the_chief_ends_all_with_its_line(options, tmp_path):

@@ -1,5 +1,6 @@
 """Real `python train.py` processes that are killed, stopped and raced: no bit is lost."""
 
+import os
 import random
 import signal
 import subprocess
@@ -83,16 +84,23 @@ def wait_for(process: subprocess.Popen, start: str) -> str:
 
 def farewell(run: Run, name: str) -> str:
     """Returns the line that a run prints when a signal ends it."""
-    return (
+    line = (
         f"stopped by {name}; to go on: {sys.executable} train.py --resume "
-        f"--run_dir={run.folder.path} --cache_dir={run.options['cache_dir']}\n"
+        f"--run_dir={run.folder.path} --cache_dir={run.options['cache_dir']}"
     )
+    if run.folder.best.exists():
+        line += (
+            f"; to export the best epoch so far: {sys.executable} -m tf_textrnn.cli export "
+            f"--run_dir={run.folder.path}"
+        )
+    return f"{line}\n"
 
 
 def test_signals_end_a_run_that_goes_on_with_the_same_bits(new_run, expected):
     run = new_run()
-    for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        process = run.start(hooked(0, EPOCH, delay=1))  # held up there, so that it does not end
+    # Held up in the first epoch, so that it does not end; then in the second, past a best one.
+    for number, status, call in ((signal.SIGTERM, 143, 1), (signal.SIGINT, 130, 2)):
+        process = run.start(hooked(0, EPOCH, call, delay=1))
         wait_for(process, "reached")
         process.send_signal(number)
         sent = time.monotonic()
@@ -102,6 +110,31 @@ def test_signals_end_a_run_that_goes_on_with_the_same_bits(new_run, expected):
         assert (process.returncode, errors) == (status, farewell(run, number.name))
         assert seconds < 10
         assert not run.folder.report_json.exists()
+    assert "to export the best epoch so far: " in errors
+    assert run.finish() == expected
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="POSIX systems have it")
+def test_a_terminal_that_closes_costs_no_step(new_run, expected):
+    import fcntl
+    import termios
+
+    run = new_run()
+    ours, theirs = os.openpty()
+    process = run.start(
+        hooked(0, EPOCH, call=2, delay=1),
+        stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while b"reached" not in shown:
+        shown += os.read(ours, 1000)
+    os.close(ours)  # the kernel tells the process
+    process.send_signal(signal.SIGHUP)  # and so does the shell
+    assert process.wait(60) == 129
+    steps = max(int(path.stem) for path in run.folder.checkpoints.iterdir())
+    assert steps > 10  # those of the second epoch
     assert run.finish() == expected
 
 

@@ -97,7 +97,7 @@ if json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("index") ==
 def test_a_worker_that_hangs_is_noticed(options, tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text(HANG)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    cluster = Cluster(2, flags({**options, "run_dir": tmp_path / "run"}))
+    cluster = Cluster(2, flags({**options, "step_seconds": 15, "run_dir": tmp_path / "run"}))
     cluster.wait_for("epoch  10/")
     (seconds,) = cluster.seconds_to_end(NOTICED_SECONDS, [0])
     print(f"worker 1 hangs: worker 0 ends after {seconds} s")
@@ -131,6 +131,11 @@ def test_sigterm_to_one_ends_all_at_one_step(undisturbed, options, tmp_path):
             assert errors.count("\n") == 1
     assert Cluster(2, arguments).finish() == [(0, "")] * 2
     assert_same_bits(RunFolder(str(run_dir)), undisturbed)
+    report = (run_dir / "report.json").read_bytes()
+    again = Cluster(2, arguments)
+    again.wait_for("nothing is left to do: it has ended after epoch 30 ")
+    assert again.finish() == [(0, "")] * 2
+    assert (run_dir / "report.json").read_bytes() == report
 
 
 @pytest.mark.slow

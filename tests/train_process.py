@@ -22,12 +22,13 @@ PATHS = {"run_dir", "resume", "cache_dir"}
 # the while. It looks on from the loop's import only, for a profiled import of TensorFlow takes
 # long.
 HOOK = """
-import os, sys, threading, time
+import contextlib, os, sys, threading, time
 number, file, function, call, delay = os.environ["SIGNAL_IN"].split(",")
 left = int(call)
 def act():
     time.sleep(float(delay))
-    print("signalled at", time.monotonic(), flush=True)
+    with contextlib.suppress(OSError):  # a terminal that has closed
+        print("signalled at", time.monotonic(), flush=True)
     os.kill(os.getpid(), int(number))
 def profile(frame, event, argument):
     global left
@@ -91,11 +92,12 @@ class Run:
         self.options = options
         self.hook = hook
 
-    def start(self, signal_in: str = "") -> subprocess.Popen:
+    def start(self, signal_in: str = "", **streams) -> subprocess.Popen:
         """Starts a run, or resumes it if it exists.
 
         Args:
           signal_in: what HOOK does: signal, file, function, call, delay; nothing = no hook.
+          streams: instead of pipes, as `subprocess.Popen` takes them, and what belongs to them.
         """
         options = {"run_dir": self.folder.path, "cache_dir": self.options["cache_dir"]}
         options |= {"resume": True} if self.folder.config.exists() else self.options
@@ -105,7 +107,7 @@ class Run:
             environment |= {"SIGNAL_IN": signal_in, "PYTHONPATH": str(self.hook)}
         return subprocess.Popen(
             command, cwd=ROOT, env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
         )  # fmt: skip
 
     def finish(self) -> dict[str, str]:

@@ -44,8 +44,8 @@ def run(arguments: Sequence[str]) -> int:
 
     Returns:
       The exit status: 0 done; with one line on stderr 2 for what the user can mend, 1 for a
-      training that diverged, 130 or 143 for Ctrl-C or SIGTERM. A lost worker ends the process
-      at once, with status 75.
+      training that diverged, 130, 143 or 129 for Ctrl-C, SIGTERM or SIGHUP. A lost worker ends
+      the process at once, with status 75.
     """
     from tf_textrnn.base.flags import HelpRequested
 
@@ -71,7 +71,12 @@ def run(arguments: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(PEER_LOST)  # at once: TensorFlow would wait for the lost one
     except signals.Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        try:
+            print(stopped, file=sys.stderr, flush=True)
+        except OSError:  # the terminal has closed
+            silence(sys.stderr)
+        if stopped.at_once:
+            os._exit(stopped.status)
         return stopped.status
     return 0
 
@@ -132,7 +137,7 @@ def train(options: Mapping[str, Any]) -> None:
     """
     from tf_textrnn.api import train_on
 
-    signals.advise("nothing is trained yet; start again")
+    signals.advise(lambda: "nothing is trained yet; start again")
     run = train_on(options)
     if run is None:  # the chief reports and exports
         return

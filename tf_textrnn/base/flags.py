@@ -10,12 +10,33 @@ from absl import flags
 
 from tf_textrnn.base import invocation
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.options import BASIC, SOURCE, CheckedOptions, allowed_values
+from tf_textrnn.base.options import BASIC, SOURCE, CheckedOptions, allowed_values, shown
 
 SOURCE_HEADING = "What the TF1 model and its article need, as in configs/source.flags."
 _HELP_WIDTH, _FLAG_WIDTH = 80, 24  # characters
+
+
+class _BooleanOrWord(flags.BooleanParser):
+    """For a flag that stands alone, as a boolean one does, or has a word for its value."""
+
+    def parse(self, argument: str | int) -> bool | str:
+        try:
+            return super().parse(argument)
+        except ValueError:
+            return str(argument)
+
+
+def _define_boolean_or_word(
+    name: str, default: bool | str, meaning: str, flag_values: flags.FlagValues
+) -> None:
+    flag = flags.Flag(
+        _BooleanOrWord(), flags.ArgumentSerializer(), name, default, meaning, boolean=True
+    )
+    flags.DEFINE_flag(flag, flag_values)
+
+
 _DEFINE = {bool: flags.DEFINE_boolean, str: flags.DEFINE_string, int: flags.DEFINE_integer,
-           float: flags.DEFINE_float}  # fmt: skip
+           float: flags.DEFINE_float, bool | str: _define_boolean_or_word}  # fmt: skip
 
 
 class HelpRequested(Exception):  # noqa: N818 - not an error
@@ -129,16 +150,11 @@ def help_text(page: Page, full: bool) -> str:
     return "\n".join([*lines, "", last])
 
 
-def shown_default(field: dataclasses.Field) -> str:
-    """A field's default as one writes it in a flag."""
-    return str(field.default).lower() if field.type is bool else str(field.default)
-
-
 def _flag_lines(field: dataclasses.Field, allowed: bool) -> list[str]:
     meaning = field.metadata["meaning"]
     if allowed and (field.metadata["choices"] or field.type in (int, float)):
         meaning += f" ({allowed_values(field)})"
-    flag = f"  --{field.name}={shown_default(field)}"
+    flag = f"  --{field.name}={shown(field.default)}"
     text = textwrap.wrap(meaning, _HELP_WIDTH - _FLAG_WIDTH - 2, break_on_hyphens=False)
     if len(flag) > _FLAG_WIDTH:
         return [flag, *(" " * (_FLAG_WIDTH + 2) + line for line in text)]

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import typing
 from typing import Any
 
 from tf_textrnn.base.errors import UserError
@@ -15,7 +16,7 @@ def option(
     default: Any,
     meaning: str,
     *,
-    choices: tuple[str, ...] = (),
+    choices: tuple[bool | str, ...] = (),
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
@@ -29,7 +30,7 @@ def option(
     Args:
       default: the value without a flag; its type is the option's type.
       meaning: one line, with the unit and the off value where there is one.
-      choices: the allowed strings; empty allows any.
+      choices: the allowed values; empty allows any of the option's type.
       minimum: the smallest allowed number.
       maximum: the largest allowed number.
       above: a number that the value must exceed.
@@ -52,11 +53,16 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def shown(value: Any) -> str:
+    """A value as one writes it in a flag."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def allowed_values(field: dataclasses.Field) -> str:
     """What a field accepts, in words: "one of lstm, gru", "a whole number, at least 1"."""
     metadata = field.metadata
     if metadata["choices"]:
-        return "one of " + ", ".join(metadata["choices"])
+        return "one of " + ", ".join(map(shown, metadata["choices"]))
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     if metadata["is_path"]:
         return "a path"
@@ -77,7 +83,7 @@ def _is_allowed(field: dataclasses.Field, value: Any) -> bool:
             return False
         if not math.isfinite(value):
             return False
-    elif type(value) is not field.type:
+    elif type(value) not in (typing.get_args(field.type) or [field.type]):
         return False
     if metadata["choices"] and value not in metadata["choices"]:
         return False

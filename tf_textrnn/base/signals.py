@@ -1,16 +1,16 @@
-"""SIGTERM and Ctrl-C end a run in good order; a second signal ends the process at once.
+"""SIGTERM, Ctrl-C and a terminal that closes end a run in good order; a second signal at once.
 
 Outside `deferred()` a signal raises `Stopped` wherever the main thread is: nothing is lost, since
 files are written atomically. Inside, it waits until `check()` is called, at a place where the
-run's state is consistent and can be saved. Both signals exist on every system; on Windows nothing
-sends SIGTERM, and Ctrl-C is the one that comes.
+run's state is consistent and can be saved. SIGHUP, of the terminal, is no second signal: the kernel
+and the shell each send one. Windows has none, and nothing there sends SIGTERM.
 """
 
 import contextlib
 import dataclasses
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 
@@ -19,7 +19,10 @@ class Stopped(BaseException):
 
     Attributes:
       status: the exit status.
+      at_once: whether the process is to end without the interpreter's own end, which may block.
     """
+
+    at_once = False
 
     def __init__(self, number: int, advice: str):
         name = signal.Signals(number).name
@@ -31,31 +34,48 @@ class Stopped(BaseException):
 class _State:
     received: int = 0
     is_deferred: bool = False
-    advice: str = ""
+    advice: Callable[[], str] = str
 
 
 _state = _State()
+_HANGUP = getattr(signal, "SIGHUP", None)
+_NUMBERS = [signal.SIGTERM, signal.SIGINT, *([_HANGUP] if _HANGUP else [])]
 
 
 def install() -> None:
-    """Handles SIGTERM and SIGINT; one that is ignored, as in a background job, stays ignored."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    """Handles the signals; one that is ignored, as in a background job or by nohup, stays so."""
+    for number in _NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _handle)
 
 
-def reinstall() -> None:
-    """Handles the signals again, if `install` did: TensorFlow sets a handler where workers join.
+@contextlib.contextmanager
+def left_to_the_system(seconds: int) -> Iterator[None]:
+    """Inside, the system ends the process at a signal, if `install` handles it, or when time is up.
 
-    That one, for notices of preemption, would keep the signals from us.
+    For what holds the interpreter, whose own handlers cannot run then. At the end they are set
+    again, over any that came in between: where workers join, TensorFlow sets one for SIGTERM.
+
+    Args:
+      seconds: after which SIGALRM comes, where the system has it.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if (handler := signal.getsignal(number)) is _handle:
-            signal.signal(number, handler)
+    ours = [number for number in _NUMBERS if signal.getsignal(number) is _handle]
+    has_alarm = bool(ours) and hasattr(signal, "alarm")
+    for number in ours:
+        signal.signal(number, signal.SIG_DFL)
+    if has_alarm:
+        signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        if has_alarm:
+            signal.alarm(0)
+        for number in ours:
+            signal.signal(number, _handle)
 
 
-def advise(advice: str) -> None:
-    """Sets what the user reads if a signal ends the run from now on: how to go on."""
+def advise(advice: Callable[[], str]) -> None:
+    """Sets what makes the words that the user reads if a signal ends the run: how to go on."""
     _state.advice = advice
 
 
@@ -72,7 +92,7 @@ def check() -> None:
 
 def stop() -> None:
     """Raises `Stopped` for the signal that has come, to this worker or another."""
-    raise Stopped(_state.received or signal.SIGTERM, _state.advice)
+    raise Stopped(_state.received or signal.SIGTERM, _state.advice())
 
 
 @contextlib.contextmanager
@@ -88,6 +108,8 @@ def deferred() -> Iterator[None]:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     if _state.received:
+        if number == _HANGUP:
+            return
         os._exit(128 + number)
     _state.received = number
     if not _state.is_deferred:

@@ -207,7 +207,13 @@ class RunConfig(CheckedOptions):
         is_path=True,
         group=BASIC,
     )
-    resume: bool = option(False, "Goes on with the run in --run_dir", on_resume=True, group=BASIC)
+    resume: bool | str = option(
+        False,
+        "Goes on with the run in --run_dir; auto = where there is one",
+        choices=(False, True, "auto"),
+        on_resume=True,
+        group=BASIC,
+    )
     cache_dir: str = option(
         "",
         "Folder of encoded files; empty = tf_textrnn in the user's cache folder",
@@ -219,6 +225,18 @@ class RunConfig(CheckedOptions):
         "Devices: one, mirrored = all GPUs of this machine, multiworker = TF_CONFIG's processes; "
         "auto = what is there",
         choices=("auto", "one", "mirrored", "multiworker"),
+        on_resume=True,
+    )
+    join_minutes: float = option(
+        10.0,
+        "Minutes that a worker of TF_CONFIG waits at most for the others to come",
+        above=0,
+        on_resume=True,
+    )
+    step_seconds: float = option(
+        45.0,
+        "Seconds that workers wait at most for one another inside a step",
+        above=0,
         on_resume=True,
     )
     export: bool = option(

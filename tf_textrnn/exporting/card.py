@@ -16,7 +16,10 @@ from tf_textrnn.config import Config, option_fields
 from tf_textrnn.exporting.warm_up import warm_up_requests
 from tf_textrnn.runs.folder import LoadedRun, RunFolder
 
-NOT_OF_THE_MODEL = ("run_dir", "resume", "cache_dir", "checkpoint_minutes", "export")
+NOT_OF_THE_MODEL = (
+    "run_dir", "resume", "cache_dir", "checkpoint_minutes", "export", "join_minutes",
+    "step_seconds",
+)  # fmt: skip
 
 
 def write(folder: pathlib.Path, run_folder: RunFolder, run: LoadedRun) -> None:

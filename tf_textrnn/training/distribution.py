@@ -8,7 +8,6 @@ else crosses the network in a step. `docs/distributed.md` has the use.
 import contextlib
 import json
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,13 +21,16 @@ from tensorflow.python.eager import context as eager_context
 
 from tf_textrnn.base import signals
 from tf_textrnn.base.errors import PeerLostError, UserError
+from tf_textrnn.config import RunConfig
+from tf_textrnn.training.cluster import Cluster, read_cluster
+from tf_textrnn.training.joining import meet
 from tf_textrnn.training.optimizers import Gradient, sum_rows
 
 # A worker that dies is noticed by its connection, or by its heartbeats, which end too where all of
 # it stands still. One that lives and yet keeps the others waiting inside a step hangs. (The timeout
 # of TensorFlow's collectives is no help: each leaves a thread asleep for so long, every step.)
 HEARTBEAT_SECONDS = 20
-STEP_SECONDS = 45
+CONNECT_SECONDS = 120  # that TensorFlow has to connect those who have met; usually a second
 _NO_ROW = -1
 
 T = TypeVar("T")
@@ -60,7 +62,7 @@ class Workers:
         local = len(self.devices)
         self.replicas = range(index * local, (index + 1) * local)
         self.num_replicas = count * local
-        self._deadline = math.inf
+        self._step_seconds = self._deadline = math.inf
         if count > 1:
             threading.Thread(target=self._watch, daemon=True).start()
 
@@ -162,9 +164,10 @@ class Workers:
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
 
     @contextlib.contextmanager
-    def in_step(self) -> Iterator[None]:
-        """Inside, no worker may keep the others waiting for long."""
-        self._deadline = time.monotonic() + STEP_SECONDS
+    def in_step(self, seconds: float) -> Iterator[None]:
+        """Inside, no worker may keep the others waiting for longer."""
+        self._step_seconds = seconds
+        self._deadline = time.monotonic() + seconds
         try:
             yield
         finally:
@@ -173,7 +176,7 @@ class Workers:
     def _watch(self) -> None:
         while time.monotonic() < self._deadline:
             time.sleep(1)
-        reason = f"a step takes over {STEP_SECONDS:.0f} s"
+        reason = f"a step takes over {self._step_seconds:g} s"
         eager_context.context().abort_collective_ops(tf.errors.UNAVAILABLE, reason)
 
     @contextlib.contextmanager
@@ -219,20 +222,21 @@ def _as_received(sent: Gradient, summed: Gradient) -> Gradient:
     return sum_rows(tf.IndexedSlices(values, indices, sent.dense_shape))
 
 
-def connect(choice: str) -> Workers:
+def connect(options: RunConfig) -> Workers:
     """The workers of a run, this one among them, once all are there.
 
     Args:
-      choice: of --strategy.
+      options: --strategy and --join_minutes are read.
 
     Raises:
-      UserError: what was chosen is not there.
-      PeerLostError: the other workers are not waiting for this one.
+      UserError: what was chosen is not there, or TF_CONFIG is mistaken.
+      PeerLostError: the other workers have not come in time, or are lost already.
     """
+    choice = options.strategy
     if choice in ("auto", "multiworker"):
-        jobs, index = _cluster()
-        if sum(jobs.values()) > 1:
-            return _join(jobs, index)
+        cluster = read_cluster()
+        if len(cluster.addresses) > 1:
+            return _join(cluster, options.join_minutes)
         if choice == "multiworker":
             raise UserError(
                 "--strategy=multiworker: expected a cluster of several workers in the environment "
@@ -246,39 +250,29 @@ def connect(choice: str) -> Workers:
     return Workers()
 
 
-def _cluster() -> tuple[dict[str, int], int]:
-    """Tasks of each job that trains, by TF_CONFIG, and this process's number among them all."""
-    text = os.environ.get("TF_CONFIG") or "{}"
+def _join(cluster: Cluster, minutes: float) -> Workers:
     try:
-        config = json.loads(text)
-        cluster = config.get("cluster", {})
-        jobs = {job: len(cluster[job]) for job in ("chief", "worker") if job in cluster}
-        tasks = [(job, index) for job, count in jobs.items() for index in range(count)]
-        if len(tasks) < 2:
-            return jobs, 0
-        return jobs, tasks.index((config["task"]["type"], int(config["task"]["index"])))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"TF_CONFIG={text}: expected JSON with a cluster of 'worker' addresses, and this "
-            f"process as the task of one of them (docs/distributed.md)"
-        ) from error
-
-
-def _join(jobs: dict[str, int], index: int) -> Workers:
+        meet(cluster, minutes)
+    except signals.Stopped as stopped:
+        stopped.at_once = True  # nothing is under way; TensorFlow's own end takes a second
+        raise
+    jobs = {job: len(addresses) for job, addresses in cluster.jobs.items()}
     coordination = tf.compat.v1.ConfigProto().experimental.coordination_config
     for job, tasks in jobs.items():
         coordination.coordinated_job_list.add(name=job, num_tasks=tasks)
     eager_context.context().configure_coordination_service(
         "standalone",
         service_leader=f"/job:{next(iter(jobs))}/task:0",
+        cluster_register_timeout_in_ms=1_000 * (CONNECT_SECONDS - 10),
         heartbeat_timeout_in_ms=1_000 * HEARTBEAT_SECONDS,
         coordinated_jobs=list(coordination.coordinated_job_list),
     )
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver(rpc_layer="grpc")
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    except tf.errors.OpError as error:  # the others have begun without this one, and will end
+        with signals.left_to_the_system(CONNECT_SECONDS):
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except tf.errors.OpError as error:  # one that had come is gone
         raise PeerLostError(
-            f"worker {index}: cannot join the others ({type(error).__name__}); start it again"
+            f"{cluster}: cannot join the others ({type(error).__name__}); start it again"
         ) from error
-    signals.reinstall()
-    return Workers(strategy, index, sum(jobs.values()))
+    return Workers(strategy, cluster.index, len(cluster.addresses))

@@ -85,9 +85,7 @@ class Trainer:
         self._workers.wait()
         with signals.deferred():
             try:
-                while self.progress.epoch < self._config.training.num_epochs:
-                    if self._is_out_of_patience():
-                        break
+                while not self.progress.is_over(self._config.training):
                     self.train_epoch()
                     self._validate()
                     self.save()
@@ -164,12 +162,6 @@ class Trainer:
                 f"the mean loss of epoch {self.progress.epoch + 1} is {loss:g}, where guessing "
                 f"has {guessing:.2f}"
             )
-
-    def _is_out_of_patience(self) -> bool:
-        patience, progress = self._config.training.patience, self.progress
-        return bool(patience and progress.best) and (
-            progress.epoch - 1 - progress.best["epoch"] >= patience
-        )
 
     def close(self) -> None:
         """Closes the run's files."""

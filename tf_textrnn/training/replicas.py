@@ -137,7 +137,7 @@ class Replicas:
         Returns:
           The result of the step, and what at least one worker asks for.
         """
-        with self._workers.in_step():
+        with self._workers.in_step(self._config.run.step_seconds):
             result, wished = self._step(np.float32(num_texts), np.array(wishes, np.float32), shares)
             stop, save = wished.numpy()
         return result, StopOrSave(bool(stop), bool(save))

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_textrnn.base import invocation, signals
+from tf_textrnn.base import signals
 from tf_textrnn.base.errors import DivergedError, UserError
 from tf_textrnn.base.files import atomic_write, read_lines, write_lines
 from tf_textrnn.base.terminal import show
@@ -18,9 +18,10 @@ from tf_textrnn.config import Config
 from tf_textrnn.data import splits
 from tf_textrnn.data.sources import Source
 from tf_textrnn.data.splits import Data
-from tf_textrnn.runs.folder import RunFolder, new_run_dir
+from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training.distribution import Workers, connect
 from tf_textrnn.training.loop import Trainer
+from tf_textrnn.training.resume import advice, how_to_go_on, open_run, read_end
 
 
 class Finished(NamedTuple):
@@ -64,10 +65,14 @@ def run(
       DivergedError: training lost its way.
       PeerLostError: another worker did.
     """
-    workers = connect(given.get("strategy", "auto"))
+    workers = connect(Config().replace(**given).run)
     with workers.watched():
         config = _shared_config(given, workers)
         folder = RunFolder(config.run.run_dir)
+        end = workers.broadcast(lambda: read_end(folder, config)) if config.run.resume else None
+        if end:
+            workers.wait()
+            return _nothing_left(folder, config, *end) if workers.is_chief else None
 
         def train(data: Data) -> Finished:
             trainer = Trainer(config, data, folder, workers, on_step)
@@ -83,11 +88,19 @@ def run(
     return finished if workers.is_chief else None
 
 
+def _nothing_left(folder: RunFolder, config: Config, report: Any, exported: str) -> Finished:
+    show(
+        f"run: {folder.path}\nnothing is left to do: it has ended after epoch {report['epochs']} "
+        f"(--num_epochs={config.training.num_epochs}, --patience={config.training.patience})"
+    )
+    return Finished(folder, config, report, pathlib.Path(exported) if exported else None)
+
+
 def _shared_config(given: Mapping[str, Any], workers: Workers) -> Config:
     """The run's config, which the chief makes; the other workers read it from its JSON."""
     if workers.count == 1:
-        return _open_run(given, workers)
-    opened = workers.broadcast(lambda: _open_run(given, workers).to_json())
+        return open_run(given, is_cluster=False)
+    opened = workers.broadcast(lambda: open_run(given, is_cluster=True).to_json())
     return Config.from_json(opened, "the chief's options")
 
 
@@ -99,10 +112,9 @@ def _run(
     load: Callable[[], Data],
     train: Callable[[Data], Finished],
 ) -> Finished:
-    cache = [f"--cache_dir={given['cache_dir']}"] if "cache_dir" in given else []
-    resume = invocation.command_line("train", "--resume", f"--run_dir={folder.path}", *cache)
+    resume = how_to_go_on(given, folder)
     if config.run.resume:
-        signals.advise(f"to go on: {resume}")
+        signals.advise(lambda: advice(given, folder))
     data = workers.in_turn(load)
     if data.fingerprint != workers.broadcast(lambda: data.fingerprint):
         raise UserError(
@@ -118,7 +130,7 @@ def _run(
 
             with signals.deferred():
                 workers.broadcast(prepare)
-                signals.advise(f"to go on: {resume}")
+                signals.advise(lambda: advice(given, folder))
             tf.config.experimental.enable_op_determinism()  # earlier, it tokenizes on one core
             keras.utils.set_random_seed(config.training.seed)
             if workers.is_chief:
@@ -161,23 +173,3 @@ def _show_start(folder: RunFolder, data: Data, workers: Workers) -> None:
         + (f"; {workers.num_replicas} replicas" if workers.num_replicas > 1 else "")
         + f"\nrun: {folder.path}",
     )
-
-
-def _open_run(given: Mapping[str, Any], workers: Workers) -> Config:
-    """The run's config, its folder named; a resumed run keeps the options that it began with.
-
-    Schedulers restart a lost worker's cluster by the same command, which then goes on.
-    """
-    if workers.count > 1 and RunFolder(given.get("run_dir", "")).config.exists():
-        given = {**given, "resume": True}
-    if not given.get("resume"):
-        config = Config().replace(**given).settled()
-        config = config.replace(run_dir=config.run.run_dir or new_run_dir())
-        RunFolder(config.run.run_dir).check_new()
-        return config
-    if not given.get("run_dir"):
-        raise UserError("--resume: expected --run_dir, the folder of the run to go on with")
-    saved = RunFolder(given["run_dir"]).read_config()
-    saved.check_resume(given)
-    # The cache is this machine's matter: a run folder from elsewhere must not say where to write.
-    return saved.replace(**{"cache_dir": "", **given}).settled()

@@ -1,0 +1,95 @@
+"""What a run begins with: a new folder, one to go on with, or one that has come to its end."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from tf_textrnn.base import invocation
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.config import Config
+from tf_textrnn.predictor.predictor import newest_version
+from tf_textrnn.runs.folder import RunFolder, new_run_dir, read_best
+from tf_textrnn.training.recorder import Progress
+
+
+def open_run(given: Mapping[str, Any], is_cluster: bool) -> Config:
+    """The run's config, its folder named; a resumed run keeps the options that it began with.
+
+    Args:
+      given: the options that the caller named, by name.
+      is_cluster: whether several workers train, which schedulers restart by the same command: for
+        them `--resume=auto` is the default where there is a `--run_dir`.
+
+    Raises:
+      UserError: the folder does not hold what `--resume` says, or the options are of another run.
+    """
+    run_dir = given.get("run_dir", "")
+    resume = given.get("resume", "auto" if is_cluster and run_dir else False)
+    if resume and not run_dir:
+        raise UserError("--resume: expected --run_dir, the folder of the run to go on with")
+    if resume == "auto":
+        resume = RunFolder(run_dir).config.exists()
+    given = {**given, "resume": resume}
+    if not resume:
+        config = Config().replace(**given).settled()
+        config = config.replace(run_dir=run_dir or new_run_dir())
+        RunFolder(config.run.run_dir).check_new()
+        return config
+    saved = RunFolder(run_dir).read_config()
+    saved.check_resume(given)
+    # The cache is this machine's matter: a run folder from elsewhere must not say where to write.
+    return saved.replace(**{"cache_dir": "", **given}).settled()
+
+
+def read_end(folder: RunFolder, config: Config) -> tuple[dict[str, Any], str] | None:
+    """What a run has ended with that has nothing left to do.
+
+    Args:
+      folder: of a run to go on with.
+      config: what it is to go on with.
+
+    Returns:
+      What `report.json` holds, and the export's folder, "" with `--noexport`. None where epochs are
+      left to train, or one of the last files is missing, damaged or of an earlier end.
+    """
+    try:
+        report = _read_json(folder.report_json)
+        lines = folder.metrics.read_text(encoding="utf-8").splitlines()
+        history = [json.loads(line) for line in lines]
+        best = min(history, key=lambda epoch: epoch["valid_loss"])
+        _, kept = read_best(folder)
+        ends = {(each["epoch"] + 1, each["valid_accuracy"]) for each in (best, kept)}
+        ends.add((report["best_epoch"], report["valid_accuracy"]))
+        export = ""
+        if config.run.export:
+            version = newest_version(folder.export)
+            if version is None:
+                return None
+            export = str(version)
+            exported = _read_json(version / "assets.extra" / "model_card.json")["metrics"]
+            ends.add((exported["best_epoch"], exported["valid_accuracy"]))
+        is_whole = len(ends) == 1 and report["epochs"] == len(history)
+        is_over = Progress(epoch=len(history), best=best).is_over(config.training)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return (report, export) if is_whole and is_over else None
+
+
+def how_to_go_on(given: Mapping[str, Any], folder: RunFolder) -> str:
+    """The command that goes on with a run, for whoever reads why it has stopped."""
+    cache = [f"--cache_dir={given['cache_dir']}"] if "cache_dir" in given else []
+    return invocation.command_line("train", "--resume", f"--run_dir={folder.path}", *cache)
+
+
+def advice(given: Mapping[str, Any], folder: RunFolder) -> str:
+    """What to do with a run that a signal ends: how to go on, and how to export what there is."""
+    words = f"to go on: {how_to_go_on(given, folder)}"
+    if folder.best.exists():
+        export = invocation.command_line("export", f"--run_dir={folder.path}")
+        words += f"; to export the best epoch so far: {export}"
+    return words
+
+
+def _read_json(path: pathlib.Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
