@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from tf_textrnn.base.errors import PeerLostError
+from tf_textrnn.base.terminal import show
 
 SAY_AFTER, SAY_EVERY = 10.0, 60.0  # seconds of waiting
 
@@ -49,7 +50,7 @@ def call(
         if now > begun + seconds:
             raise PeerLostError(late())
         if now > say_at:
-            print(f"{waiting()}, for {now - begun:.0f} s", flush=True)
+            show(f"{waiting()}, for {now - begun:.0f} s")
             say_at += SAY_EVERY
     if raised:
         raise raised[0]
