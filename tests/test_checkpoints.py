@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 import threading
 
 import numpy as np
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.saver import BackgroundSaver
 
 
 def variables():
@@ -49,13 +52,16 @@ def test_the_newest_three_are_kept_and_nothing_half_written(tmp_path):
 def test_what_is_saved_in_the_background_is_the_moment_it_was_asked_for(tmp_path, monkeypatch):
     go_on, save_step = threading.Event(), checkpoints.save_step
     monkeypatch.setattr(checkpoints, "save_step", lambda *a: go_on.wait() and save_step(*a))
-    saver, variable = checkpoints.BackgroundSaver(), tf.Variable(tf.zeros([3]))
-    saver.save(tmp_path, 1, {"x": variable}, {})
+    folder = RunFolder(str(tmp_path))
+    folder.make()
+    saver, variable = BackgroundSaver(folder), tf.Variable(tf.zeros([3]))
+    saver.save(1, {"x": variable}, {})
     variable.assign_add(tf.ones([3]))
     go_on.set()
     saver.wait()
-    np.testing.assert_array_equal(checkpoints.newest(tmp_path).arrays["x"], np.zeros(3))
-    saver.save(tmp_path / "missing", 2, {"x": variable}, {})
+    np.testing.assert_array_equal(checkpoints.newest(folder.checkpoints).arrays["x"], np.zeros(3))
+    shutil.rmtree(folder.checkpoints)
+    saver.save(2, {"x": variable}, {})
     with pytest.raises(FileNotFoundError, match=r"0000000002\.npz"):
         saver.wait()
     saver.wait()  # what failed is told once

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import itertools
 import pathlib
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,10 +13,12 @@ import numpy as np
 
 from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.files import read_lines
+from tf_textrnn.base.files import read_lines, written_name
 from tf_textrnn.config import Config
 from tf_textrnn.network.model import TextRNN, min_weights
 from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.best import read_best
+from tf_textrnn.runs.summaries import WORDS
 
 
 class RunFolder:
@@ -29,7 +30,7 @@ class RunFolder:
         self.vocabulary = self.path / "vocabulary.txt"
         self.labels = self.path / "labels.txt"
         self.checkpoints = self.path / "checkpoints"
-        self.best = self.path / "best" / "model.npz"
+        self.best = self.path / "best"
         self.tensorboard = self.path / "tensorboard"
         self.metrics = self.path / "metrics.jsonl"
         self.report_json = self.path / "report.json"
@@ -70,7 +71,7 @@ class RunFolder:
 
     def make(self) -> None:
         """Makes the folders of a run, where they are missing."""
-        for folder in (self.checkpoints, self.best.parent):
+        for folder in (self.checkpoints, self.best):
             folder.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
@@ -97,11 +98,13 @@ class RunFolder:
             yield
 
     def remove_leftovers(self) -> None:
-        """Removes what a killed process was writing. The folder must be locked."""
-        for scratch in self.path.rglob(".*.tmp"):
-            scratch.unlink()
-        for scratch in self.export.glob(".writing-*"):
-            shutil.rmtree(scratch)
+        """Removes the files that a killed trainer was writing. The folder must be locked."""
+        own_names = {path.name for path in vars(self).values()} | {WORDS}
+        for folder in (self.path, self.checkpoints, self.best, self.tensorboard / "run"):
+            for scratch in folder.glob(".*.tmp"):
+                name = written_name(scratch)
+                if name in own_names or checkpoints.is_own_name(name):
+                    scratch.unlink()
 
     def read_config(self) -> Config:
         """The run's config.
@@ -159,30 +162,18 @@ def load_run(folder: RunFolder) -> LoadedRun:
     for label in labels:
         if not label.isprintable():
             raise UserError(f"{folder.labels}: expected printable labels, found {label[:40]!r}")
-    arrays, best = read_best(folder)
+    path, arrays, best = read_best(folder)
     found, expected = sum(map(np.size, arrays.values())), min_weights(config.model, len(vocabulary))
     if found < expected:  # before memory is taken for more than the file holds
         raise UserError(
-            f"{folder.best}: holds {found:,} numbers, expected over {expected:,} for the model of "
+            f"{path}: holds {found:,} numbers, expected over {expected:,} for the model of "
             f"{folder.config}"
         )
     num_ngrams = np.size(arrays.get("ngrams/keys", ()))
     model = TextRNN(config.model, len(vocabulary), len(labels), num_ngrams)
     model.build()
     weights = {name: weight.value for name, weight in model.saved_weights().items()}
-    checkpoints.assign(folder.best, arrays, weights)
+    # An imported model's words may lack vectors; it then scores NaN, so that this shows.
+    not_finite = {"embedding"} if "imported_from" in best else set()
+    checkpoints.assign(path, arrays, weights, not_finite)
     return LoadedRun(config, labels, vocabulary, model, best)
-
-
-def read_best(folder: RunFolder) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The weights of a run's best epoch, by name, and its metrics.
-
-    Raises:
-      UserError: the file is missing or damaged.
-    """
-    try:
-        return checkpoints.read(folder.best)
-    except checkpoints.DamagedError as error:
-        raise UserError(
-            f"{folder.best}: cannot be read ({error}); expected the best weights of a run"
-        ) from error
