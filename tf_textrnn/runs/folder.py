@@ -13,7 +13,7 @@ import numpy as np
 
 from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.files import read_lines, written_name
+from tf_textrnn.base.files import fsync_folder, read_lines, written_name
 from tf_textrnn.config import Config
 from tf_textrnn.network.model import TextRNN, min_weights
 from tf_textrnn.runs import checkpoints
@@ -22,9 +22,15 @@ from tf_textrnn.runs.summaries import WORDS
 
 
 class RunFolder:
-    """The paths of a run; `docs/formats.md` describes the files."""
+    """The paths of a run; `docs/formats.md` describes the files.
+
+    Raises:
+      UserError: the path is empty; `pathlib` would take it for the folder of this process.
+    """
 
     def __init__(self, path: str):
+        if not path:
+            raise UserError("--run_dir: expected a folder, found nothing")
         self.path = pathlib.Path(path)
         self.config = self.path / "config.json"
         self.vocabulary = self.path / "vocabulary.txt"
@@ -73,6 +79,13 @@ class RunFolder:
         """Makes the folders of a run, where they are missing."""
         for folder in (self.checkpoints, self.best):
             folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.path, self.path.absolute().parent):
+            fsync_folder(folder)
+
+    def remove_if_empty(self) -> None:
+        """Removes the folder that `new_run_dir` made, where nothing came of the run."""
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -125,10 +138,24 @@ class RunFolder:
 
 
 def new_run_dir() -> str:
-    """A folder name under `runs/` that is not taken."""
+    """Makes a folder under `runs/` that no other run has, and returns its path.
+
+    Raises:
+      UserError: it cannot be made.
+    """
     name = pathlib.Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     candidates = (name.with_name(f"{name.name}-{i}") for i in itertools.count(2))
-    return str(next(path for path in itertools.chain([name], candidates) if not path.exists()))
+    for path in itertools.chain([name], candidates):
+        try:
+            path.mkdir(parents=True)
+            return str(path)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be made ({error.strerror}); expected --run_dir, a folder elsewhere"
+            ) from error
+    raise AssertionError
 
 
 @dataclasses.dataclass(frozen=True)

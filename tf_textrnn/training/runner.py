@@ -60,14 +60,18 @@ def run(
     with workers.watched():
         config = _shared_config(given, workers)
         folder = RunFolder(config.run.run_dir)
-        report = _run(
-            given,
-            folder,
-            config,
-            workers,
-            lambda: splits.load(config, sources, sample_weights),
-            on_step,
-        )
+        try:
+            report = _run(
+                given,
+                folder,
+                config,
+                workers,
+                lambda: splits.load(config, sources, sample_weights),
+                on_step,
+            )
+        finally:
+            if not given.get("run_dir"):
+                folder.remove_if_empty()
     return Finished(folder, config, report) if workers.is_chief else None
 
 
@@ -173,7 +177,8 @@ def _open_run(given: Mapping[str, Any], workers: Workers) -> Config:
 
     Schedulers restart a lost worker's cluster by the same command, which then goes on.
     """
-    if workers.count > 1 and RunFolder(given.get("run_dir", "")).config.exists():
+    run_dir = given.get("run_dir")
+    if workers.count > 1 and run_dir and RunFolder(run_dir).config.exists():
         given = {**given, "resume": True}
     if not given.get("resume"):
         config = Config().replace(**given).settled()
