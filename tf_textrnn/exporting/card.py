@@ -14,7 +14,7 @@ from tf_textrnn.base import invocation
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.config import Config, option_fields
 from tf_textrnn.exporting.signatures import TEXT_FEATURE
-from tf_textrnn.runs.folder import LoadedRun, RunFolder
+from tf_textrnn.runs.folder import LoadedRun, RunFolder, read_report
 
 WARM_UP_WORDS = (1, 20, 200)  # a server answers a request with a text of each length as it loads
 NOT_OF_THE_MODEL = ("run_dir", "resume", "cache_dir", "checkpoint_minutes", "export")
@@ -78,9 +78,7 @@ def warm_up_requests(logs: Any, embedding_dim: int) -> list[Any]:
 
 def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
     """What is known of a model, as `model_card.json` holds it; `docs/formats.md` has the keys."""
-    report: dict[str, Any] = {}
-    if folder.report_json.exists():  # a run that is still training has none
-        report = json.loads(folder.report_json.read_text(encoding="utf-8"))
+    report = read_report(folder)
     data = run.config.data
     return {
         "data": {

@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import itertools
+import json
 import pathlib
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -135,6 +137,42 @@ class RunFolder:
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{self.config}: cannot be read ({error})") from error
         return Config.from_json(text, str(self.config))
+
+
+def read_report(folder: RunFolder) -> dict[str, Any]:
+    """What `report.json` holds; nothing where a run has none, or, with a warning, a damaged one."""
+    try:
+        report = json.loads(folder.report_json.read_text(encoding="utf-8"))
+    except FileNotFoundError:  # a run that is still training
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        report, reason = None, " ".join(str(error).split())[:200]
+    else:
+        reason = "it is not the report of a run"
+    if _is_report(report):
+        return report
+    print(f"warning: {folder.report_json} is damaged ({reason}); going without", file=sys.stderr)
+    return {}
+
+
+def _is_report(report: Any) -> bool:
+    match report:
+        case {"texts": dict(texts), "per_class": dict(per_class), "evaluated_on": str()}:
+            measures = ("precision", "recall", "f1", "support")
+            totals = ("best_epoch", "valid_accuracy", "test_accuracy", "test_macro_f1")
+            return all(
+                type(number) in (int, float)
+                for number in [
+                    *texts.values(),
+                    *(
+                        isinstance(row, dict) and row.get(name)
+                        for row in per_class.values()
+                        for name in measures
+                    ),
+                    *(report.get(name, 0) for name in totals),
+                ]
+            )
+    return False
 
 
 def new_run_dir() -> str:
