@@ -5,58 +5,53 @@ each write that reaches the system, fsync, rename, unlink, mkdir, rmdir, truncat
 SavedModel's variables are written by TensorFlow in C++, and are seen only where Python opens, cuts,
 syncs, renames or removes them.
 
-In a process of its own, as `sitecustomize`: kills it with SIGKILL before, or of a rename and an
-unlink also after, the operation that OPERATION numbers, from 1; 0 only counts them. FOLDERS are the
-folders, and TRACE the file that the operations are told in.
+As `sitecustomize` of a process, it appends to the file TRACE each operation below FOLDER, and kills
+the process with SIGKILL at the first one that is equal to KILL_AT.
 """
+
+# ruff: noqa: PTH100, PTH115, PTH118
+# `pathlib` is built on what is watched here.
 
 import builtins
 import io
 import os
+import re
 import signal
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-_WRITING = os.O_WRONLY | os.O_RDWR
-
-
-class Operation(NamedTuple):
-    """One operation: its kind, its file or folder, and what a rename makes of it."""
-
-    kind: str
-    path: str
-    target: str = ""
+# The process in a scratch file's name, the random part of a scratch folder's, and all
+# that TensorFlow puts into an event file's.
+_CHANGING = re.compile(r"(?<=\.)\d+(?=\.tmp)|(?<=ing-)\w+|(?<=tfevents\.).+(?=\.v2)")
 
 
 class Watch:
-    """Calls `before` and `after` around each operation below the folders, once installed.
+    """Calls `tell` before each operation below a folder, and after each rename and removal.
+
+    An operation is told in words: when, what, the path below the folder, and of a rename the new
+    path: "after rename .config.json.*.tmp config.json". What differs from one process to the
+    next is left out of the names, so that the same operation has the same words.
 
     Args:
-      folders: whose files are watched.
-      before: called with each operation, before it is done.
-      after: called with each rename, unlink and rmdir, when it is done.
+      folder: whose files are watched.
+      tell: called with each operation's words.
     """
 
-    def __init__(
-        self,
-        folders: Sequence[str],
-        before: Callable[[Operation], None],
-        after: Callable[[Operation], None],
-    ):
-        self._folders = [os.path.realpath(folder) for folder in folders]
-        self._before, self._after = before, after
-        self._paths: dict[int, str] = {}  # of descriptors of folders, for what is relative to one
+    def __init__(self, folder: str, tell: Callable[[str], None]):
+        self._folder = os.path.realpath(folder)
+        self._tell = tell
         self._undo: list[tuple[Any, str, Any]] = []
 
-    def _below(self, path: Any, dir_fd: int | None = None) -> str:
-        """The absolute path, if it lies below a watched folder; else nothing."""
+    def _name(self, path: Any, dir_fd: int | None = None) -> str:
+        """The path below the folder; nothing where it does not lie there."""
         if isinstance(path, int):
-            found = self._paths.get(path) or _path_of(path)
+            found = _path_of(path)
         else:
             parent = "" if dir_fd is None else _path_of(dir_fd)
-            found = os.path.abspath(os.path.join(parent, os.fsdecode(path)))  # noqa: PTH100
-        watched = any(found == f or found.startswith(f + os.sep) for f in self._folders)
-        return found if watched else ""
+            found = os.path.abspath(os.path.join(parent, os.fsdecode(path)))
+        if not found.startswith(self._folder + os.sep):
+            return ""
+        return _CHANGING.sub("*", found[len(self._folder) + 1 :])
 
     def _replace(self, module: Any, name: str, function: Any) -> None:
         self._undo.append((module, name, getattr(module, name)))
@@ -78,48 +73,52 @@ class Watch:
             setattr(*self._undo.pop())
 
     def _wrap(self, name: str, kind: str, tells_after: bool = False) -> None:
-        function = getattr(os, name)
+        function, tell = getattr(os, name), self._tell
 
         def wrapped(path: Any, *arguments: Any, **options: Any) -> Any:
-            found = self._below(path, options.get("dir_fd"))
-            if not found:
+            words = self._name(path, options.get("dir_fd"))
+            if not words:
                 return function(path, *arguments, **options)
-            target = self._below(arguments[0]) if kind == "rename" else ""
-            operation = Operation(kind, found, target)
-            self._before(operation)
+            if kind == "rename":
+                words += f" {self._name(arguments[0])}"
+            tell(f"before {kind} {words}")
             result = function(path, *arguments, **options)
             if tells_after:
-                self._after(operation)
+                tell(f"after {kind} {words}")
             return result
 
         self._replace(os, name, wrapped)
 
     def _wrap_open(self) -> None:
         plain_open, plain_os_open = builtins.open, os.open
-        before = self._before
+        tell, name = self._tell, self._name
 
         class WatchedFile(io.FileIO):
+            again = ""
+
             def write(self, content: Any) -> int:
-                before(Operation("write", os.path.abspath(self.name)))  # noqa: PTH100
+                tell(f"before write {name(self.name)}{self.again}")
+                self.again = " again"
                 return super().write(content)
 
-        def open_watched(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
-            writes = not isinstance(file, int) and set(mode) & set("wax+")
-            if not writes or not self._below(file):
+        def watched_open(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+            words = "" if isinstance(file, int) else name(file)
+            if not words or not set(mode) & set("wax+"):
                 return plain_open(file, mode, *arguments, **options)
-            before(Operation("open", self._below(file)))
+            tell(f"before open {words}")
             if mode != "wb" or arguments or options:
                 return plain_open(file, mode, *arguments, **options)
             return io.BufferedWriter(WatchedFile(file, "w"))
 
-        def os_open_watched(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
-            if flags & _WRITING and self._below(path, options.get("dir_fd")):
-                before(Operation("open", self._below(path, options.get("dir_fd"))))
+        def watched_os_open(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+            words = name(path, options.get("dir_fd"))
+            if words and flags & (os.O_WRONLY | os.O_RDWR):
+                tell(f"before open {words}")
             return plain_os_open(path, flags, *arguments, **options)
 
-        self._replace(builtins, "open", open_watched)
-        self._replace(io, "open", open_watched)
-        self._replace(os, "open", os_open_watched)
+        self._replace(builtins, "open", watched_open)
+        self._replace(io, "open", watched_open)
+        self._replace(os, "open", watched_os_open)
 
 
 def _path_of(descriptor: int) -> str:
@@ -127,22 +126,14 @@ def _path_of(descriptor: int) -> str:
 
 
 def _install_killer() -> None:
-    """Kills this process at the operation that its environment numbers."""
-    number, done = int(os.environ["OPERATION"]), 0
     trace = os.open(os.environ["TRACE"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def tell(moment: str, operation: Operation) -> None:
-        nonlocal done
-        done += 1
-        os.write(trace, f"{moment} {' '.join(operation)}\n".encode())
-        if done == number:
+    def tell(words: str) -> None:
+        os.write(trace, f"{words}\n".encode())
+        if words == os.environ["KILL_AT"]:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Watch(
-        os.environ["FOLDERS"].split(os.pathsep),
-        lambda operation: tell("before", operation),
-        lambda operation: tell("after", operation),
-    ).install()
+    Watch(os.environ["FOLDER"], tell).install()
 
 
 if __name__ == "sitecustomize":

@@ -1,7 +1,7 @@
 """Ended at every file operation of a short run, and gone on with: no bit is lost, nothing is left.
 
 The slow test kills real processes, once at each operation, and before and after each rename and
-removal. The fast one does the same at some of them in this process: from the operation on, none is
+removal. The fast one does the same at some of them in this process: from the operation on none is
 done any more, as if the process had ended there.
 """
 
@@ -12,18 +12,19 @@ import pathlib
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
 import tf_textrnn
 from tests import file_operations
 from tests.conftest import topic_lines
-from tests.file_operations import Operation, Watch
+from tests.file_operations import Watch
 from tests.train_process import ROOT, outcome
-from tf_textrnn.base import signals
 from tf_textrnn.runs.folder import RunFolder
 
 POINTS = 10  # of the fast test
+IN_A_ROW = 10  # kills of one run, in the slow test
 
 
 @pytest.fixture(scope="module")
@@ -36,78 +37,122 @@ def options(tmp_path_factory) -> dict[str, object]:
         "valid_fraction": 0.2,
         "hidden_size": 4,
         "embedding_dim": 4,
+        "bidirectional": False,
         "ngrams": 0,
         "batch_size": 16,
         "num_epochs": 2,
-        "checkpoint_minutes": 1e-9,
         "learning_rate": 0.05,
     }
+
+
+def arguments(folder: pathlib.Path, options: dict) -> dict:
+    """The options that start the run in `folder`, or go on with it."""
+    where = {"run_dir": str(folder / "run"), "cache_dir": str(folder / "cache")}
+    is_begun = (folder / "run" / "config.json").exists()
+    return {**where, "resume": True} if is_begun else {**where, **options}
+
+
+def check(folder: pathlib.Path, expected: dict[str, str]) -> None:
+    assert outcome(RunFolder(str(folder / "run"))) == expected
+    for pattern in (".*.tmp", ".writing-*", ".making-*"):
+        assert not list(folder.rglob(pattern))
 
 
 class Ended(BaseException):
     """Stands for the end of the process."""
 
 
-class Ending:
-    """Lets a number of operations happen, and none from then on.
+@contextlib.contextmanager
+def watched(folder: pathlib.Path, tell: Callable[[str], None]):
+    watch = Watch(str(folder), tell)
+    watch.install()
+    try:
+        yield
+    finally:
+        watch.remove()
 
-    Attributes:
-      seen: all that came before the end.
-    """
 
-    def __init__(self, folder: pathlib.Path, number: int):
-        self.seen: list[tuple[str, Operation]] = []
-        self._number = number
-        self._watch = Watch([str(folder)], self._before, self._after)
+def train(folder: pathlib.Path, options: dict, end_at: str = "") -> list[str]:
+    """Trains in this process up to an operation; returns the operations that were done."""
+    done: list[str] = []
 
-    def _before(self, operation: Operation) -> None:
-        self._count("before", operation)
-
-    def _after(self, operation: Operation) -> None:
-        self._count("after", operation)
-
-    def _count(self, moment: str, operation: Operation) -> None:
-        if len(self.seen) == self._number:
+    def tell(words: str) -> None:
+        if words == end_at or (done and done[-1] == "end"):
+            done.append("end")
             raise Ended
-        self.seen.append((moment, operation))
+        done.append(words)
 
-    @contextlib.contextmanager
-    def installed(self):
-        self._watch.install()
-        try:
-            yield
-        finally:
-            self._watch.remove()
-
-
-def train(folder: pathlib.Path, options: dict, ending: Ending | None = None) -> None:
-    """Starts the run in `folder`, or goes on with it."""
-    given = {"run_dir": str(folder / "run"), "cache_dir": str(folder / "cache")}
-    if (folder / "run" / "config.json").exists():
-        given |= {"resume": True}
-    else:
-        given |= options
-    with ending.installed() if ending else contextlib.nullcontext():
-        tf_textrnn.train(**given)
-
-
-def check_nothing_left(folder: pathlib.Path) -> None:
-    for pattern in (".*.tmp", ".writing-*", ".making-*"):
-        assert not list(folder.rglob(pattern))
+    with watched(folder, tell), contextlib.suppress(Ended):
+        tf_textrnn.train(**arguments(folder, options))
+    return done
 
 
 def test_ended_at_some_of_all_file_operations_a_run_ends_with_the_same_bits(options, tmp_path):
-    whole = Ending(tmp_path, 10**9)
-    train(tmp_path / "whole", options, whole)
+    whole = train(tmp_path / "whole", options)
     expected = outcome(RunFolder(str(tmp_path / "whole" / "run")))
-    kinds = collections.Counter(operation.kind for _, operation in whole.seen)
-    print(len(whole.seen), dict(kinds))
+    kinds = collections.Counter(words.split()[1] for words in whole)
+    print(len(whole), dict(kinds))
     assert kinds.keys() == {"open", "write", "fsync", "rename", "unlink", "mkdir", "rmdir"}
-    for point in range(POINTS):
-        number = (2 * point + 1) * len(whole.seen) // (2 * POINTS)
-        folder = tmp_path / str(number)
-        with pytest.raises(Ended):
-            train(folder, options, Ending(tmp_path, number))
-        train(folder, options)
-        assert outcome(RunFolder(str(folder / "run"))) == expected, whole.seen[number]
-        check_nothing_left(folder)
+    points = list(dict.fromkeys(whole))
+    for number in range(POINTS):
+        end_at = points[(2 * number + 1) * len(points) // (2 * POINTS)]
+        assert train(tmp_path / "cut", options, end_at)[-1] == "end", end_at
+        print("ended", end_at)
+    train(tmp_path / "cut", options)
+    check(tmp_path / "cut", expected)
+
+
+class Processes:
+    """Processes that train in one folder, and are killed at an operation."""
+
+    def __init__(self, folder: pathlib.Path, hook: pathlib.Path, options: dict):
+        self.folder, self._hook, self._options = folder, hook, options
+
+    def run(self, kill_at: str = "") -> list[str]:
+        """Runs one, up to that operation if it gets there; returns its operations."""
+        self.folder.mkdir(exist_ok=True)
+        trace = self.folder.with_suffix(".trace")
+        trace.unlink(missing_ok=True)
+        flags = arguments(self.folder, self._options).items()
+        process = subprocess.run(
+            [sys.executable, "train.py", *(f"--{name}={value}" for name, value in flags)],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(self._hook),
+                "FOLDER": str(self.folder),
+                "TRACE": str(trace),
+                "KILL_AT": kill_at,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        done = trace.read_text().splitlines()
+        status = -signal.SIGKILL if done[-1] == kill_at else 0
+        assert (process.returncode, process.stderr) == (status, ""), kill_at
+        return done
+
+
+@pytest.mark.slow
+def test_killed_at_every_file_operation_a_run_ends_with_the_same_bits(options, tmp_path):
+    hook = tmp_path / "hook"
+    hook.mkdir()
+    source = pathlib.Path(file_operations.__file__).read_text(encoding="utf-8")
+    (hook / "sitecustomize.py").write_text(source, encoding="utf-8")
+    whole = Processes(tmp_path / "whole", hook, options).run()
+    expected = outcome(RunFolder(str(tmp_path / "whole" / "run")))
+    points = list(dict.fromkeys(whole))
+    processes = None
+    for number, point in enumerate(points, 1):
+        if number % IN_A_ROW == 1 or processes.run(point)[-1] != point:
+            # What comes before a checkpoint is not done again when that is there.
+            if processes:
+                processes.run()
+                check(processes.folder, expected)
+            processes = Processes(tmp_path / f"cut_{number}", hook, options)
+            assert processes.run(point)[-1] == point
+        print(f"{number} of {len(points)}: {point}", flush=True)
+    processes.run()
+    check(processes.folder, expected)
+    print(f"killed at {len(points)} operations; {len(expected)} hashes, all the same")
