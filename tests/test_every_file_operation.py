@@ -7,12 +7,14 @@ done any more, as if the process had ended there.
 
 import collections
 import contextlib
+import itertools
 import os
 import pathlib
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 
@@ -87,19 +89,51 @@ def train(folder: pathlib.Path, options: dict, end_at: str = "") -> list[str]:
     return done
 
 
-def test_ended_at_some_of_all_file_operations_a_run_ends_with_the_same_bits(options, tmp_path):
-    whole = train(tmp_path / "whole", options)
-    expected = outcome(RunFolder(str(tmp_path / "whole" / "run")))
-    kinds = collections.Counter(words.split()[1] for words in whole)
-    print(len(whole), dict(kinds))
+class Whole(NamedTuple):
+    """What a run that is left alone does and ends with."""
+
+    operations: list[str]
+    outcome: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def whole(options, tmp_path_factory) -> Whole:
+    folder = tmp_path_factory.mktemp("whole")
+    operations = train(folder, options)
+    return Whole(operations, outcome(RunFolder(str(folder / "run"))))
+
+
+def test_a_name_is_taken_by_what_is_on_disk_and_is_itself_on_disk_before_anything_else(whole):
+    """As a power failure wants it; `tests/test_power_failure.py` asks the kernel too."""
+    synced: dict[str, bool] = {}  # by file and folder: whether nothing of it has changed since
+    # The cache has checksums in place of this.
+    operations = [words.split() for words in whole.operations if " cache" not in words]
+    renames = 0
+    for (when, kind, path, *more), following in itertools.pairwise([*operations, ["", "", ""]]):
+        if when == "before" and kind == "rename":
+            written = [name for name in synced if name == path or name.startswith(f"{path}/")]
+            assert written and all(synced[name] for name in written), path
+        elif when == "after" and kind == "rename":
+            renames += 1
+            assert following[:3] == ["before", "fsync", more[0].rpartition("/")[0]]
+        elif kind in ("open", "write", "mkdir", "fsync"):
+            synced[path] = kind == "fsync"
+    assert renames > 10
+
+
+def test_ended_at_some_of_all_file_operations_a_run_ends_with_the_same_bits(
+    options, whole, tmp_path
+):
+    kinds = collections.Counter(words.split()[1] for words in whole.operations)
+    print(len(whole.operations), dict(kinds))
     assert kinds.keys() == {"open", "write", "fsync", "rename", "unlink", "mkdir", "rmdir"}
-    points = list(dict.fromkeys(whole))
+    points = list(dict.fromkeys(whole.operations))
     for number in range(POINTS):
         end_at = points[(2 * number + 1) * len(points) // (2 * POINTS)]
         assert train(tmp_path / "cut", options, end_at)[-1] == "end", end_at
         print("ended", end_at)
     train(tmp_path / "cut", options)
-    check(tmp_path / "cut", expected)
+    check(tmp_path / "cut", whole.outcome)
 
 
 class Processes:

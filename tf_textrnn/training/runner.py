@@ -127,8 +127,8 @@ def _run(
 
 def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
     """Writes what rebuilds the model; a resumed run must find it as it would be written."""
+    folder.remove_leftovers()
     if config.run.resume:
-        folder.remove_leftovers()
         labels = [label.encode() for label in data.labels]
         if read_lines(folder.vocabulary) != data.vocabulary or read_lines(folder.labels) != labels:
             raise folder.other_texts()
