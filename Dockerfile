@@ -1,21 +1,29 @@
-# Two images: `docker build --target train .` runs train.py, `docker build --target serve .` serves
-# one exported model. docs/serving.md walks through both.
+# Two images. `docker build --target train .` runs `textrnn`, `docker build --target serve .` serves
+# one exported model. docs/serving.md shows how to use both.
 
-FROM python:3.11.7-slim-bookworm AS train
-WORKDIR /app
-COPY setup.cfg pyproject.toml constraints.txt README.md ./
+FROM python:3.13-slim-bookworm AS train
+WORKDIR /build
+# The dependencies have a layer of their own, which a change of the source leaves alone.
+COPY setup.cfg constraints.txt ./
+RUN python -c "import configparser; c = configparser.RawConfigParser(); c.read('setup.cfg'); \
+print(c['options']['install_requires'], c['options.extras_require']['serving'])" > requirements.txt \
+    && pip install --no-cache-dir --constraint constraints.txt --requirement requirements.txt
+COPY pyproject.toml README.md LICENSE ./
 COPY tf_textrnn tf_textrnn
-RUN pip install --no-cache-dir --constraint constraints.txt ".[serving]"
-COPY train.py ./
-COPY export export
-COPY configs configs
-RUN useradd --create-home trainer && mkdir runs && chown trainer runs
+RUN pip install --no-cache-dir --no-deps .
+# `docker run --user` may name any user of the host, who has no home folder here.
+RUN useradd --create-home trainer && chmod 1777 /home/trainer && mkdir --mode=1777 /runs
+ENV HOME=/home/trainer
+COPY configs /configs
+# From here `runs/…` is /runs/…, so that printed commands fit the host too.
+WORKDIR /
 USER trainer
-VOLUME /app/runs
-ENTRYPOINT ["python", "train.py"]
+ENTRYPOINT ["textrnn"]
 
+# The newest image of TensorFlow Serving; there is none of 2.21 (docs/serving.md).
 FROM tensorflow/serving:2.20.0 AS serve
 ARG MODEL
-COPY ${MODEL} /models/textrnn/1
+# Readable for the server, whatever the rights of the host's files are.
+COPY --chown=nobody:nogroup ${MODEL} /models/textrnn/1
 ENV MODEL_NAME=textrnn
 USER nobody

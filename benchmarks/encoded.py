@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.contest import Contest
 from tf_textrnn.data.batches import Split
-from tf_textrnn.data.corpus import Corpus
+from tf_textrnn.data.corpus import Corpus, Quotes
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.splits import Data
 
@@ -21,6 +21,7 @@ def as_data(texts: Contest, max_len: int) -> Data:
         type_ids=texts.token_ids,
         offsets=texts.offsets,
         labels=texts.classes,
+        quotes=Quotes(np.zeros(0, np.uint8), np.zeros(len(texts.classes), np.int32)),
     )
     identity = np.arange(texts.vocab_size, dtype=np.int32)
     rows = np.arange(len(texts.classes))

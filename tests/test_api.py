@@ -42,7 +42,8 @@ def test_the_package_has_the_version_of_the_module():
 
 
 @pytest.mark.parametrize(
-    "module", ["tf_textrnn.api", "tf_textrnn.classifier", "tf_textrnn.config",
+    "module", ["tf_textrnn.api", "tf_textrnn.classifier", "tf_textrnn.config.config",
+               "tf_textrnn.base.tables", "tf_textrnn.network.model",
                "tf_textrnn.predictor.predictor"],
 )  # fmt: skip
 def test_examples_of_docstrings_run(module, tmp_path, monkeypatch):
@@ -50,7 +51,7 @@ def test_examples_of_docstrings_run(module, tmp_path, monkeypatch):
     found = doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(module))
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     for test in found:
-        test.globs = {"tf_textrnn": tf_textrnn}
+        test.globs["tf_textrnn"] = tf_textrnn
         runner.run(test)
     assert runner.failures == 0
     assert runner.tries > 0

@@ -15,8 +15,8 @@ def draw(texts, branches, classes, seed=0):
 
 
 def penalized_loss(weights, scores, classes):
-    probability = softmax(np.einsum("b,tbc->tc", weights, scores))
-    losses = -np.log(probability[np.arange(len(classes)), classes])
+    mixed = np.einsum("b,tbc->tc", weights, scores.astype(np.float64))
+    losses = np.logaddexp.reduce(mixed, axis=1) - mixed[np.arange(len(classes)), classes]
     return losses.sum() + 0.5 * np.sum((np.asarray(weights) - 1) ** 2)
 
 
@@ -36,6 +36,23 @@ def test_no_other_weights_do_better():
     grid = np.linspace(*WEIGHT_BOUNDS, 150)
     others = [penalized_loss([a, b], scores, classes) for a in grid[:40] for b in grid[:40]]
     assert best <= min(others) + 1e-6
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_other_weights_do_better_at_the_bounds(seed):
+    """Scores that want more weight than there is, or less, or another branch's sign."""
+    random, scores = draw(40, 2, 3, seed=100 + seed)
+    scores *= random.choice([0.01, 0.1, 30.0], size=[1, 2, 1]) * random.choice(
+        [-1.0, 1.0], [1, 2, 1]
+    )
+    classes = scores.sum(axis=1).argmax(axis=1)
+    noise = random.random(40) < 0.2
+    classes[noise] = random.integers(0, 3, noise.sum())
+    found = fit_branch_weights(scores, classes)
+    grid = np.unique(np.concatenate([np.geomspace(*WEIGHT_BOUNDS, 60), np.linspace(0.1, 1, 30)]))
+    least = min(penalized_loss([a, b], scores, classes) for a in grid for b in grid)
+    assert penalized_loss(found, scores, classes) <= least + 1e-6
+    assert np.all((found >= WEIGHT_BOUNDS[0]) & (found <= WEIGHT_BOUNDS[1]))
 
 
 def test_weights_stay_finite_and_positive():

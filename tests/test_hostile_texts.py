@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_lines
 from tf_textrnn.config import DataConfig
-from tf_textrnn.data import corpus as corpus_module
 from tf_textrnn.data import datasets
 from tf_textrnn.data.batches import Split
+from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example, file_source
 from tf_textrnn.runs.report import worst_mistakes
@@ -34,12 +34,11 @@ def test_a_data_set_whose_name_leads_elsewhere_is_refused(name):
         datasets.splits(f"tfds:{name}")
 
 
-def test_texts_send_no_control_characters_to_the_terminal():
+def test_texts_send_no_control_characters_to_the_terminal(tmp_path):
     source = examples_source("x", [Example("a", "red \x1b[31m alert\x07 \u202e")])
-    corpus = corpus_module.Corpus(
-        source, "", [b"x"], ["a"], np.zeros(1, np.int32), np.array([0, 1]), np.zeros(1, np.int32)
-    )
-    split = Split(corpus, np.arange(1), np.zeros(1, np.int32), np.zeros(1, np.int32), 9)
+    corpus = open_corpus(source, "word", str(tmp_path))
+    ids = np.zeros(len(corpus.types), np.int32)
+    split = Split(corpus, np.arange(1), ids, np.zeros(1, np.int32), 9)
     (mistake,) = worst_mistakes(split, np.array([[0.0, 1.0]], np.float32), ["a", "b"])
     assert mistake.text == "red \ufffd[31m alert\ufffd \ufffd"
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_textrnn.config import POOLINGS
 from tf_textrnn.network.embedding import TokenEmbedding
 from tf_textrnn.network.ngrams import NgramScores
 from tf_textrnn.network.pooling import MaskedPooling
@@ -33,7 +34,7 @@ LAYERS = {
         f"pooling-{kind}": (
             MaskedPooling, {"kind": kind, "bidirectional": True}, [STEPS, MASK], 3e-2
         )
-        for kind in ("mean", "max", "last", "attention")
+        for kind in POOLINGS
     },
     **{
         f"stack-{cell}-{steps}": (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_textrnn.config import ModelConfig, TrainingConfig
+from tf_textrnn.config import POOLINGS, ModelConfig, TrainingConfig
 from tf_textrnn.data.batches import Batch
 from tf_textrnn.network.model import TextRNN
 from tf_textrnn.runs import checkpoints
@@ -26,7 +26,7 @@ TEXTS = (tf.constant(BATCH.token_ids), tf.constant(BATCH.lengths))
 KINDS = [
     {"cell": cell, "bidirectional": bidirectional, "pooling": pooling, "num_layers": layers}
     for cell, bidirectional, pooling, layers in itertools.product(
-        ("lstm", "gru", "rnn"), (False, True), ("mean", "max", "last", "attention"), (1, 2)
+        ("lstm", "gru", "rnn"), (False, True), POOLINGS, (1, 2)
     )
 ]
 

@@ -44,7 +44,7 @@ def test_adam_moves_a_named_row_by_the_sum_of_its_gradients_and_no_other():
     ours.build([table])
     theirs.build([twin])
     for _ in range(3):
-        ours.apply([rows([[1, -2], [3, 1]], [4, 4])], [table])
+        ours.apply_gradients([(rows([[1, -2], [3, 1]], [4, 4]), table)])
         theirs.apply([tf.constant([[4.0, -1.0]])], [twin])
     np.testing.assert_allclose(table.numpy()[4], twin.numpy()[0], atol=1e-6)
     np.testing.assert_array_equal(np.delete(table.numpy(), 4, axis=0), np.ones((5, 2)))

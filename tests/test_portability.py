@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 # Imports every module, trains, exports and predicts.
 PROGRAM = """
-import importlib, pkgutil, runpy, sys, warnings
+import contextlib, importlib, pkgutil, runpy, sys, warnings
 from tests import posixless
 posixless.take_away()
 warnings.filterwarnings("ignore", category=EncodingWarning)
@@ -27,7 +27,8 @@ import tf_textrnn
 for module in pkgutil.walk_packages(tf_textrnn.__path__, "tf_textrnn."):
     importlib.import_module(module.name)
 sys.argv = ["train.py", *sys.argv[1:]]
-runpy.run_path("train.py", run_name="__main__")
+with contextlib.suppress(SystemExit):
+    runpy.run_path("train.py", run_name="__main__")
 run_dir = sys.argv[1].partition("=")[2]
 sys.argv = ["predict", f"--model={run_dir}/export", "wolf and dog"]
 runpy.run_module("export.predict", run_name="__main__")

@@ -156,7 +156,7 @@ def test_a_runs_folder_stands_for_its_export(command, exported, tmp_path):
     (tmp_path / "config.json").touch()
     status, _, err = command("wolf", model=tmp_path)
     assert status == 2
-    assert f"--model={tmp_path / 'export'}: no saved_model.pb here" in err
+    assert f"--model={tmp_path}: this run has no export; make one with " in err
 
 
 def test_no_field_of_a_line_breaks_it(command):

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_textrnn.config import ModelConfig
+from tf_textrnn.config import POOLINGS, ModelConfig
 from tf_textrnn.network.dropout import dropout
 from tf_textrnn.network.model import TextRNN
 from tf_textrnn.network.pooling import MaskedPooling
 from tf_textrnn.network.recurrent import RecurrentStack
 
 CELLS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
-POOLINGS = ("mean", "max", "last", "attention")
 TIME, INPUTS, HIDDEN = 6, 3, 4
 LENGTHS = {
     "no step": [0, 0, 0],
@@ -71,10 +70,17 @@ def pooled(
             if bidirectional:
                 last[HIDDEN:] = steps[0, HIDDEN:]
             rows.append(last)
-        else:
+        elif kind == "attention":
             weights = np.exp(steps @ query)
             rows.append(weights @ steps / weights.sum())
+        else:
+            raise AssertionError(f"no oracle for {kind}")
     return np.array(rows)
+
+
+def test_a_kind_of_pooling_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected one of .*'attention'.*found 'min'"):
+        MaskedPooling("min")
 
 
 @pytest.mark.parametrize("bptt_truncate", [0, 4])

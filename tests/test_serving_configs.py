@@ -2,6 +2,8 @@
 
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 from google.protobuf import (
@@ -96,14 +98,29 @@ def test_compose_names_files_that_exist_and_pins_the_image_of_the_dockerfile():
 
 
 def test_dockerfile_pins_its_images_and_copies_what_exists():
-    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     images = [line.split()[1] for line in lines if line.startswith("FROM ")]
-    assert len(images) == 2
-    assert all(re.search(r":\d+\.\d+\.\d+", image) for image in images)
-    for line in lines:
-        if line.startswith("COPY ") and "${" not in line:
-            for source in line.split()[1:-1]:
-                assert (ROOT / source).exists(), source
-    train = lines[: next(i for i, line in enumerate(lines) if line.startswith(f"FROM {images[1]}"))]
-    assert "USER trainer" in train
-    assert 'ENTRYPOINT ["python", "train.py"]' in train
+    assert [re.sub(r":.*", "", image) for image in images] == ["python", "tensorflow/serving"]
+    assert all(re.search(r":\d+\.\d+", image) for image in images)
+    copies = [line.split()[1:-1] for line in lines if line.startswith("COPY ") and "${" not in line]
+    for sources in copies:
+        for source in sources:
+            assert (ROOT / source).exists(), source
+    # The source comes after the dependencies, whose layer a change of it then leaves alone.
+    install = next(i for i, line in enumerate(lines) if "--requirement requirements.txt" in line)
+    before = {source for line in lines[:install] for source in line.split() if "/" not in source}
+    assert "constraints.txt" in before
+    assert "tf_textrnn" not in before
+    assert 'ENTRYPOINT ["textrnn"]' in lines
+    assert "USER trainer" in lines
+
+
+def test_dockerfile_installs_what_the_package_requires():
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    (program,) = re.findall(r'RUN python -c "(.*?)"', text)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    found = {re.split(r"[>=]", line)[0] for line in done.stdout.split()}
+    assert {"tensorflow", "keras", "numpy", "tensorflow-serving-api"} <= found
+    assert not {"pytest", "ruff"} & found

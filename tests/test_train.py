@@ -93,7 +93,8 @@ def test_nothing_is_traced_twice_whatever_the_lengths(small_options, tmp_path, m
     runner.run({**options, "batch_size": 4, "gradients_every": 1})
     traces = [(f.python_function.__name__, f.experimental_get_tracing_count()) for f in functions]
     assert sorted(traces) == [
-        ("_gradients", 1), ("_measure", 1), ("_traced_step", 1), ("score", 1), ("score", 1), ("split", 1)
+        ("_gradients", 1), ("_measure", 1), ("_traced_step", 1),
+        ("score", 1), ("score", 1), ("split", 1),
     ]  # fmt: skip
 
 

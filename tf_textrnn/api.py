@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.invocation import command_line
 from tf_textrnn.base.startup import load_tensorflow
 from tf_textrnn.config import Config, check_options
 from tf_textrnn.predictor.predictor import Array, Predictor, newest_version
@@ -117,12 +116,12 @@ def train_on(
     from tf_textrnn.training import runner
 
     with _global_state_kept():
-        finished = runner.run(given, sources=sources, sample_weights=sample_weights)
-        if finished is None:
-            return None
-        path = finished.folder.path
-        export = export_run(str(path)) if finished.config.run.export else None
-    return Run(path, finished.config, finished.report, export)
+        finished = runner.run(
+            given, sources=sources, sample_weights=sample_weights, export=export_run
+        )
+    if finished is None:
+        return None
+    return Run(finished.folder.path, finished.config, finished.report, finished.export)
 
 
 def _plain(value: Any) -> Any:
@@ -176,22 +175,14 @@ def load(path: str | os.PathLike[str]) -> "Predictor | keras.Model":
     if not path.is_dir():
         found = "a file" if path.exists() else "nothing"
         raise UserError(f"{path}: found {found}; expected a run, an export or a .keras file")
-    if (path / "config.json").is_file():
-        if not (path / "export").is_dir():
-            raise UserError(
-                f"{path}: this run has no export; make one with "
-                f"{command_line('export', f'--run_dir={path}')}"
-            )
-        path /= "export"
-    version = newest_version(path)
-    if version is None:
+    if newest_version(path) is None and not (path / "config.json").is_file():
         names = sorted(file.name for file in path.iterdir())
         shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
         raise UserError(
             f"{path}: found a folder with {shown or 'nothing in it'}; expected a run "
             f"(config.json) or an export (saved_model.pb, or numbered versions)"
         )
-    return Predictor(version)
+    return Predictor(path)
 
 
 def _load_keras(path: pathlib.Path) -> "keras.Model":

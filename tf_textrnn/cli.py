@@ -17,6 +17,7 @@ from tf_textrnn.base import invocation, signals
 from tf_textrnn.base.errors import DivergedError, PeerLostError, UserError
 from tf_textrnn.base.options import CheckedOptions
 from tf_textrnn.base.startup import load_tensorflow
+from tf_textrnn.base.terminal import show, silence
 
 Options = TypeVar("Options", bound=CheckedOptions)
 USER_ERROR, OWN_ERROR, PEER_LOST = 2, 1, 75  # exit statuses; of a signal it is 128 + its number
@@ -30,7 +31,8 @@ def main(*command: str) -> None:
     """
     invocation.record(" ".join(command))
     signals.install()
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    if sys.stdout is not None:  # it is None where it was closed before we began
+        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     sys.exit(run([*command, *sys.argv[1:]]))
 
 
@@ -52,13 +54,14 @@ def run(arguments: Sequence[str]) -> int:
             _run(list(arguments))
         except HelpRequested as page:
             print(page)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader has enough, as `head` does
-        _drop_output()
+        silence(sys.stdout)
     except OSError as error:
         if error.filename or error.errno != errno.ENOSPC:
             raise
-        _drop_output()
+        silence(sys.stdout)
         print(f"error: the output: cannot be written ({error.strerror})", file=sys.stderr)
         return USER_ERROR
     except (UserError, DivergedError) as error:
@@ -71,11 +74,6 @@ def run(arguments: Sequence[str]) -> int:
         print(stopped, file=sys.stderr)
         return stopped.status
     return 0
-
-
-def _drop_output() -> None:
-    """Lets what standard output still holds go nowhere, so that the process can end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> None:
@@ -138,7 +136,7 @@ def train(options: Mapping[str, Any]) -> None:
     run = train_on(options)
     if run is None:  # the chief reports and exports
         return
-    print(
+    show(
         f"report: {run.path / 'report.txt'}   "
         f"confusion matrix: {run.path / 'confusion_matrix.png'}\n"
         f"to see it learn:  "
@@ -146,7 +144,7 @@ def train(options: Mapping[str, Any]) -> None:
     )
     if run.export:
         predict = invocation.command_line("predict", f"--model={run.export}", "your text")
-        print(f"to classify text: {predict}")
+        show(f"to classify text: {predict}")
 
 
 def _train(arguments: list[str]) -> None:

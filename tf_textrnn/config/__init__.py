@@ -3,6 +3,7 @@
 from tf_textrnn.config.config import Config, check_options, option_fields
 from tf_textrnn.config.sections import (
     MAX_TEXT_TOKENS,
+    POOLINGS,
     DataConfig,
     ModelConfig,
     RunConfig,
@@ -12,6 +13,7 @@ from tf_textrnn.config.sections import (
 
 __all__ = [
     "MAX_TEXT_TOKENS",
+    "POOLINGS",
     "Config",
     "DataConfig",
     "ModelConfig",

@@ -168,8 +168,15 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def default_cache_dir() -> str:
-    """The folder of encoded texts in the user's cache folder."""
-    caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path("~/.cache").expanduser()
+    """The folder of encoded texts in the user's cache folder.
+
+    Raises:
+      UserError: the user has no home folder.
+    """
+    try:
+        caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path("~/.cache").expanduser()
+    except RuntimeError as error:
+        raise UserError("--cache_dir: expected a folder, as this user has no home") from error
     return str(pathlib.Path(caches) / "tf_textrnn")
 
 

@@ -8,6 +8,7 @@ import dataclasses
 
 from tf_textrnn.base.options import BASIC, SOURCE, CheckedOptions, option
 
+POOLINGS = ("mean", "max", "last", "attention")  # `network.pooling` computes each
 MAX_TEXT_TOKENS = 65_536  # more of one text is never kept, whatever `max_len` says
 
 
@@ -93,7 +94,7 @@ class ModelConfig(CheckedOptions):
     pooling: str = option(
         "mean",
         "How the outputs of a text's steps become one vector",
-        choices=("mean", "max", "last", "attention"),
+        choices=POOLINGS,
     )
     embedding_dim: int = option(128, "Size of a token's vector", minimum=1, maximum=65_536)
     pretrained_embeddings: str = option(

@@ -19,7 +19,8 @@ import pathlib
 import shutil
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -32,15 +33,35 @@ from tf_textrnn.config import MAX_TEXT_TOKENS
 from tf_textrnn.data.sources import Example, Source
 from tf_textrnn.text import tokenize
 
-VERSION = 1  # of the files and of the tokenization; a change rebuilds every cache
+VERSION = 1  # of the tokenization; a change makes every text another one
 MAX_TYPES = 4_000_000  # later new types are all counted as one, which no vocabulary holds
 MAX_TYPE_BYTES = 1 << 30  # of all types together; then likewise
 MAX_TEXTS = 1 << 27
 MAX_LABELS = 10_000
 _CHUNK_TEXTS, _CHUNK_CHARACTERS = 4_096, 1 << 22
 _SCRATCH_PREFIX = ".making-"
-_FILES = ("type_ids", "lengths", "labels", "types.txt", "label_names.txt")
+_FILES = ("type_ids", "lengths", "labels", "types.txt", "label_names.txt", "quotes", "quote_sizes")
+QUOTE_CHARACTERS = 1_000  # of a text, for reports
 _OVERFLOW_TYPE = b""  # type 0; no tokenizer makes an empty token
+
+
+class Quotes(NamedTuple):
+    """The start of each text as it was read, so that a report never reads the source again.
+
+    Attributes:
+      content: uint8[bytes], the quotes in UTF-8, end to end.
+      sizes: int32[texts], bytes of each.
+    """
+
+    content: np.ndarray
+    sizes: np.ndarray
+
+    def of(self, rows: Sequence[int]) -> list[str]:
+        """The quotes of the texts with these indices."""
+        ends = np.cumsum(self.sizes, dtype=np.int64)
+        return [
+            self.content[ends[row] - self.sizes[row] : ends[row]].tobytes().decode() for row in rows
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +76,7 @@ class Corpus:
       type_ids: int32[tokens], the index in `types` of each token of each text, end to end.
       offsets: int64[texts + 1], where each text starts in `type_ids`.
       labels: int32[texts], the index in `label_names`.
+      quotes: the start of each text.
     """
 
     source: Source
@@ -64,6 +86,7 @@ class Corpus:
     type_ids: np.ndarray
     offsets: np.ndarray
     labels: np.ndarray
+    quotes: Quotes
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -135,8 +158,10 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
         open(folder / "type_ids", "wb") as type_ids,
         open(folder / "lengths", "wb") as lengths,
         open(folder / "labels", "wb") as labels,
+        open(folder / "quotes", "wb") as quotes,
+        open(folder / "quote_sizes", "wb") as quote_sizes,
     ):
-        for tokens, token_counts, names in _tokenized(source.read(), tokenizer):
+        for tokens, token_counts, names, starts in _tokenized(source.read(), tokenizer):
             texts += len(names)
             if texts > MAX_TEXTS:
                 raise UserError(f"{source.name}: over {MAX_TEXTS:,} texts")
@@ -153,6 +178,8 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
                 if label_ids.setdefault(name, len(label_ids)) == MAX_LABELS:
                     raise UserError(f"{source.name}: over {MAX_LABELS:,} different labels")
             np.array([label_ids[name] for name in names], np.int32).tofile(labels)
+            quotes.writelines(starts)
+            np.array([len(start) for start in starts], np.int32).tofile(quote_sizes)
     write_lines(folder / "types.txt", list(types))
     write_lines(folder / "label_names.txt", [name.encode() for name in label_ids])
     checksums = {name: _checksum(folder / name) for name in _FILES}
@@ -161,8 +188,11 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
 
 def _tokenized(
     examples: Iterable[Example], tokenizer: str
-) -> Iterator[tuple[np.ndarray, np.ndarray, list[str]]]:
-    """Yields (tokens bytes[...], tokens per text int64[n], labels) per chunk, using all cores."""
+) -> Iterator[tuple[np.ndarray, np.ndarray, list[str], list[bytes]]]:
+    """Yields (tokens bytes[...], tokens per text int64[n], labels, quotes) per chunk.
+
+    All cores are used.
+    """
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def split(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -171,9 +201,11 @@ def _tokenized(
 
     traced = split.get_concrete_function()  # here, not in every thread at once
 
-    def job(chunk: list[Example]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    def job(chunk: list[Example]) -> tuple[np.ndarray, np.ndarray, list[str], list[bytes]]:
         tokens, token_counts = traced(tf.constant([example.text for example in chunk]))
-        return tokens.numpy(), token_counts.numpy(), [example.label for example in chunk]
+        labels = [example.label for example in chunk]
+        quotes = [example.text[:QUOTE_CHARACTERS].encode("utf-8", "replace") for example in chunk]
+        return tokens.numpy(), token_counts.numpy(), labels, quotes
 
     workers = usable_cores()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
@@ -214,15 +246,18 @@ def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | No
             type_ids=_memory_map(folder / "type_ids"),
             offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
             labels=_memory_map(folder / "labels"),
+            quotes=Quotes(
+                _memory_map(folder / "quotes", np.uint8), _memory_map(folder / "quote_sizes")
+            ),
         )
     except (OSError, ValueError, AttributeError):  # a `UserError` among them
         return None
 
 
-def _memory_map(path: pathlib.Path) -> np.ndarray:
+def _memory_map(path: pathlib.Path, dtype: type = np.int32) -> np.ndarray:
     if path.stat().st_size == 0:  # texts without a single token; an empty file cannot be mapped
-        return np.zeros(0, np.int32)
-    return np.memmap(path, np.int32, "r")
+        return np.zeros(0, dtype)
+    return np.memmap(path, dtype, "r")
 
 
 def _checksum(path: pathlib.Path) -> int:

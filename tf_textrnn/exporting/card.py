@@ -78,7 +78,7 @@ def warm_up_requests(logs: Any, embedding_dim: int) -> list[Any]:
 
 def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
     """What is known of a model, as `model_card.json` holds it; `docs/formats.md` has the keys."""
-    report = read_report(folder)
+    report = _report_of(folder, run.best)
     data = run.config.data
     return {
         "data": {
@@ -111,8 +111,28 @@ def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
             "python": platform.python_version(),
         },
         "exported": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "train_again": invocation.command_line("train", *training_flags(run.config)),
+        **_origin(run),
     }
+
+
+def _report_of(folder: RunFolder, best: dict[str, Any]) -> dict[str, Any]:
+    """The run's report; {} where there is none, a damaged one, or one of other weights.
+
+    A resumed run that is still training holds the report of its first end.
+    """
+    report = read_report(folder)
+    is_of_these = "epoch" in best and (report.get("best_epoch"), report.get("valid_accuracy")) == (
+        best["epoch"] + 1,
+        best["valid_accuracy"],
+    )
+    return report if is_of_these else {}
+
+
+def _origin(run: LoadedRun) -> dict[str, str]:
+    """How to train the model again, or what it was imported from."""
+    if "imported_from" in run.best:
+        return {"imported_from": run.best["imported_from"]}
+    return {"train_again": invocation.command_line("train", *training_flags(run.config))}
 
 
 def training_flags(config: Config) -> list[str]:
@@ -147,7 +167,10 @@ def card_text(card: dict[str, Any]) -> str:
                 f"| {_cell(label)} | {row['precision']:.3f} | {row['recall']:.3f} "
                 f"| {row['f1']:.3f} | {row['support']} |"
             )
-    lines += ["", "To train it again:", "", f"    {card['train_again']}", ""]
+    if "train_again" in card:
+        lines += ["", "To train it again:", "", f"    {card['train_again']}", ""]
+    else:
+        lines += ["", f"Imported from {_cell(card['imported_from'])}.", ""]
     return "\n".join(lines)
 
 

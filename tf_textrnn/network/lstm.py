@@ -7,7 +7,7 @@ It computes what `keras.layers.LSTM` computes. On a CPU it costs less because
 - the gradients of the weights are one product each over all steps, after the loop. BlockLSTM's own
   gradient adds up a product a step.
 
-Figures in docs/performance.md. Equations and gradient: Hochreiter & Schmidhuber 1997, Gers 2000;
+Figures in docs/notes.md. Equations and gradient: Hochreiter & Schmidhuber 1997, Gers 2000;
 `tf_textrnn.study.reference` has them in NumPy.
 """
 

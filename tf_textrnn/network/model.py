@@ -93,9 +93,11 @@ class TextRNN(keras.Model):
             name="embedding",
         )
         self.recurrent = RecurrentStack(
-            config.cell, config.hidden_size, config.num_layers, config.bidirectional,
-            config.keep_prob, config.init_scale, config.forget_bias, config.bptt_truncate,
-            config.output_dropout == "steps", dtype=self.dtype_policy, name="recurrent",
+            cell=config.cell, hidden_size=config.hidden_size, num_layers=config.num_layers,
+            bidirectional=config.bidirectional, keep_prob=config.keep_prob,
+            init_scale=config.init_scale, forget_bias=config.forget_bias,
+            bptt_truncate=config.bptt_truncate, drops_last=config.output_dropout == "steps",
+            dtype=self.dtype_policy, name="recurrent",
         )  # fmt: skip
         self.pooling = MaskedPooling(
             config.pooling, config.bidirectional, dtype=exact, name="pooling"

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_textrnn.config import POOLINGS
+
 
 @keras.saving.register_keras_serializable("tf_textrnn")
 class MaskedPooling(keras.layers.Layer):
@@ -18,10 +20,15 @@ class MaskedPooling(keras.layers.Layer):
         plain mean; Yang 2016 without the layer before the query).
       bidirectional: whether the second half of the units reads backwards, so that its final
         output stands at the first step.
+
+    Raises:
+      ValueError: the kind is not one of `config.POOLINGS`.
     """
 
     def __init__(self, kind: str = "mean", bidirectional: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
+        if kind not in POOLINGS:
+            raise ValueError(f"MaskedPooling: expected one of {POOLINGS}, found {kind!r}")
         self.kind = kind
         self.bidirectional = bidirectional
         self.query = None
@@ -51,23 +58,28 @@ class MaskedPooling(keras.layers.Layer):
           float[batch, units].
         """
         outputs, mask = (tf.cast(values, self.variable_dtype) for values in (outputs, mask))
-        return tf.cast(self._pool(outputs, mask), self.compute_dtype)
+        pool = {
+            "mean": self._mean,
+            "max": self._max,
+            "last": self._last,
+            "attention": self._attention,
+        }[self.kind]
+        return tf.cast(pool(outputs, mask), self.compute_dtype)
 
-    def _pool(self, outputs: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        if self.kind == "last":
-            return self._last(outputs, mask)
-        step_mask = mask[:, :, None]  # [batch, time, 1]
-        if self.kind == "max":
-            masked = tf.where(step_mask > 0, outputs, outputs.dtype.min)
-            has_steps = tf.reduce_max(mask, axis=1, keepdims=True) > 0  # [batch, 1]
-            return tf.where(has_steps, tf.reduce_max(masked, axis=1), 0.0)
-        if self.kind == "attention":
-            weights = tf.linalg.matvec(outputs, self.query)  # [batch, time]
-            weights = tf.where(mask > 0, weights, outputs.dtype.min)
-            weights = tf.nn.softmax(weights, axis=1) * mask
-            return tf.einsum("btu,bt->bu", outputs, weights)
+    def _mean(self, outputs: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         steps = tf.maximum(tf.reduce_sum(mask, axis=1), 1.0)  # [batch]
-        return tf.reduce_sum(outputs * step_mask, axis=1) / steps[:, None]
+        return tf.reduce_sum(outputs * mask[:, :, None], axis=1) / steps[:, None]
+
+    def _max(self, outputs: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        masked = tf.where(mask[:, :, None] > 0, outputs, outputs.dtype.min)
+        has_steps = tf.reduce_max(mask, axis=1, keepdims=True) > 0  # [batch, 1]
+        return tf.where(has_steps, tf.reduce_max(masked, axis=1), 0.0)
+
+    def _attention(self, outputs: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        weights = tf.linalg.matvec(outputs, self.query)  # [batch, time]
+        weights = tf.where(mask > 0, weights, outputs.dtype.min)
+        weights = tf.nn.softmax(weights, axis=1) * mask
+        return tf.einsum("btu,bt->bu", outputs, weights)
 
     def _last(self, outputs: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         lengths = tf.cast(tf.reduce_sum(mask, axis=1), tf.int32)

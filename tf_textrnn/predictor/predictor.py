@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tf_textrnn.base import invocation
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.startup import load_tensorflow, usable_cores
 from tf_textrnn.predictor import guard
@@ -64,6 +65,9 @@ class Predictor:
     def __init__(self, model: str | os.PathLike[str]):
         tf = load_tensorflow(intraop_threads=1)  # cores go to batches, not to single ops
         path = newest_version(pathlib.Path(model))
+        if path is None and (pathlib.Path(model) / "config.json").is_file():
+            export = invocation.command_line("export", f"--run_dir={model}")
+            raise UserError(f"--model={model}: this run has no export; make one with {export}")
         if path is None:
             raise UserError(f"--model={model}: no saved_model.pb here; expected an exported model")
         try:

@@ -20,6 +20,7 @@ def confusion_figure(classes: np.ndarray, predictions: np.ndarray, labels: list[
 
     Of more than a thousand labels, those with the most texts.
     """
+    import matplotlib
     import sklearn.metrics
     from matplotlib.figure import Figure
 
@@ -29,21 +30,22 @@ def confusion_figure(classes: np.ndarray, predictions: np.ndarray, labels: list[
     labels = [labels[index] for index in shown]
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     size = min(4 + 0.28 * len(labels), 30)
-    figure = Figure(figsize=(size + 1, size), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    names = [label if len(label) <= 20 else label[:19] + "…" for label in labels]
-    if len(labels) <= 100:
-        axes.set_xticks(range(len(labels)), names, rotation=90)
-        axes.set_yticks(range(len(labels)), names)
-    if len(labels) <= 20:
-        for row, column in itertools.product(range(len(labels)), repeat=2):
-            colour = "white" if share[row, column] > 0.5 else "black"
-            axes.text(column, row, matrix[row, column], ha="center", va="center", color=colour)
-    axes.set_xlabel("predicted label")
-    axes.set_ylabel("true label")
-    axes.set_title(f"accuracy {np.mean(classes == predictions):.3f}, {len(classes):,} texts")
-    figure.colorbar(image, ax=axes, label="share of the true label's texts", shrink=0.8)
+    with matplotlib.rc_context({"text.parse_math": False}):  # a label may hold dollar signs
+        figure = Figure(figsize=(size + 1, size), layout="constrained")
+        axes = figure.subplots()
+        image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        names = [label if len(label) <= 20 else label[:19] + "…" for label in labels]
+        if len(labels) <= 100:
+            axes.set_xticks(range(len(labels)), names, rotation=90)
+            axes.set_yticks(range(len(labels)), names)
+        if len(labels) <= 20:
+            for row, column in itertools.product(range(len(labels)), repeat=2):
+                colour = "white" if share[row, column] > 0.5 else "black"
+                axes.text(column, row, matrix[row, column], ha="center", va="center", color=colour)
+        axes.set_xlabel("predicted label")
+        axes.set_ylabel("true label")
+        axes.set_title(f"accuracy {np.mean(classes == predictions):.3f}, {len(classes):,} texts")
+        figure.colorbar(image, ax=axes, label="share of the true label's texts", shrink=0.8)
     return figure
 
 

@@ -1,16 +1,21 @@
-"""The files of a finished run's report."""
+"""A finished run's report: its numbers first, then its texts and pictures.
+
+The numbers are worth a run's end; all else is cosmetic: what fails there costs a warning line.
+"""
 
 import dataclasses
-import itertools
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tf_textrnn.base.files import atomic_write
+from tf_textrnn.base.tables import tab_separated
+from tf_textrnn.base.terminal import optional, show
 from tf_textrnn.config import Config
 from tf_textrnn.data.batches import Split
 from tf_textrnn.data.splits import Data
+from tf_textrnn.predictor.evaluation import label_table
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.measures import measure, per_class_report, reliability, softmax
 from tf_textrnn.runs.plots import confusion_figure, reliability_figure
@@ -21,7 +26,14 @@ MISTAKES_SHOWN = 5
 
 @dataclasses.dataclass(frozen=True)
 class Mistake:
-    """A text whose predicted label is wrong."""
+    """A text whose predicted label is wrong.
+
+    Attributes:
+      label: its own.
+      prediction: the label that it was given.
+      probability: of the prediction.
+      text: its start, on one line and fit for a terminal.
+    """
 
     label: str
     prediction: str
@@ -29,47 +41,25 @@ class Mistake:
     text: str
 
 
-class Report(NamedTuple):
-    """What is in the report's files.
-
-    Attributes:
-      values: of `report.json`.
-      mistakes: the worst first.
-      figures: matplotlib figures by name.
-    """
-
-    values: dict[str, Any]
-    mistakes: list[Mistake]
-    figures: dict[str, Any]
-
-
-def write_report(
-    folder: RunFolder,
-    config: Config,
-    data: Data,
-    scores: np.ndarray,
-    temperature: float,
-    history: dict[str, Any],
-) -> Report:
-    """Writes and prints the report, and returns it.
+def report_values(
+    config: Config, data: Data, scores: np.ndarray, temperature: float, history: dict[str, Any]
+) -> dict[str, Any]:
+    """The numbers of a report, as `report.json` holds them.
 
     Args:
-      folder: where to.
       config: of the run.
       data: its `test` split, or where there is none `valid`, is what was scored.
-      scores: float32[examples, classes] of that split.
+      scores: float32[texts, classes] of that split.
       temperature: probabilities are the softmax of the scores divided by this.
-      history: what training itself tells, taken into `report.json`.
+      history: what training itself tells.
     """
     split = data.test or data.valid
-    predictions = scores.argmax(axis=1)
-    per_class = per_class_report(split.classes, predictions, data.labels)
     raw = reliability(softmax(scores), split.classes)
-    scores = scores / temperature
-    calibrated = reliability(softmax(scores), split.classes)
-    measures = measure(scores, split.classes)
+    calibrated = reliability(softmax(scores / temperature), split.classes)
+    measures = measure(scores / temperature, split.classes)
+    per_class = per_class_report(split.classes, scores.argmax(axis=1), data.labels)
     splits = {"train": data.train, "valid": data.valid, "test": data.test}
-    report = {
+    return {
         "texts": {name: len(split) for name, split in splits.items() if split},
         "evaluated_on": "test" if data.test else "valid (there is no test file)",
         "test_accuracy": measures.accuracy,
@@ -82,30 +72,59 @@ def write_report(
         "per_class": per_class,
         "config": config.options(),
     }
-    mistakes = worst_mistakes(split, scores, data.labels)
-    text = report_text(report)
+
+
+def write_values(folder: RunFolder, values: dict[str, Any]) -> None:
+    """Writes `report.json`."""
+    with atomic_write(folder.report_json) as file:
+        file.write(json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def show_report(folder: RunFolder, values: dict[str, Any], mistakes: list[Mistake]) -> None:
+    """Writes and prints the texts of a report: `mistakes.tsv` and `report.txt`."""
+    text = report_text(values)
     if mistakes:
         text += "\nmost confident mistakes (all in mistakes.tsv):\n" + "".join(
             f"  {m.label} taken for {m.prediction} ({m.probability:.2f}): {m.text[:100]}\n"
             for m in mistakes[:MISTAKES_SHOWN]
         )
-    with atomic_write(folder.report_json) as file:
-        file.write(json.dumps(report, indent=2, ensure_ascii=False).encode() + b"\n")
-    with atomic_write(folder.report_text) as file:
-        file.write(text.encode())
-    with atomic_write(folder.mistakes) as file:
+    with optional(str(folder.mistakes)), atomic_write(folder.mistakes) as file:
         file.write(b"label\tprediction\tprobability\ttext\n")
         for m in mistakes:
-            file.write(f"{m.label}\t{m.prediction}\t{m.probability:.4f}\t{m.text}\n".encode())
-    with atomic_write(folder.confusion_matrix) as file:
-        confusion = confusion_figure(split.classes, predictions, data.labels)
-        confusion.savefig(file, format="png", dpi=120)
-    with atomic_write(folder.reliability) as file:
-        curve = reliability_figure(raw, calibrated)
-        curve.savefig(file, format="png", dpi=120)
-    print("\n" + text, flush=True)
-    figures = {"confusion_matrix": confusion, "reliability": curve}
-    return Report(report, mistakes, figures)
+            line = tab_separated(m.label, m.prediction, f"{m.probability:.4f}", m.text)
+            file.write(f"{line}\n".encode())
+    with optional(str(folder.report_text)), atomic_write(folder.report_text) as file:
+        file.write(text.encode())
+    show("\n" + text)
+
+
+def draw_report(
+    folder: RunFolder, split: Split, scores: np.ndarray, temperature: float, labels: list[str]
+) -> dict[str, Any]:
+    """Draws the pictures of a report, and returns those that could be drawn, by name.
+
+    Args:
+      folder: of the run.
+      split: what was scored.
+      scores: float32[texts, classes] of it.
+      temperature: probabilities are the softmax of the scores divided by this.
+      labels: the label of each class.
+    """
+    figures = {}
+    with optional(str(folder.confusion_matrix)):
+        figure = confusion_figure(split.classes, scores.argmax(axis=1), labels)
+        with atomic_write(folder.confusion_matrix) as file:
+            figure.savefig(file, format="png", dpi=120)
+        figures["confusion_matrix"] = figure
+    with optional(str(folder.reliability)):
+        figure = reliability_figure(
+            reliability(softmax(scores), split.classes),
+            reliability(softmax(scores / temperature), split.classes),
+        )
+        with atomic_write(folder.reliability) as file:
+            figure.savefig(file, format="png", dpi=120)
+        figures["reliability"] = figure
+    return figures
 
 
 def report_text(report: dict[str, Any]) -> str:
@@ -120,14 +139,8 @@ def report_text(report: dict[str, Any]) -> str:
         f"expected calibration error {report['test_calibration_error']:.4f} at temperature "
         f"{report['temperature']:.2f}, {report['test_calibration_error_raw']:.4f} without",
         "",
+        label_table(report["per_class"]),
     ]
-    width = max(12, *(len(label) for label in report["per_class"]))
-    lines.append(f"{'label':<{width}}  precision  recall      f1  texts")
-    for label, row in report["per_class"].items():
-        lines.append(
-            f"{label:<{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}  {row['f1']:6.3f}"
-            f"  {row['support']:5d}"
-        )
     return "\n".join(lines) + "\n"
 
 
@@ -145,25 +158,13 @@ def worst_mistakes(split: Split, scores: np.ndarray, labels: list[str]) -> list[
     confidence = probability.max(axis=1)
     wrong = np.flatnonzero(predictions != classes)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES_KEPT]
-    wanted = set(split.rows[worst].tolist())
-    last = max(wanted, default=-1)
-    texts = {
-        row: example.text
-        for row, example in enumerate(itertools.islice(split.corpus.source.read(), last + 1))
-        if row in wanted
-    }
+    quotes = split.corpus.quotes.of(split.rows[worst].tolist())
     return [
         Mistake(
             labels[classes[i]],
             labels[predictions[i]],
             float(confidence[i]),
-            _one_line(texts[int(split.rows[i])]),
+            tab_separated(" ".join(quote.split())),
         )
-        for i in worst
+        for i, quote in zip(worst, quotes, strict=True)
     ]
-
-
-def _one_line(text: str) -> str:
-    """The start of a text, fit for a terminal: no control characters."""
-    line = " ".join(text[:10_000].split())[:1_000]
-    return "".join(character if character.isprintable() else "\ufffd" for character in line)

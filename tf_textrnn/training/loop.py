@@ -1,6 +1,7 @@
 """The training loop: epochs, batches, step, record, save, validate, stop."""
 
 import dataclasses
+import pathlib
 import statistics
 import time
 from collections.abc import Callable
@@ -8,19 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from tf_textrnn.base import signals
+from tf_textrnn.base import signals, terminal
 from tf_textrnn.base.errors import DivergedError, UserError
 from tf_textrnn.config import Config, TrainingConfig
 from tf_textrnn.data import embeddings
 from tf_textrnn.data.batches import training_batches
 from tf_textrnn.data.splits import Data
 from tf_textrnn.network.gradient_flow import measure_longest
-from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs import checkpoints, report
 from tf_textrnn.runs.best import Named, read_named_best
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.measures import measure, per_class_report
 from tf_textrnn.runs.plots import gradient_flow_figure
-from tf_textrnn.runs.report import write_report
 from tf_textrnn.runs.saver import BackgroundSaver
 from tf_textrnn.runs.summaries import Summaries
 from tf_textrnn.training.distribution import Workers
@@ -29,6 +29,8 @@ from tf_textrnn.training.replicas import Replicas, StopOrSave
 from tf_textrnn.training.saved_state import SavedState, read_state
 from tf_textrnn.training.start import start_from_pretrained
 from tf_textrnn.training.validation import SplitScorer
+
+FAR_ABOVE_GUESSING = 20.0  # times the loss of guessing, the mean of an epoch: a divergence
 
 
 def learning_rate(config: TrainingConfig, epoch: int) -> float:
@@ -131,6 +133,7 @@ class Trainer:
     def _validate(self) -> None:
         """Ends the epoch under way: measures it, keeps the best weights, moves on to the next."""
         self._check_finite()
+        self._check_loss()
         progress, num_texts = self.progress, len(self._data.train)
         with self.replicas.first.averaged_weights():
             scores, temperature = self._scorer.weigh_branches(self._data.valid)
@@ -163,6 +166,16 @@ class Trainer:
         arrays = {name: weight.numpy() for name, weight in weights.items()}
         path = checkpoints.step_file(self._folder.best, metrics["step"])
         self._best = Named(path.name, checkpoints.write(path, arrays, metrics))
+
+    def _check_loss(self) -> None:
+        """Checks the epoch's loss: one far above that of guessing is a divergence, if finite."""
+        loss = self.progress.loss_sum / len(self._data.train)
+        guessing = np.log(len(self._data.labels))
+        if loss > FAR_ABOVE_GUESSING * guessing:
+            raise DivergedError(
+                f"the mean loss of epoch {self.progress.epoch + 1} is {loss:g}, where guessing "
+                f"has {guessing:.2f}"
+            )
 
     def _is_out_of_patience(self) -> bool:
         patience, progress = self._config.training.patience, self.progress
@@ -235,38 +248,45 @@ class Trainer:
             if not np.isfinite(variable.numpy()).all():
                 raise DivergedError(f"{name} is no longer finite at step {self.replicas.steps}")
 
-    def report(self) -> dict[str, Any]:
-        """Evaluates the best weights and writes the report's files; returns `report.json`."""
+    def report(
+        self, export: Callable[[str], pathlib.Path] | None = None
+    ) -> tuple[dict[str, Any], pathlib.Path | None]:
+        """Evaluates the best weights; then writes numbers, export, texts and pictures.
+
+        Args:
+          export: makes the next version of what a folder's run exports; None = nothing does.
+
+        Returns:
+          What `report.json` holds, and the export; {} and None at a worker that is not the chief.
+        """
         best = self._workers.broadcast(self._read_best)
         self.replicas.share()
-        history = self.progress.history
+        history, data = self.progress.history, self._data
         rates = [epoch["examples_per_second"] for epoch in history[1:] or history]
-        data = self._data
-        scores = self._scorer.score(data.test or data.valid)
+        split, temperature = data.test or data.valid, best["temperature"]
+        scores = self._scorer.score(split)
         if not self._workers.is_chief:
-            return {}
-        report = write_report(
-            self._folder,
-            self._config,
-            data,
-            scores,
-            best["temperature"],
-            {
-                "valid_accuracy": best["valid_accuracy"],
-                "best_epoch": best["epoch"] + 1,
-                "epochs": len(history),
-                "train_examples_per_second": statistics.median(rates),
-                "parameters": self.model.count_params(),
-            },
-        )
-        mistakes = [dataclasses.astuple(mistake) for mistake in report.mistakes]
-        figures = dict(report.figures)
-        if flows := measure_longest(self.model, data.valid):
-            figures["gradient_flow"] = gradient_flow_figure(flows)
-        self._summaries.report(
-            self.replicas.steps, report.values, figures, mistakes, data.vocabulary
-        )
-        return report.values
+            return {}, None
+        learned = {
+            "valid_accuracy": best["valid_accuracy"],
+            "best_epoch": best["epoch"] + 1,
+            "epochs": len(history),
+            "train_examples_per_second": statistics.median(rates),
+            "parameters": self.model.count_params(),
+        }
+        values = report.report_values(self._config, data, scores, temperature, learned)
+        report.write_values(self._folder, values)
+        exported = export(str(self._folder.path)) if export else None
+        mistakes = report.worst_mistakes(split, scores / temperature, data.labels)
+        report.show_report(self._folder, values, mistakes)
+        figures = report.draw_report(self._folder, split, scores, temperature, data.labels)
+        with terminal.optional("the picture of the gradient flow"):
+            if flows := measure_longest(self.model, data.valid):
+                figures["gradient_flow"] = gradient_flow_figure(flows)
+        with terminal.optional(str(self._folder.tensorboard)):
+            table = [dataclasses.astuple(mistake) for mistake in mistakes]
+            self._summaries.report(self.replicas.steps, values, figures, table, data.vocabulary)
+        return values, exported
 
     def _read_best(self) -> dict[str, Any]:
         if self._best is None:  # such as a run of 0.1 that lost it, resumed with fewer epochs

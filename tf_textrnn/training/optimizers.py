@@ -1,5 +1,6 @@
 """Updates whose cost follows the words of a batch, not the size of the vocabulary."""
 
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import keras
@@ -51,8 +52,13 @@ class RowSparseAdam(_TakesGradientsAsTheyAre, keras.optimizers.Adam):
 
     For a dense gradient it is Keras's Adam. For `tf.IndexedSlices` the moments of a row decay when
     the row is used, not at every step, and rows that a batch lacks stay where they are; so a step
-    costs as much as the batch has words. Each row must be named once (`sum_rows`).
+    costs as much as the batch has words. `apply` wants each row named once (`sum_rows`), as the
+    train step has them; `apply_gradients`, which Keras's `fit` calls, sums them itself.
     """
+
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Gradient, tf.Variable]]) -> tf.Tensor:
+        """Applies gradients as they come from a tape."""
+        return super().apply_gradients((sum_rows(g), variable) for g, variable in grads_and_vars)
 
     def update_step(
         self, gradient: Gradient, variable: tf.Variable, learning_rate: tf.Tensor
@@ -60,7 +66,6 @@ class RowSparseAdam(_TakesGradientsAsTheyAre, keras.optimizers.Adam):
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)
             return
-        gradient = sum_rows(gradient)
         index = self._get_variable_index(variable)
         step = tf.cast(self.iterations + 1, variable.dtype)
         rate = tf.cast(learning_rate, variable.dtype)

@@ -18,6 +18,7 @@ from tqdm import auto
 
 from tf_textrnn.base.errors import DivergedError
 from tf_textrnn.base.files import atomic_write
+from tf_textrnn.base.terminal import show
 from tf_textrnn.config import Config
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.summaries import Summaries
@@ -31,8 +32,9 @@ class Progress:
     Attributes:
       epoch: the epoch under way, from 0.
       batch: batches of it that are done.
-      loss_sum: the sum of their examples' losses.
-      correct: how many of those examples were right.
+      texts: texts of those batches.
+      loss_sum: the sum of their losses.
+      correct: how many of them were right.
       clipped: batches whose gradient was clipped.
       seconds: the time that the epoch's steps took.
       best: the metrics of the best epoch so far.
@@ -41,6 +43,7 @@ class Progress:
 
     epoch: int = 0
     batch: int = 0
+    texts: int = 0
     loss_sum: float = 0.0
     correct: int = 0
     clipped: int = 0
@@ -51,7 +54,7 @@ class Progress:
     def start_epoch(self) -> None:
         """Moves on to the next epoch."""
         self.epoch += 1
-        self.batch = self.correct = self.clipped = 0
+        self.batch = self.texts = self.correct = self.clipped = 0
         self.loss_sum = self.seconds = 0.0
 
 
@@ -96,7 +99,7 @@ class Recorder:
             auto.tqdm(
                 desc=f"epoch {progress.epoch + 1}/{self._config.training.num_epochs}",
                 total=self._num_texts,
-                initial=self._texts_done(),
+                initial=progress.texts,
                 unit=" examples",
                 leave=False,
                 dynamic_ncols=True,
@@ -142,21 +145,15 @@ class Recorder:
                 f"gradient norm {grad_norm:g})"
             )
         progress.batch += 1
+        progress.texts += num_texts
         progress.loss_sum += loss * num_texts
         progress.correct += correct
         progress.clipped += 0 < max_grad_norm < grad_norm
         if self._is_chief:
             self._summaries.step(step, loss, correct / num_texts, grad_norm, result.gradients)
-            done = self._texts_done()
-            self._bar.set_postfix_str(
-                f"loss {progress.loss_sum / done:.4f} accuracy {progress.correct / done:.4f}",
-                refresh=False,
-            )
+            loss, accuracy = progress.loss_sum / progress.texts, progress.correct / progress.texts
+            self._bar.set_postfix_str(f"loss {loss:.4f} accuracy {accuracy:.4f}", refresh=False)
             self._bar.update(num_texts)
-
-    def _texts_done(self) -> int:
-        """Texts of the epoch under way that are done."""
-        return min(self.progress.batch * self._config.training.batch_size, self._num_texts)
 
     def finish_epoch(self, metrics: dict[str, Any], per_class: dict[str, Any]) -> None:
         """Records the metrics of the epoch under way.
@@ -172,11 +169,10 @@ class Recorder:
         with atomic_write(self._folder.metrics) as file:
             file.writelines(json.dumps(epoch).encode() + b"\n" for epoch in progress.history)
         self._summaries.epoch(metrics, progress.clipped / progress.batch, per_class)
-        print(
+        show(
             f"epoch {metrics['epoch'] + 1:3d}/{self._config.training.num_epochs}"
             f"  train loss {metrics['train_loss']:.4f} accuracy {metrics['train_accuracy']:.4f}"
             f"  valid loss {metrics['valid_loss']:.4f} accuracy {metrics['valid_accuracy']:.4f}"
             f"  {metrics['examples_per_second']:7,.0f} examples/s"
-            f"{'  *' if metrics is progress.best else ''}",
-            flush=True,
+            f"{'  *' if metrics is progress.best else ''}"
         )

@@ -1,6 +1,8 @@
 """A run from its flags to its report."""
 
 import contextlib
+import functools
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,6 +13,7 @@ import tensorflow as tf
 from tf_textrnn.base import invocation, signals
 from tf_textrnn.base.errors import DivergedError, UserError
 from tf_textrnn.base.files import atomic_write, read_lines, write_lines
+from tf_textrnn.base.terminal import show
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
 from tf_textrnn.data.sources import Source
@@ -27,11 +30,13 @@ class Finished(NamedTuple):
       folder: where it lives.
       config: its options, all of them settled.
       report: what `report.json` holds.
+      export: the exported version's folder; None where nothing was exported.
     """
 
     folder: RunFolder
     config: Config
     report: dict[str, Any]
+    export: pathlib.Path | None
 
 
 def run(
@@ -39,6 +44,7 @@ def run(
     on_step: Callable[[int], None] | None = None,
     sources: Mapping[str, Source] | None = None,
     sample_weights: np.ndarray | None = None,
+    export: Callable[[str], pathlib.Path] | None = None,
 ) -> Finished | None:
     """Trains, evaluates and reports.
 
@@ -47,6 +53,8 @@ def run(
       on_step: is called with the number of steps done, after each.
       sources: as in `splits.load`.
       sample_weights: as in `splits.load`.
+      export: exports the run in a folder, before the report is drawn; None, or `--noexport`, =
+        nothing does.
 
     Returns:
       What the run came to; None in a worker that is not the chief.
@@ -60,19 +68,23 @@ def run(
     with workers.watched():
         config = _shared_config(given, workers)
         folder = RunFolder(config.run.run_dir)
+
+        def train(data: Data) -> Finished:
+            trainer = Trainer(config, data, folder, workers, on_step)
+            with contextlib.closing(trainer):
+                trainer.restore()
+                trainer.train()
+                report, exported = trainer.report(export if config.run.export else None)
+            workers.wait()
+            return Finished(folder, config, report, exported)
+
+        load = functools.partial(splits.load, config, sources, sample_weights)
         try:
-            report = _run(
-                given,
-                folder,
-                config,
-                workers,
-                lambda: splits.load(config, sources, sample_weights),
-                on_step,
-            )
+            finished = _run(given, folder, config, workers, load, train)
         finally:
             if not given.get("run_dir"):
                 folder.remove_if_empty()
-    return Finished(folder, config, report) if workers.is_chief else None
+    return finished if workers.is_chief else None
 
 
 def _shared_config(given: Mapping[str, Any], workers: Workers) -> Config:
@@ -89,8 +101,8 @@ def _run(
     config: Config,
     workers: Workers,
     load: Callable[[], Data],
-    on_step: Callable[[int], None] | None,
-) -> dict[str, Any]:
+    train: Callable[[Data], Finished],
+) -> Finished:
     cache = [f"--cache_dir={given['cache_dir']}"] if "cache_dir" in given else []
     resume = invocation.command_line("train", "--resume", f"--run_dir={folder.path}", *cache)
     if config.run.resume:
@@ -111,7 +123,11 @@ def _run(
             with signals.deferred():
                 workers.broadcast(prepare)
                 signals.advise(f"to go on: {resume}")
-            return _train(folder, config, data, workers, on_step)
+            tf.config.experimental.enable_op_determinism()  # earlier, it tokenizes on one core
+            keras.utils.set_random_seed(config.training.seed)
+            if workers.is_chief:
+                _show_start(folder, data, workers)
+            return train(data)
     except OSError as error:
         raise UserError(
             f"{error.filename or 'the output'}: cannot be written ({error.strerror}); what was "
@@ -140,35 +156,14 @@ def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
         file.write(config.to_json().encode())
 
 
-def _train(
-    folder: RunFolder,
-    config: Config,
-    data: Data,
-    workers: Workers,
-    on_step: Callable[[int], None] | None,
-) -> dict[str, Any]:
-    tf.config.experimental.enable_op_determinism()  # not before: it would tokenize on one core
-    keras.utils.set_random_seed(config.training.seed)
-    if workers.is_chief:
-        _print_start(folder, data, workers)
-    trainer = Trainer(config, data, folder, workers, on_step)
-    with contextlib.closing(trainer):
-        trainer.restore()
-        trainer.train()
-        report = trainer.report()
-    workers.wait()
-    return report
-
-
-def _print_start(folder: RunFolder, data: Data, workers: Workers) -> None:
-    print(
+def _show_start(folder: RunFolder, data: Data, workers: Workers) -> None:
+    show(
         f"{data.train.corpus.source.name}: {len(data.train):,} training texts, "
         f"{len(data.valid):,} to validate on"
         + (f", {len(data.test):,} to test on" if data.test else "")
         + f"; {len(data.labels)} labels, {len(data.vocabulary):,} token ids"
         + (f"; {workers.num_replicas} replicas" if workers.num_replicas > 1 else "")
         + f"\nrun: {folder.path}",
-        flush=True,
     )
 
 

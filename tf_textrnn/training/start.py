@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.terminal import show
 from tf_textrnn.config import Config, ModelConfig
 from tf_textrnn.data import splits
 from tf_textrnn.data.embeddings import read_vectors
@@ -64,8 +65,7 @@ def start_from_pretrained(model: TextRNN, config: Config, data: Data) -> None:
     types = splits.count_types(train.corpus, train.rows, train.max_len)
     counts = np.bincount(train.id_of_type, weights=types, minlength=len(vocabulary))
     share = counts[found.token_ids].sum() / max(counts.sum(), 1)
-    print(
+    show(
         f"{path}: vectors of {len(found.token_ids):,} of {len(vocabulary):,} token ids, which "
         f"are {share:.1%} of the training tokens",
-        flush=True,
     )

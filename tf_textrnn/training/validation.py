@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+from scipy import optimize
 
 from tf_textrnn.base import signals
 from tf_textrnn.data.batches import Split, evaluation_batches
@@ -17,7 +18,6 @@ from tf_textrnn.training.distribution import Workers
 
 Scorer = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 WEIGHT_BOUNDS = (0.1, 10.0)  # so that a small validation set silences no branch
-_NEWTON_STEPS = 50
 
 
 class SplitScorer:
@@ -121,25 +121,17 @@ def fit_branch_weights(branches: np.ndarray, classes: np.ndarray) -> np.ndarray:
     scores = branches.astype(np.float64)
     target = np.take_along_axis(scores, classes[:, None, None], axis=2)[:, :, 0]
 
-    def objective(weights: np.ndarray) -> float:
+    def objective(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        """The value and its gradient."""
         mixed = np.einsum("b,tbc->tc", weights, scores)
         losses = np.logaddexp.reduce(mixed, axis=1) - target @ weights
-        return losses.sum() + 0.5 * np.sum((weights - 1.0) ** 2)
+        mean = np.einsum("tbc,tc->tb", scores, softmax(mixed))
+        pull = weights - 1.0
+        return losses.sum() + 0.5 * pull @ pull, (mean - target).sum(axis=0) + pull
 
-    weights = np.ones(scores.shape[1])
-    best = objective(weights)
-    for _ in range(_NEWTON_STEPS):
-        probability = softmax(np.einsum("b,tbc->tc", weights, scores))
-        mean = np.einsum("tbc,tc->tb", scores, probability)
-        gradient = (mean - target).sum(axis=0) + weights - 1.0
-        hessian = np.einsum("tac,tbc,tc->ab", scores, scores, probability) - mean.T @ mean
-        step = np.linalg.solve(hessian + np.eye(len(weights)), gradient)
-        while np.abs(step).max() > 1e-6:
-            candidate = np.clip(weights - step, *WEIGHT_BOUNDS)
-            if (value := objective(candidate)) < best:
-                weights, best = candidate, value
-                break
-            step /= 2
-        else:
-            break
-    return weights
+    start = np.ones(scores.shape[1])
+    found = optimize.minimize(
+        objective, start, jac=True, method="L-BFGS-B", bounds=[WEIGHT_BOUNDS] * len(start),
+        options={"ftol": 1e-15, "gtol": 1e-9},
+    )  # fmt: skip
+    return found.x

@@ -1,0 +1,45 @@
+"""What a person is told; a terminal that is gone, or cannot show a character, stops no work."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+
+def show(text: str) -> None:
+    """Prints a line on stdout."""
+    _print(text, sys.stdout)
+
+
+def warn(text: str) -> None:
+    """Prints a line on stderr, with the word "warning" before it."""
+    _print(f"warning: {text}", sys.stderr)
+
+
+def _print(text: str, stream: TextIO | None) -> None:
+    if stream is None:  # closed before Python began
+        return
+    try:
+        print(text, file=stream, flush=True)
+    except UnicodeEncodeError:
+        shown = text.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
+        _print(shown, stream)
+    except (OSError, ValueError):  # a broken pipe, a terminal that has closed, a full disk
+        silence(stream)
+
+
+def silence(stream: TextIO) -> None:
+    """Lets all that is still printed to a stream go nowhere, what it holds back included."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextlib.contextmanager
+def optional(what: str) -> Iterator[None]:
+    """Inside, an error costs a warning line that names `what`, and no more."""
+    try:
+        yield
+    except Exception as error:  # whatever it is, a trained model is worth more
+        reason = " ".join(str(error).split())[:200]
+        warn(f"{what}: left out ({type(error).__name__}: {reason})")
