@@ -25,6 +25,9 @@ from tests.file_operations import Watch
 from tests.train_process import ROOT, outcome
 from tf_textrnn.runs.folder import RunFolder
 
+pytestmark = pytest.mark.skipif(
+    not pathlib.Path("/proc/self/fd").exists(), reason="needs to know what a descriptor is of"
+)
 POINTS = 10  # of the fast test
 IN_A_ROW = 10  # kills of one run, in the slow test
 
