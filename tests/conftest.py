@@ -54,10 +54,9 @@ def topic_lines(count: int, seed: int) -> list[str]:
 
 def weights(folder) -> dict[str, bytes]:
     """Returns the bytes of the best weights of a run."""
-    from tf_textrnn.runs import checkpoints
+    from tf_textrnn.runs.best import read_best
 
-    arrays, _ = checkpoints.read(folder.best)
-    return {name: array.tobytes() for name, array in arrays.items()}
+    return {name: array.tobytes() for name, array in read_best(folder).arrays.items()}
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 import threading
 
 import numpy as np
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.event_files import EventFiles
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.saver import BackgroundSaver
 
 
 def variables():
@@ -49,16 +53,86 @@ def test_the_newest_three_are_kept_and_nothing_half_written(tmp_path):
 def test_what_is_saved_in_the_background_is_the_moment_it_was_asked_for(tmp_path, monkeypatch):
     go_on, save_step = threading.Event(), checkpoints.save_step
     monkeypatch.setattr(checkpoints, "save_step", lambda *a: go_on.wait() and save_step(*a))
-    saver, variable = checkpoints.BackgroundSaver(), tf.Variable(tf.zeros([3]))
-    saver.save(tmp_path, 1, {"x": variable}, {})
+    folder = RunFolder(str(tmp_path))
+    folder.make()
+    saver, variable = BackgroundSaver(folder), tf.Variable(tf.zeros([3]))
+    saver.save(1, {"x": variable}, {})
     variable.assign_add(tf.ones([3]))
     go_on.set()
     saver.wait()
-    np.testing.assert_array_equal(checkpoints.newest(tmp_path).arrays["x"], np.zeros(3))
-    saver.save(tmp_path / "missing", 2, {"x": variable}, {})
+    np.testing.assert_array_equal(checkpoints.newest(folder.checkpoints).arrays["x"], np.zeros(3))
+    shutil.rmtree(folder.checkpoints)
+    saver.save(2, {"x": variable}, {})
     with pytest.raises(FileNotFoundError, match=r"0000000002\.npz"):
         saver.wait()
     saver.wait()  # what failed is told once
+
+
+NOT_OURS = ["keep-this.npz", "9999999999999.npz", "0000000099 (copy).npz", "99.npz", "notes.txt"]
+
+
+def test_only_files_of_our_names_are_loaded_or_removed(tmp_path):
+    folder = RunFolder(str(tmp_path))
+    folder.make()
+    for name in NOT_OURS:
+        checkpoints.write(folder.checkpoints / name, arrays(9.0), {"step": 9})
+        checkpoints.write(folder.best / name, arrays(9.0), {"step": 9})
+    assert checkpoints.newest(folder.checkpoints) is None
+    saver = BackgroundSaver(folder)
+    for step in range(1, 6):
+        name = checkpoints.step_file(folder.best, step).name
+        sha256 = checkpoints.write(folder.best / name, arrays(), {"step": step})
+        state = {"step": step, "best": {"file": name, "sha256": sha256}}
+        saver.save(step, variables(), state)
+        saver.wait()
+    assert checkpoints.newest(folder.checkpoints).state["step"] == 5
+    kept = [f"{step:010}.npz" for step in (3, 4, 5)]
+    for path in (folder.checkpoints, folder.best):
+        assert sorted(child.name for child in path.iterdir()) == sorted([*kept, *NOT_OURS])
+
+
+def test_only_what_a_killed_trainer_of_ours_was_writing_is_removed(tmp_path):
+    folder = RunFolder(str(tmp_path))
+    folder.make()
+    (folder.tensorboard / "run").mkdir(parents=True)
+    ours = [
+        tmp_path / ".config.json.12.tmp",
+        tmp_path / ".report.json.12.tmp",
+        folder.checkpoints / ".0000000012.npz.12.tmp",
+        folder.best / ".0000000012.npz.12.tmp",
+        folder.best / ".model.npz.12.tmp",
+        folder.tensorboard / "run" / ".words.tsv.12.tmp",
+    ]
+    others = [
+        tmp_path / ".notes.txt.12.tmp",
+        tmp_path / ".config.json.tmp",
+        folder.checkpoints / ".keep-this.npz.12.tmp",
+        folder.best / ".tmp",
+        tmp_path / "mine" / ".config.json.12.tmp",
+    ]
+    (tmp_path / "mine").mkdir()
+    for path in ours + others:
+        path.touch()
+    folder.remove_leftovers()
+    assert not any(path.exists() for path in ours)
+    assert all(path.exists() for path in others)
+
+
+def test_only_event_files_of_our_writers_are_cut_or_removed(tmp_path):
+    ours = "events.out.tfevents.1700000000.host.name.12.0.v2"
+    others = [
+        tmp_path / "train" / "events.out.tfevents.1700000000.host.profile-empty",
+        tmp_path / "train" / "events.copy",
+        tmp_path / "mine" / ours,
+    ]
+    for path in [*others, *(tmp_path / run / ours for run in ("train", "valid", "run"))]:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half a record")
+    EventFiles(tmp_path).cut_back({f"valid/{ours}": 0})
+    assert sorted(path for path in tmp_path.rglob("events*")) == sorted(
+        [*others, tmp_path / "valid" / ours]
+    )
+    assert EventFiles(tmp_path).sync() == {f"valid/{ours}": 0}
 
 
 def test_an_empty_folder_is_the_start(tmp_path):

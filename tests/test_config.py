@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.config import Config, option_fields
+from tf_textrnn.base.formats import FORMAT
+from tf_textrnn.base.version import __version__
+from tf_textrnn.config import Config, ModelConfig, option_fields
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -92,6 +94,56 @@ def test_resume_refuses_another_model_and_lets_a_run_go_on_longer():
     saved.check_resume({"num_epochs": 99, "hidden_size": saved.model.hidden_size})
     with pytest.raises(UserError, match="flag --hidden_size=64: the run to resume has 128"):
         saved.check_resume({"hidden_size": 64})
+
+
+def test_resume_accepts_automatic_values_and_what_they_came_to():
+    saved = Config().settled()
+    assert saved.options().items() >= {"tokenizer": "char", "ngrams": 4}.items()
+    for options in (
+        {"tokenizer": "auto", "ngrams": -1, "dataset": ""},
+        {"tokenizer": "char", "ngrams": 4, "dataset": "languages"},
+    ):
+        saved.check_resume(options)
+    chosen = Config(model=ModelConfig(ngrams=3)).settled()
+    with pytest.raises(UserError, match="flag --ngrams=-1: the run to resume has 3"):
+        chosen.check_resume({"ngrams": -1})
+    with pytest.raises(UserError, match=r"flag --train_file=a\.tsv: the run to resume has ;"):
+        saved.check_resume({"train_file": "a.tsv"})
+
+
+def test_the_format_of_0_1_is_read_and_a_newer_one_refused():
+    config = Config().replace(hidden_size=7)
+    content = json.loads(config.to_json())
+    assert content.pop("format") == FORMAT == 2
+    assert Config.from_json(json.dumps(content), "config.json") == config
+    with pytest.raises(UserError) as error:
+        Config.from_json(json.dumps({"format": 3, **content, "later": {}}), "config.json")
+    assert str(error.value) == (
+        f"config.json: its format is 3, which a newer tf_textrnn wrote; this is {__version__} and "
+        f"reads up to 2; expected a newer tf_textrnn"
+    )
+    for wrong in ("2", 0, True, None, 2.0):
+        with pytest.raises(UserError, match=r"config\.json: expected a format from 1 to 2, found"):
+            Config.from_json(json.dumps({**content, "format": wrong}), "config.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"training": {"learning_rate": 1e400}}', "--learning_rate=inf: expected a number"),
+        (f'{{"training": {{"learning_rate": 1{"0" * 400}}}}}', "0: expected a number, above 0"),
+        ('{"training": {"learning_rate": NaN}}', "--learning_rate=nan: expected a number"),
+        (f'{{"training": {{"seed": 1{"0" * 5_000}}}}}', "config.json: not JSON"),
+        ('{"training": {"seed": 1e400}}', "--seed=inf: expected a whole number"),
+        (r'{"data": {"text_column": "\ud800"}}', r"--text_column=\ud800: expected text that UTF-8"),
+        (r'{"data": {"train_file": "a\udcff"}}', r"--train_file=a\udcff: expected text that UTF-8"),
+    ],
+)
+def test_numbers_and_texts_that_no_run_has_are_one_line(text, message):
+    with pytest.raises(UserError) as error:
+        Config.from_json(text, "config.json")
+    assert str(error.value).startswith("config.json: ") and message in str(error.value)
+    assert str(error.value).isprintable()
 
 
 def test_the_documented_table_is_that_of_the_fields():

@@ -60,3 +60,18 @@ def test_vectors_are_tuned_from_their_epoch_on(small_options, tmp_path, capsys, 
     assert np.allclose(found, vector, atol=1e-6) != is_tuned
     printed = capsys.readouterr().out
     assert f"{path}: vectors of 1 of {len(run.vocabulary)} token ids, which are " in printed
+
+
+def test_a_run_goes_on_with_the_vectors_that_it_began_with_alone(small_options, tmp_path):
+    path = tmp_path / "vectors.txt"
+    path.write_text("horse 1 2 3 4 5 6 7 8\n")
+    options = {"pretrained_embeddings": str(path), "num_epochs": 1}
+    folder = runner.run({**small_options, **options, "run_dir": str(tmp_path / "run")}).folder
+    again = {"run_dir": str(folder.path), "resume": True}
+    runner.run({**again, "num_epochs": 2})
+    path.write_text("horse 1 2 3 4 5 6 7 9\n")
+    with pytest.raises(UserError, match=r"--pretrained_embeddings=.*: not the vectors that this"):
+        runner.run({**again, "num_epochs": 3})
+    path.unlink()
+    with pytest.raises(UserError, match=r"--pretrained_embeddings=.*: No such file"):
+        runner.run({**again, "num_epochs": 3})

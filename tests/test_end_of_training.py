@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -130,6 +131,9 @@ def test_the_card_of_an_export_holds_no_older_reports_numbers(small_options, tmp
 
     def export_in_between(step):
         if step == 25:
+            # An export takes the best weights that a checkpoint on disk names.
+            while checkpoints.own_files(folder.checkpoints)[-1].stem != f"{20:010}":
+                time.sleep(0.01)
             version = export_run(str(folder.path))
             card = json.loads((version / "assets.extra/model_card.json").read_text())
             assert card["metrics"] == {}

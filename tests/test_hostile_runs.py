@@ -1,20 +1,26 @@
 """Run folders and checkpoints from strangers: nothing runs, nothing leads elsewhere."""
 
 import json
+import math
 import os
 import pathlib
+import shutil
 import subprocess
 import zipfile
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import ModelConfig
+from tf_textrnn.exporting import card
 from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.best import read_best
 from tf_textrnn.runs.folder import RunFolder, load_run
 from tf_textrnn.training import runner, start
+from tf_textrnn.training.saved_state import read_state
 
 try:
     import resource
@@ -110,7 +116,9 @@ def test_a_model_larger_than_the_memory_is_refused(monkeypatch):
             b'{"model": {"hidden_size": 65536, "num_layers": 64}}',
             "expected over 274,",
         ),
-        ("best/model.npz", b"", "model.npz: cannot be read"),
+        ("config.json", b'{"training": {"learning_rate": 1e400}}', "--learning_rate=inf: expected"),
+        ("config.json", b'{"data": {"train_file": "\\ud800"}}', r"--train_file=\ud800: expected"),
+        ("best/0000000030.npz", b"", "0000000030.npz: cannot be read"),
     ],
 )
 def test_damaged_or_foreign_files_of_a_run_are_named(finished, tmp_path, name, content, message):
@@ -127,10 +135,98 @@ def test_a_checkpoint_with_another_programs_state_is_refused(small_options, tmp_
     folder = runner.run({**small_options, "num_epochs": 1, "run_dir": str(tmp_path / "run")}).folder
     (path,) = folder.checkpoints.iterdir()
     arrays, state = checkpoints.read(path)
-    for wrong in ([], {}, {**state, "progress": {"epoch": 0, "exec": "x"}}):
+    progress = state["progress"]
+    (epoch,) = progress["history"]
+    changes: list[tuple[dict, str]] = [
+        ({"progress": {"epoch": 0, "exec": "x"}}, "unexpected keyword argument 'exec'"),
+        ({"progress": {**progress, "epoch": "1"}}, "epoch is '1'"),
+        ({"progress": {**progress, "batch": -1}}, "batch is -1"),
+        ({"progress": {**progress, "seconds": math.nan}}, "seconds is nan"),
+        ({"progress": {**progress, "epoch": 7}}, "the metrics of 1 epochs, expected 7"),
+        ({"progress": {**progress, "history": [7]}}, "its history is not"),
+        ({"progress": {**progress, "history": [{**epoch, "temperature": 0.0}]}}, "its history is"),
+        ({"progress": {**progress, "best": {**epoch, "epoch": 3}}}, "its best epoch is not one of"),
+        ({"summaries": {"train/x": "much"}}, "the event file 'train/x' has the size 'much'"),
+        ({"summaries": 7}, "'int' object is not iterable"),
+        ({"data": None}, "its fingerprints are not texts"),
+        ({"best": {"file": "../../x.npz", "sha256": "00"}}, "it names no best weights"),
+        ({"best": "model.npz"}, "it names no best weights"),
+    ]
+    wrong_states = [({}, "'progress'"), *(({**state, **change}, why) for change, why in changes)]
+    for wrong, why in wrong_states:
         checkpoints.write(path, arrays, wrong)
-        with pytest.raises(UserError, match="not a checkpoint of a training"):
-            runner.run({"run_dir": str(folder.path), "resume": True})
+        found = checkpoints.newest(folder.checkpoints)
+        with pytest.raises(UserError) as error:
+            read_state(found, folder)
+        assert str(error.value).startswith(f"{path}: not a checkpoint of a training (")
+        assert why in str(error.value)
+    with pytest.raises(UserError, match="not a checkpoint of a training"):
+        runner.run({"run_dir": str(folder.path), "resume": True})
+
+
+@pytest.mark.parametrize("state", [b"[]", b"null", b"{", b"\xff", b"[" * 100_000])
+def test_a_state_that_is_no_object_is_a_damaged_checkpoint(tmp_path, state):
+    entries = {"state.json": np.frombuffer(state, np.uint8)}
+    entries["sha256"] = np.frombuffer(checkpoints._digest(entries), np.uint8)
+    with open(tmp_path / "0000000001.npz", "wb") as file:
+        np.savez(file, **entries)
+    for action in (checkpoints.read, checkpoints.read_state):
+        with pytest.raises(checkpoints.DamagedError):
+            action(tmp_path / "0000000001.npz")
+
+
+def test_weights_that_are_not_finite_are_named(finished, tmp_path):
+    run = RunFolder(str(tmp_path / "run"))
+    shutil.copytree(finished.path, run.path)
+    newest = checkpoints.own_files(run.checkpoints)[-1]
+    arrays, state = checkpoints.read(newest)
+    for value in (np.nan, np.inf):
+        wrong = {**arrays, "model/embedding": np.full_like(arrays["model/embedding"], value)}
+        checkpoints.write(newest, wrong, state)
+        with pytest.raises(UserError) as error:
+            runner.run({"run_dir": str(run.path), "resume": True})
+        assert str(error.value) == (
+            f"{newest}: 'model/embedding' holds NaN or infinity; expected finite numbers"
+        )
+    best = read_best(run)
+    weights = {**best.arrays, "softmax_b": np.full_like(best.arrays["softmax_b"], np.nan)}
+    sha256 = checkpoints.write(best.path, weights, best.state)
+    state["best"]["sha256"] = sha256
+    checkpoints.write(newest, arrays, state)
+    with pytest.raises(UserError, match="'softmax_b' holds NaN or infinity"):
+        load_run(run)
+
+
+@pytest.mark.parametrize("temperature", [0, 0.0, -1.0, math.nan, math.inf, "1", None])
+def test_a_temperature_that_gives_no_probability_is_named(finished, tmp_path, temperature):
+    run = RunFolder(str(tmp_path / "run"))
+    shutil.copytree(finished.path, run.path)
+    best = read_best(run)
+    shutil.rmtree(run.checkpoints)
+    checkpoints.write(best.path, best.arrays, {**best.state, "temperature": temperature})
+    with pytest.raises(UserError, match=r"\.npz: its temperature is .*; expected one above 0"):
+        load_run(run)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b"{}", b'{"texts": {"train": "many"}}', b"NaN"],
+)
+def test_a_model_card_goes_without_a_damaged_report(finished, tmp_path, capsys, content):
+    run = RunFolder(str(tmp_path / "run"))
+    shutil.copytree(finished.path, run.path)
+    report = json.loads(run.report_json.read_text())
+    (run.report_json).write_bytes(content)
+    model_card = card.model_card(run, load_run(run))
+    assert (model_card["metrics"], model_card["per_class"]) == ({}, None)
+    assert card.card_text(model_card).startswith("# Model card\n")
+    warning = capsys.readouterr().err
+    assert warning.startswith(f"warning: {run.report_json} is damaged (")
+    assert warning.count("\n") == 1
+    # A stranger's, whole JSON but for one number.
+    report["per_class"]["animals"]["f1"] = "<b>"
+    run.report_json.write_text(json.dumps(report))
+    assert card.model_card(run, load_run(run))["per_class"] is None
 
 
 def npz(path: pathlib.Path, members: dict[str, bytes], compression=zipfile.ZIP_STORED) -> None:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.best import read_best
 from tf_textrnn.runs.folder import RunFolder, load_run
 from tf_textrnn.training import runner
 
@@ -27,7 +28,7 @@ def without_timings(record):
 
 def results(folder: RunFolder):
     """Returns everything that a run ends with, without timings and paths."""
-    weights, _ = checkpoints.read(folder.best)
+    weights = read_best(folder).arrays
     newest, _ = checkpoints.read(max(folder.checkpoints.glob("*.npz")))
     metrics = [without_timings(json.loads(x)) for x in folder.metrics.read_text().splitlines()]
     report = without_timings(json.loads(folder.report_json.read_text()))

@@ -11,6 +11,8 @@ import sys
 import numpy as np
 import tensorflow as tf
 
+from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.best import read_best
 from tf_textrnn.runs.folder import RunFolder
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -59,10 +61,10 @@ def without(record: dict, names: set[str]) -> dict:
 def outcome(folder: RunFolder) -> dict[str, str]:
     """Hashes each thing that a run ends with, without timings and paths."""
     found: dict[str, bytes] = {}
-    for path in (folder.best, max(folder.checkpoints.glob("*.npz"))):
+    for path in (read_best(folder).path, checkpoints.own_files(folder.checkpoints)[-1]):
         with np.load(path) as archive:
             for name in sorted(set(archive) - {"state.json", "sha256"}):
-                found[f"{path.name}/{name}"] = archive[name].tobytes()
+                found[f"{path.parent.name}/{path.name}/{name}"] = archive[name].tobytes()
     version = max(folder.export.iterdir(), key=lambda path: int(path.name))
     exported = tf.train.load_checkpoint(str(version / "variables" / "variables"))
     for name in sorted(exported.get_variable_to_shape_map()):

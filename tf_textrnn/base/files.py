@@ -6,6 +6,7 @@ import io
 import os
 import pathlib
 import queue
+import re
 import stat
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,9 @@ MAX_LINES_BYTES = 1 << 30  # of a vocabulary or label file
 BLOCK_BYTES = 1 << 20
 _BLOCKS_AHEAD = 16  # that a pipe's reader holds at most
 _CTRL_C_SECONDS = 1.0  # Windows delivers Ctrl-C only between waits for a queue
+
+
+_SCRATCH_NAME = re.compile(r"\.(.+)\.\d+\.tmp", re.ASCII)
 
 
 @contextlib.contextmanager
@@ -43,6 +47,16 @@ def atomic_write(path: pathlib.Path) -> Iterator[BinaryIO]:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def written_name(scratch: pathlib.Path) -> str:
+    """The name that a file beside it was to take; empty for one that `atomic_write` did not make.
+
+    Args:
+      scratch: the path of a file.
+    """
+    match = _SCRATCH_NAME.fullmatch(scratch.name)
+    return match[1] if match else ""
 
 
 def fsync_folder(path: pathlib.Path) -> None:

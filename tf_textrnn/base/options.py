@@ -81,7 +81,10 @@ def _is_allowed(field: dataclasses.Field, value: Any) -> bool:
     if field.type is float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
-        if not math.isfinite(value):
+        try:
+            if not math.isfinite(value):
+                return False
+        except OverflowError:  # a whole number of over 308 digits
             return False
     elif type(value) not in (typing.get_args(field.type) or [field.type]):
         return False

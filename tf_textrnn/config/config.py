@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.formats import FORMAT, check_format
 from tf_textrnn.base.options import checked
 from tf_textrnn.config.sections import (
     DataConfig,
@@ -38,7 +39,16 @@ class Config:
     run: RunConfig = dataclasses.field(default_factory=RunConfig)
 
     def replace(self, **options: Any) -> "Config":
-        """A copy with these options, named as their flags, changed."""
+        """A copy with these options, named as their flags, changed.
+
+        Raises:
+          UserError: one of them does not exist, or its value is not allowed.
+        """
+        for name, value in options.items():
+            # JSON may hold a lone surrogate, and Python makes them of a file's name that is not
+            # UTF-8; no file of a run could hold it.
+            if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
+                raise UserError(f"flag --{name}={value}: expected text that UTF-8 can hold")
         sections = {}
         for section in dataclasses.fields(self):
             current = getattr(self, section.name)
@@ -92,15 +102,26 @@ class Config:
         """
         fields, saved = option_fields(), self.options()
         for name, value in given.items():
-            if value != saved[name] and not fields[name].metadata["on_resume"]:
+            if not (fields[name].metadata["on_resume"] or self._comes_to(name, value)):
                 raise UserError(
                     f"flag --{name}={value}: the run to resume has {saved[name]}; expected the "
                     f"same, or a new run"
                 )
 
+    def _comes_to(self, name: str, value: Any) -> bool:
+        """Whether an option, once it is settled beside the others, is what it is in this config."""
+        saved = self.options()[name]
+        if value == saved:
+            return True
+        try:
+            return self.replace(**{name: value}).settled().options()[name] == saved
+        except UserError:  # it contradicts another
+            return False
+
     def to_json(self) -> str:
-        """The options as JSON text, by section."""
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+        """The options as JSON text, by section, and `format`, the version of this format."""
+        content = {"format": FORMAT, **dataclasses.asdict(self)}
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, source: str) -> "Config":
@@ -111,12 +132,15 @@ class Config:
           source: the file's name, for errors.
 
         Raises:
-          UserError: the text is not JSON, or an option is unknown or not allowed.
+          UserError: the text is not JSON or of a newer format, or an option is unknown or not
+            allowed.
         """
         try:
             sections = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{source}: not JSON ({error})") from error
+        if isinstance(sections, dict):
+            check_format(source, sections.pop("format", 1))  # 0.1 wrote none
         known = {section.name for section in dataclasses.fields(cls)}
         if (
             not isinstance(sections, Mapping)

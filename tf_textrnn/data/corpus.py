@@ -14,9 +14,10 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import os
 import pathlib
 import shutil
-import tempfile
+import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -119,23 +120,32 @@ def open_corpus(source: Source, tokenizer: str, cache_dir: str) -> Corpus:
 
 
 def _make(folder: pathlib.Path, source: Source, tokenizer: str, fingerprint: str) -> Corpus | None:
-    """Makes the corpus in the cache; a lock admits one process at a time.
+    """Makes the corpus in the cache; a lock admits one process of a user at a time.
 
-    A scratch folder found under the lock was left by a process that was killed.
+    A scratch folder of this user found under the lock was left by a process that was killed. Users
+    may share a cache, and none of them holds or removes what is another's; where two make the same
+    corpus at once, the first one's stays.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with locks.take(folder.parent / ".lock", wait=True):
-        for leftover in folder.parent.glob(_SCRATCH_PREFIX + "*"):
-            shutil.rmtree(leftover)
+    user = os.geteuid() if hasattr(os, "geteuid") else 0  # Windows calls every file's owner 0
+    with locks.take(folder.parent / f".lock-{user}", wait=True):
+        for leftover in folder.parent.glob(f"{_SCRATCH_PREFIX}*"):
+            if leftover.stat().st_uid == user:  # a killed process's
+                shutil.rmtree(leftover)
         corpus = _load(folder, source, fingerprint)
         if corpus is not None:  # made by another process meanwhile
             return corpus
-        scratch = pathlib.Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=folder.parent))
+        scratch = folder.parent / f"{_SCRATCH_PREFIX}{uuid.uuid4().hex}"
+        scratch.mkdir()  # not by `tempfile`, whose folders no other user may read
         try:
             _write(scratch, source, tokenizer)
-            if folder.exists():
+            if folder.exists() and _load(folder, source, fingerprint) is None:
                 shutil.rmtree(folder)
-            scratch.rename(folder)
+            try:
+                scratch.rename(folder)
+            except OSError:
+                if not folder.exists():  # else another user was faster
+                    raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return _load(folder, source, fingerprint)

@@ -1,5 +1,8 @@
 """Reads pretrained word vectors: the text formats of word2vec, GloVe and fastText."""
 
+import hashlib
+import pathlib
+import stat
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +66,21 @@ def read_vectors(path: str, vocabulary: list[bytes], size: int) -> Vectors:
     for row, token_id in enumerate(token_ids):
         values[row] = found[token_id]
     return Vectors(token_ids, values)
+
+
+def checksum(path: str) -> str:
+    """The SHA-256 of a file of vectors, in hexadecimal digits.
+
+    Raises:
+      UserError: the file cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(pathlib.Path(path).stat().st_mode):
+            raise UserError(f"--pretrained_embeddings={path}: expected a file")
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"--pretrained_embeddings={path}: {error.strerror}") from error
 
 
 def _is_number(text: str) -> bool:

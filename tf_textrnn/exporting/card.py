@@ -14,7 +14,7 @@ from tf_textrnn.base import invocation
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.config import Config, option_fields
 from tf_textrnn.exporting.warm_up import warm_up_requests
-from tf_textrnn.runs.folder import LoadedRun, RunFolder
+from tf_textrnn.runs.folder import LoadedRun, RunFolder, read_report
 
 NOT_OF_THE_MODEL = (
     "run_dir", "resume", "cache_dir", "checkpoint_minutes", "export", "join_minutes",
@@ -81,18 +81,15 @@ def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
 
 
 def _report_of(folder: RunFolder, best: dict[str, Any]) -> dict[str, Any]:
-    """The run's report; {} where there is none, or none of these weights.
+    """The run's report; {} where there is none, a damaged one, or one of other weights.
 
     A resumed run that is still training holds the report of its first end.
     """
-    try:
-        report = json.loads(folder.report_json.read_text(encoding="utf-8"))
-        is_of_these = (
-            report["best_epoch"] == best["epoch"] + 1
-            and report["valid_accuracy"] == best["valid_accuracy"]
-        )
-    except (OSError, ValueError, TypeError, KeyError):  # there is none, or it is damaged
-        return {}
+    report = read_report(folder)
+    is_of_these = "epoch" in best and (report.get("best_epoch"), report.get("valid_accuracy")) == (
+        best["epoch"] + 1,
+        best["valid_accuracy"],
+    )
     return report if is_of_these else {}
 
 

@@ -8,10 +8,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
-from tf_textrnn.base import invocation
+from tf_textrnn.base import invocation, locks
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import fsync_folder, fsync_tree
 from tf_textrnn.base.options import CheckedOptions, option
+
+_SCRATCH_PREFIX, _LOCK = ".writing-", "lock"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +55,7 @@ def export_run(run_dir: str) -> pathlib.Path:
     )
     try:
         folder.export.mkdir(exist_ok=True)
+        fsync_folder(folder.path)
         with scratch_folder(folder.export) as scratch:
             tf.saved_model.save(served.resources, str(scratch), signatures=served.signatures)
             # TF 2 calls every signature's method "predict".
@@ -71,13 +74,43 @@ def export_run(run_dir: str) -> pathlib.Path:
 
 @contextlib.contextmanager
 def scratch_folder(parent: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder whose name no server takes for a version; gone afterwards, unless renamed."""
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=parent))
-    scratch.chmod(0o755)  # a server may run as another user
+    """A folder that no server takes for a version; gone afterwards, unless renamed.
+
+    It lies in one whose lock this process holds meanwhile, and so do those of other processes that
+    are writing; any whose lock nobody holds is a killed process's and is removed.
+    """
+    for leftover in parent.glob(f"{_SCRATCH_PREFIX}*"):
+        _remove_unless_held(leftover)
+    outer, lock = _locked_folder(parent)
     try:
-        yield scratch
+        with lock:
+            scratch = outer / "version"
+            scratch.mkdir()
+            scratch.chmod(0o755)  # a server may run as another user
+            yield scratch
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+def _locked_folder(
+    parent: pathlib.Path,
+) -> tuple[pathlib.Path, contextlib.AbstractContextManager]:
+    while True:
+        folder = pathlib.Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=parent))
+        try:
+            return folder, locks.take(folder / _LOCK, wait=False)
+        except (BlockingIOError, FileNotFoundError):
+            # Another process took it for a killed one's, between the two calls above.
+            continue
+
+
+def _remove_unless_held(folder: pathlib.Path) -> None:
+    try:
+        with locks.take(folder / _LOCK, wait=False):
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError:  # a process that lives holds it, or it is another user's or gone
+        return
+    shutil.rmtree(folder, ignore_errors=True)  # Windows keeps the lock's file while it is held
 
 
 def take_next_version(scratch: pathlib.Path, parent: pathlib.Path) -> pathlib.Path:

@@ -1,14 +1,22 @@
-"""Checkpoints: arrays and a state, in one file, written whole and verified when read."""
+"""Checkpoints: arrays and a state, in one file, written whole and verified when read.
 
-import concurrent.futures
+`checkpoints/<step>.npz` is all of a training at that step; `best/<step>.npz`, in the folder beside,
+holds the weights of the best epoch, which ended with that step. A checkpoint's state names the best
+file of its moment and that file's checksum, so that the two are never of different trainings; a
+best file is kept until no checkpoint names it. Files of other names are not ours: they are neither
+read nor removed.
+"""
+
+import contextlib
 import hashlib
 import json
 import math
 import os
 import pathlib
+import re
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,51 +24,123 @@ import tensorflow as tf
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import atomic_write
+from tf_textrnn.base.formats import FORMAT, check_format
 
 KEPT = 3
+LONE_BEST = "model.npz"  # the only best file of an imported model, and of a run of 0.1
 _STATE, _CHECKSUM = "state.json", "sha256"
+_OWN_NAME = re.compile(r"\d{10}\.npz", re.ASCII)
 
 
 class DamagedError(Exception):
     """A checkpoint that is not as it was written."""
 
 
-def write(path: pathlib.Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
-    """Writes arrays and a JSON-able state to `path`, an .npz file, all or nothing."""
+def is_own_name(name: str) -> bool:
+    """Whether a file of this name is ours, in `checkpoints/` or in `best/`."""
+    return name == LONE_BEST or bool(_OWN_NAME.fullmatch(name))
+
+
+def own_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The files of a folder that `<step>.npz` names, the newest last."""
+    return sorted(path for path in folder.glob("*.npz") if _OWN_NAME.fullmatch(path.name))
+
+
+def step_file(folder: pathlib.Path, step: int) -> pathlib.Path:
+    """The path of a step's file."""
+    return folder / f"{step:010d}.npz"
+
+
+def write(path: pathlib.Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> str:
+    """Writes arrays and a JSON-able state to `path`, an .npz file, all or nothing.
+
+    Returns:
+      The file's checksum, in hexadecimal digits.
+    """
     entries = dict(arrays)
-    entries[_STATE] = np.frombuffer(json.dumps(state).encode(), np.uint8)
-    entries[_CHECKSUM] = np.frombuffer(_digest(entries), np.uint8)
+    content = json.dumps({"format": FORMAT, **state}).encode()
+    entries[_STATE] = np.frombuffer(content, np.uint8)
+    checksum = _digest(entries)
+    entries[_CHECKSUM] = np.frombuffer(checksum, np.uint8)
     with atomic_write(path) as file:
         np.savez(file, **entries)  # type: ignore[arg-type]
+    return checksum.hex()
 
 
-def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and the state of a checkpoint.
+def read(path: pathlib.Path, sha256: str = "") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the state of a checkpoint, `format` left out.
 
     Nothing in it is unpickled, and whatever it declares, no more memory is used than it has bytes.
 
+    Args:
+      path: the file.
+      sha256: the checksum that it must have, in hexadecimal digits; empty = any.
+
     Raises:
-      DamagedError: the file is not a whole checkpoint.
+      DamagedError: the file is not a whole checkpoint, or another one.
+      UserError: its format is newer than this program.
     """
-    try:
-        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            size = os.fstat(file.fileno()).st_size
-            if sum(member.file_size for member in archive.infolist()) > size:
-                raise DamagedError("it declares more than it holds")
-            entries = {
-                member.filename.removesuffix(".npy"): _read_array(archive, member)
-                for member in archive.infolist()
-            }
+    with _told_as_damage():
+        entries = _read_entries(path)
         checksum = entries.pop(_CHECKSUM).tobytes()
         if _digest(entries) != checksum:
             raise DamagedError("its checksum does not fit")
+        if sha256 and checksum.hex() != sha256:
+            raise DamagedError("it is whole, but another one")
         state = json.loads(entries.pop(_STATE).tobytes())
+    return entries, _checked_state(path, state)
+
+
+def read_state(path: pathlib.Path) -> dict[str, Any]:
+    """The state alone, at little cost; the arrays may be damaged.
+
+    Raises:
+      DamagedError, UserError: as `read`.
+    """
+    with _told_as_damage():
+        state = json.loads(_read_entries(path, f"{_STATE}.npy")[_STATE].tobytes())
+    return _checked_state(path, state)
+
+
+def checksum(path: pathlib.Path) -> str:
+    """The checksum that a file says it has, in hexadecimal digits.
+
+    Raises:
+      DamagedError: it says nothing.
+    """
+    with _told_as_damage():
+        return _read_entries(path, f"{_CHECKSUM}.npy")[_CHECKSUM].tobytes().hex()
+
+
+def _checked_state(path: pathlib.Path, state: Any) -> dict[str, Any]:
+    if not isinstance(state, dict):
+        raise DamagedError("its state is not an object")
+    check_format(str(path), state.pop("format", 1))
+    return state
+
+
+@contextlib.contextmanager
+def _told_as_damage() -> Iterator[None]:
+    """What zipfile, NumPy and json raise for garbage has no common class; here it gets one."""
+    try:
+        yield
     except DamagedError:
         raise
-    except Exception as error:  # what zipfile and NumPy raise for garbage has no common class
+    except Exception as error:
         # zipfile puts whole names, of any length, into its messages.
         raise DamagedError(" ".join(str(error).split())[:200] or type(error).__name__) from error
-    return entries, state
+
+
+def _read_entries(path: pathlib.Path, only: str = "") -> dict[str, np.ndarray]:
+    with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        size = os.fstat(file.fileno()).st_size
+        if sum(member.file_size for member in archive.infolist()) > size:
+            raise DamagedError("it declares more than it holds")
+        return {
+            member.filename.removesuffix(".npy"): _read_array(archive, member)
+            for member in archive.infolist()
+            if only in ("", member.filename)
+        }
 
 
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
@@ -96,37 +176,12 @@ def save_step(
     All but three up to this step are removed, and all past it: damaged ones that a resumed run
     had passed over.
     """
-    path = folder / f"{step:010d}.npz"
+    path = step_file(folder, step)
     write(path, arrays, state)
-    paths = sorted(folder.glob("*.npz"))
+    paths = own_files(folder)
     place = paths.index(path)
     for other in paths[: max(place + 1 - KEPT, 0)] + paths[place + 1 :]:
         other.unlink()
-
-
-class BackgroundSaver:
-    """Calls `save_step` in a thread of its own, so that training goes on meanwhile."""
-
-    def __init__(self) -> None:
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
-        self._under_way: concurrent.futures.Future | None = None
-
-    def save(
-        self,
-        folder: pathlib.Path,
-        step: int,
-        variables: Mapping[str, tf.Variable],
-        state: Mapping[str, Any],
-    ) -> None:
-        """Begins to save the variables as they are now. One save at a time: `wait` comes before."""
-        arrays = {name: variable.numpy() for name, variable in variables.items()}
-        self._under_way = self._thread.submit(save_step, folder, step, arrays, state)
-
-    def wait(self) -> None:
-        """Returns when the last save is on disk, or raises what it failed with."""
-        under_way, self._under_way = self._under_way, None
-        if under_way:
-            under_way.result()
 
 
 class Checkpoint(NamedTuple):
@@ -143,10 +198,10 @@ def newest(folder: pathlib.Path) -> Checkpoint | None:
     None where the folder holds no checkpoint.
 
     Raises:
-      UserError: checkpoints are there, but all are damaged.
+      UserError: checkpoints are there, but all are damaged, or one is of a newer format.
     """
-    paths = sorted(folder.glob("*.npz"), reverse=True)
-    for path in paths:
+    paths = own_files(folder)
+    for path in reversed(paths):
         try:
             return Checkpoint(path, *read(path))
         except DamagedError as error:
@@ -160,12 +215,21 @@ def newest(folder: pathlib.Path) -> Checkpoint | None:
 
 
 def assign(
-    path: pathlib.Path, arrays: Mapping[str, np.ndarray], variables: Mapping[str, tf.Variable]
+    path: pathlib.Path,
+    arrays: Mapping[str, np.ndarray],
+    variables: Mapping[str, tf.Variable],
+    not_finite: Collection[str] = (),
 ) -> None:
     """Assigns arrays to the variables of the same names.
 
+    Args:
+      path: the arrays' file, for errors.
+      arrays: by name.
+      variables: by name.
+      not_finite: the names of arrays that may hold NaN and infinity.
+
     Raises:
-      UserError: a name is missing or too many, or a shape or type differs.
+      UserError: a name is missing or too many, a shape or type differs, or a number is not finite.
     """
     for name in sorted(arrays.keys() ^ variables.keys()):
         where = "lacks" if name in variables else "has an unknown"
@@ -177,5 +241,7 @@ def assign(
                 f"{path}: {name!r} is {found.dtype}{list(found.shape)}, "
                 f"expected {expected.dtype}{list(expected.shape)}"
             )
+        if name not in not_finite and not np.isfinite(found).all():
+            raise UserError(f"{path}: {name!r} holds NaN or infinity; expected finite numbers")
     for name, variable in variables.items():
         variable.assign(arrays[name])

@@ -3,8 +3,9 @@
 import contextlib
 import dataclasses
 import itertools
+import json
 import pathlib
-import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,22 +15,30 @@ import numpy as np
 
 from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.files import read_lines
+from tf_textrnn.base.files import fsync_folder, read_lines, written_name
 from tf_textrnn.config import Config
 from tf_textrnn.network.model import TextRNN, min_weights
 from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.best import read_best
+from tf_textrnn.runs.summaries import WORDS
 
 
 class RunFolder:
-    """The paths of a run; `docs/formats.md` describes the files."""
+    """The paths of a run; `docs/formats.md` describes the files.
+
+    Raises:
+      UserError: the path is empty; `pathlib` would take it for the folder of this process.
+    """
 
     def __init__(self, path: str):
+        if not path:
+            raise UserError("--run_dir: expected a folder, found nothing")
         self.path = pathlib.Path(path)
         self.config = self.path / "config.json"
         self.vocabulary = self.path / "vocabulary.txt"
         self.labels = self.path / "labels.txt"
         self.checkpoints = self.path / "checkpoints"
-        self.best = self.path / "best" / "model.npz"
+        self.best = self.path / "best"
         self.tensorboard = self.path / "tensorboard"
         self.metrics = self.path / "metrics.jsonl"
         self.report_json = self.path / "report.json"
@@ -70,8 +79,15 @@ class RunFolder:
 
     def make(self) -> None:
         """Makes the folders of a run, where they are missing."""
-        for folder in (self.checkpoints, self.best.parent):
+        for folder in (self.checkpoints, self.best):
             folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.path, self.path.absolute().parent):
+            fsync_folder(folder)
+
+    def remove_if_empty(self) -> None:
+        """Removes the folder that `new_run_dir` made, where nothing came of the run."""
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -97,11 +113,13 @@ class RunFolder:
             yield
 
     def remove_leftovers(self) -> None:
-        """Removes what a killed process was writing. The folder must be locked."""
-        for scratch in self.path.rglob(".*.tmp"):
-            scratch.unlink()
-        for scratch in self.export.glob(".writing-*"):
-            shutil.rmtree(scratch)
+        """Removes the files that a killed trainer was writing. The folder must be locked."""
+        own_names = {path.name for path in vars(self).values()} | {WORDS}
+        for folder in (self.path, self.checkpoints, self.best, self.tensorboard / "run"):
+            for scratch in folder.glob(".*.tmp"):
+                name = written_name(scratch)
+                if name in own_names or checkpoints.is_own_name(name):
+                    scratch.unlink()
 
     def read_config(self) -> Config:
         """The run's config.
@@ -121,11 +139,61 @@ class RunFolder:
         return Config.from_json(text, str(self.config))
 
 
+def read_report(folder: RunFolder) -> dict[str, Any]:
+    """What `report.json` holds; nothing where a run has none, or, with a warning, a damaged one."""
+    try:
+        report = json.loads(folder.report_json.read_text(encoding="utf-8"))
+    except FileNotFoundError:  # a run that is still training
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        report, reason = None, " ".join(str(error).split())[:200]
+    else:
+        reason = "it is not the report of a run"
+    if _is_report(report):
+        return report
+    print(f"warning: {folder.report_json} is damaged ({reason}); going without", file=sys.stderr)
+    return {}
+
+
+def _is_report(report: Any) -> bool:
+    match report:
+        case {"texts": dict(texts), "per_class": dict(per_class), "evaluated_on": str()}:
+            measures = ("precision", "recall", "f1", "support")
+            totals = ("best_epoch", "valid_accuracy", "test_accuracy", "test_macro_f1")
+            return all(
+                type(number) in (int, float)
+                for number in [
+                    *texts.values(),
+                    *(
+                        isinstance(row, dict) and row.get(name)
+                        for row in per_class.values()
+                        for name in measures
+                    ),
+                    *(report.get(name, 0) for name in totals),
+                ]
+            )
+    return False
+
+
 def new_run_dir() -> str:
-    """A folder name under `runs/` that is not taken."""
+    """Makes a folder under `runs/` that no other run has, and returns its path.
+
+    Raises:
+      UserError: it cannot be made.
+    """
     name = pathlib.Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     candidates = (name.with_name(f"{name.name}-{i}") for i in itertools.count(2))
-    return str(next(path for path in itertools.chain([name], candidates) if not path.exists()))
+    for path in itertools.chain([name], candidates):
+        try:
+            path.mkdir(parents=True)
+            return str(path)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be made ({error.strerror}); expected --run_dir, a folder elsewhere"
+            ) from error
+    raise AssertionError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,30 +227,18 @@ def load_run(folder: RunFolder) -> LoadedRun:
     for label in labels:
         if not label.isprintable():
             raise UserError(f"{folder.labels}: expected printable labels, found {label[:40]!r}")
-    arrays, best = read_best(folder)
+    path, arrays, best = read_best(folder)
     found, expected = sum(map(np.size, arrays.values())), min_weights(config.model, len(vocabulary))
     if found < expected:  # before memory is taken for more than the file holds
         raise UserError(
-            f"{folder.best}: holds {found:,} numbers, expected over {expected:,} for the model of "
+            f"{path}: holds {found:,} numbers, expected over {expected:,} for the model of "
             f"{folder.config}"
         )
     num_ngrams = np.size(arrays.get("ngrams/keys", ()))
     model = TextRNN(config.model, len(vocabulary), len(labels), num_ngrams)
     model.build()
     weights = {name: weight.value for name, weight in model.saved_weights().items()}
-    checkpoints.assign(folder.best, arrays, weights)
+    # An imported model's words may lack vectors; it then scores NaN, so that this shows.
+    not_finite = {"embedding"} if "imported_from" in best else set()
+    checkpoints.assign(path, arrays, weights, not_finite)
     return LoadedRun(config, labels, vocabulary, model, best)
-
-
-def read_best(folder: RunFolder) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The weights of a run's best epoch, by name, and its metrics.
-
-    Raises:
-      UserError: the file is missing or damaged.
-    """
-    try:
-        return checkpoints.read(folder.best)
-    except checkpoints.DamagedError as error:
-        raise UserError(
-            f"{folder.best}: cannot be read ({error}); expected the best weights of a run"
-        ) from error

@@ -14,7 +14,6 @@ import errno
 import functools
 import html
 import math
-import os
 import pathlib
 import re
 import statistics
@@ -25,9 +24,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_textrnn.base.files import ends_whole, write_lines
+from tf_textrnn.base.files import write_lines
 from tf_textrnn.config import Config
 from tf_textrnn.runs.charts import custom_charts
+from tf_textrnn.runs.event_files import RUNS, EventFiles
 from tf_textrnn.runs.histograms import Histogram, HistogramMaker
 from tf_textrnn.text import SPECIAL_TOKENS
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tf_textrnn.training.optimizers import Gradient
 
 PROJECTED_WORDS = 10_000
+WORDS = "words.tsv"  # in the folder of `run`
 COMPARED = (  # values of the report that TensorBoard compares runs by
     "test_accuracy",
     "test_macro_f1",
@@ -78,7 +79,7 @@ class Summaries:
         self._gradients_every = gradients_every
         self._histograms = HistogramMaker([math.prod(w.shape) for w in weights.values()])
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
-        self._sizes: dict[pathlib.Path, int] = {}  # of event files that are known to be intact
+        self._files = EventFiles(folder)
 
     @_naming_the_folder
     def open(self, kept: Mapping[str, int]) -> None:
@@ -89,17 +90,9 @@ class Summaries:
         Args:
           kept: what `flush` returned at that checkpoint; empty for a run from its beginning.
         """
-        for path in self._folder.glob("*/events.*"):
-            size = kept.get(f"{path.parent.name}/{path.name}")
-            if size is None:
-                path.unlink()
-                continue
-            if size < path.stat().st_size:
-                os.truncate(path, size)
-            self._sizes[path] = path.stat().st_size
+        self._files.cut_back(kept)
         self._writers = {
-            run: tf.summary.create_file_writer(str(self._folder / run))
-            for run in ("train", "valid", "run")
+            run: tf.summary.create_file_writer(str(self._folder / run)) for run in RUNS
         }
 
     @_naming_the_folder
@@ -110,7 +103,7 @@ class Summaries:
 
     @_naming_the_folder
     def flush(self) -> dict[str, int]:
-        """Writes all pending events to the files.
+        """Writes all pending events to disk.
 
         Returns:
           The size in bytes of each file that a resumed run keeps, as `open` takes it.
@@ -120,16 +113,8 @@ class Summaries:
         """
         for writer in self._writers.values():
             writer.flush()
-        for path in self._folder.glob("*/events.*"):
-            # TensorFlow drops most events without an error when the disk is full.
-            if not ends_whole(path, self._sizes.get(path, 0)):
-                raise OSError(errno.EIO, "events are lost; is the disk full?", str(path))
-            self._sizes[path] = path.stat().st_size
-        return {
-            f"{path.parent.name}/{path.name}": size
-            for path, size in sorted(self._sizes.items())
-            if path.parent.name != "run"
-        }
+        sizes = self._files.sync()
+        return {name: size for name, size in sizes.items() if not name.startswith("run/")}
 
     @_naming_the_folder
     def _write(self, run: str, step: int, values: Iterable[_Value]) -> None:
@@ -251,14 +236,14 @@ class Summaries:
         vectors = self._weights["embedding"].numpy()[rows]
         # The projector skips blank lines, which would shift the labels after them.
         labels = [word if word.strip() else "␣".encode() for word in vocabulary[rows]]
-        write_lines(folder / "words.tsv", labels)
+        write_lines(folder / WORDS, labels)
         (folder / "embedding.bytes").write_bytes(vectors.astype("<f4").tobytes())
         config = projector.ProjectorConfig()
         config.embeddings.add(
             tensor_name="embedding",
             tensor_path="embedding.bytes",
             tensor_shape=vectors.shape,
-            metadata_path="words.tsv",
+            metadata_path=WORDS,
         )
         projector.visualize_embeddings(str(folder), config)
 

@@ -279,7 +279,8 @@ def import_checkpoint(options: ImportOptions) -> None:
     )
     folder.make()
     weights = {"embedding": embedding, **source.named_weights()}
-    checkpoints.write(folder.best, weights, {"imported_from": options.checkpoint})
+    state = {"imported_from": options.checkpoint}
+    checkpoints.write(folder.best / checkpoints.LONE_BEST, weights, state)
     write_lines(folder.vocabulary, vocabulary)
     write_lines(folder.labels, labels or [str(n).encode() for n in range(classes)])
     with atomic_write(folder.config) as file:

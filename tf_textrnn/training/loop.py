@@ -12,17 +12,21 @@ import numpy as np
 from tf_textrnn.base import signals, terminal
 from tf_textrnn.base.errors import DivergedError, UserError
 from tf_textrnn.config import Config, TrainingConfig
+from tf_textrnn.data import embeddings
 from tf_textrnn.data.batches import training_batches
 from tf_textrnn.data.splits import Data
 from tf_textrnn.network.gradient_flow import measure_longest
 from tf_textrnn.runs import checkpoints, report
-from tf_textrnn.runs.folder import RunFolder, read_best
+from tf_textrnn.runs.best import Named, read_named_best
+from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.measures import measure, per_class_report
 from tf_textrnn.runs.plots import gradient_flow_figure
+from tf_textrnn.runs.saver import BackgroundSaver
 from tf_textrnn.runs.summaries import Summaries
 from tf_textrnn.training.distribution import Workers
 from tf_textrnn.training.recorder import Progress, Recorder
 from tf_textrnn.training.replicas import Replicas, StopOrSave
+from tf_textrnn.training.saved_state import SavedState, read_state
 from tf_textrnn.training.start import start_from_pretrained
 from tf_textrnn.training.validation import SplitScorer
 
@@ -61,7 +65,9 @@ class Trainer:
         self.replicas = Replicas(config, data, workers)
         self.model, weights = self.replicas.first.model, self.replicas.first.weights
         self._scorer = SplitScorer(self.model, workers)
-        self._saver = checkpoints.BackgroundSaver()
+        self._saver = BackgroundSaver(folder)
+        self._best: Named | None = None
+        self._vectors = ""
         self._saved = time.monotonic()
         self._summaries = Summaries(folder.tensorboard, weights, config.run.gradients_every)
         self._recorder = Recorder(
@@ -145,13 +151,19 @@ class Trainer:
             if not progress.best or metrics["valid_loss"] < progress.best["valid_loss"]:
                 progress.best = metrics
                 if self._workers.is_chief:
-                    weights = self.model.saved_weights()
-                    arrays = {name: weight.numpy() for name, weight in weights.items()}
-                    checkpoints.write(self._folder.best, arrays, metrics)
+                    self._save_best(metrics)
         predictions = scores.argmax(axis=1)
         per_class = per_class_report(self._data.valid.classes, predictions, self._data.labels)
         self._recorder.finish_epoch(metrics, per_class)
         progress.start_epoch()
+
+    def _save_best(self, metrics: dict[str, Any]) -> None:
+        """Writes the model's weights as those of the best epoch; the next checkpoint names them."""
+        self._saver.wait()  # it removes best files that no checkpoint names
+        weights = self.model.saved_weights()
+        arrays = {name: weight.numpy() for name, weight in weights.items()}
+        path = checkpoints.step_file(self._folder.best, metrics["step"])
+        self._best = Named(path.name, checkpoints.write(path, arrays, metrics))
 
     def _check_loss(self) -> None:
         """Checks the epoch's loss: one far above that of guessing is a divergence, if finite."""
@@ -173,25 +185,28 @@ class Trainer:
         self.replicas.share()
 
     def _restore(self) -> dict[str, Any]:
+        if path := self._config.model.pretrained_embeddings:
+            self._vectors = embeddings.checksum(path)
         checkpoint = checkpoints.newest(self._folder.checkpoints)
         if checkpoint is None:
-            if self._config.model.pretrained_embeddings:
+            if self._vectors:
                 start_from_pretrained(self.model, self._config, self._data)
                 if average := self.replicas.first.average:
                     average.restart()
             self._summaries.open({})
             return dataclasses.asdict(Progress())
-        try:
-            fingerprint = checkpoint.state["data"]
-            progress = Progress(**checkpoint.state["progress"])
-            kept_events = dict(checkpoint.state["summaries"])
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{checkpoint.path}: not a checkpoint of a training") from error
-        if fingerprint != self._data.fingerprint:
+        saved = read_state(checkpoint, self._folder)
+        if saved.data != self._data.fingerprint:
             raise self._folder.other_texts()
+        if saved.vectors not in ("", self._vectors):
+            raise UserError(
+                f"--pretrained_embeddings={path}: not the vectors that this run began with; "
+                f"expected the same file, or a new run"
+            )
         checkpoints.assign(checkpoint.path, checkpoint.arrays, self.replicas.first.variables)
-        self._summaries.open(kept_events)
-        return dataclasses.asdict(progress)
+        self._best = saved.best
+        self._summaries.open(saved.summaries)
+        return dataclasses.asdict(saved.progress)
 
     def _is_save_due(self) -> bool:
         minutes = self._config.run.checkpoint_minutes
@@ -208,13 +223,15 @@ class Trainer:
         self._saver.wait()
         self._check_finite()
         if self._workers.is_chief:
-            state = {
-                "progress": dataclasses.asdict(self.progress),
-                "data": self._data.fingerprint,
-                "summaries": self._summaries.flush(),
-            }
+            state = SavedState(
+                self.progress,
+                self._data.fingerprint,
+                self._vectors,
+                self._summaries.flush(),
+                self._best,
+            )
             variables = self.replicas.first.variables
-            self._saver.save(self._folder.checkpoints, self.replicas.steps, variables, state)
+            self._saver.save(self.replicas.steps, variables, state.to_json())
         self._saved = time.monotonic()
         self._workers.wait()
 
@@ -264,7 +281,9 @@ class Trainer:
         return values, exported
 
     def _read_best(self) -> dict[str, Any]:
-        arrays, best = read_best(self._folder)
+        if self._best is None:  # such as a run of 0.1 that lost it, resumed with fewer epochs
+            raise UserError(f"{self._folder.best}: holds no weights; expected at least one epoch")
+        best = read_named_best(self._folder, self._best, self._folder.checkpoints)
         weights = {name: weight.value for name, weight in self.model.saved_weights().items()}
-        checkpoints.assign(self._folder.best, arrays, weights)
-        return best
+        checkpoints.assign(best.path, best.arrays, weights)
+        return best.state

@@ -9,7 +9,9 @@ from tf_textrnn.base import invocation
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.predictor.predictor import newest_version
-from tf_textrnn.runs.folder import RunFolder, new_run_dir, read_best
+from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.best import read_best
+from tf_textrnn.runs.folder import RunFolder, new_run_dir
 from tf_textrnn.training.recorder import Progress
 
 
@@ -58,7 +60,7 @@ def read_end(folder: RunFolder, config: Config) -> tuple[dict[str, Any], str] | 
         lines = folder.metrics.read_text(encoding="utf-8").splitlines()
         history = [json.loads(line) for line in lines]
         best = min(history, key=lambda epoch: epoch["valid_loss"])
-        _, kept = read_best(folder)
+        kept = read_best(folder).state
         ends = {(each["epoch"] + 1, each["valid_accuracy"]) for each in (best, kept)}
         ends.add((report["best_epoch"], report["valid_accuracy"]))
         export = ""
@@ -85,7 +87,7 @@ def how_to_go_on(given: Mapping[str, Any], folder: RunFolder) -> str:
 def advice(given: Mapping[str, Any], folder: RunFolder) -> str:
     """What to do with a run that a signal ends: how to go on, and how to export what there is."""
     words = f"to go on: {how_to_go_on(given, folder)}"
-    if folder.best.exists():
+    if checkpoints.own_files(folder.best):
         export = invocation.command_line("export", f"--run_dir={folder.path}")
         words += f"; to export the best epoch so far: {export}"
     return words

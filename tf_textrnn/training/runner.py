@@ -84,7 +84,11 @@ def run(
             return Finished(folder, config, report, exported)
 
         load = functools.partial(splits.load, config, sources, sample_weights)
-        finished = _run(given, folder, config, workers, load, train)
+        try:
+            finished = _run(given, folder, config, workers, load, train)
+        finally:
+            if not given.get("run_dir"):
+                folder.remove_if_empty()
     return finished if workers.is_chief else None
 
 
@@ -151,8 +155,8 @@ def _run(
 
 def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
     """Writes what rebuilds the model; a resumed run must find it as it would be written."""
+    folder.remove_leftovers()
     if config.run.resume:
-        folder.remove_leftovers()
         labels = [label.encode() for label in data.labels]
         if read_lines(folder.vocabulary) != data.vocabulary or read_lines(folder.labels) != labels:
             raise folder.other_texts()

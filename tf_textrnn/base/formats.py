@@ -1,0 +1,29 @@
+"""The version of the format of a run's files."""
+
+from typing import Any
+
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.version import __version__
+
+# Of `config.json` and of checkpoints. It rises with a release, not with a commit: 1 is that of 0.1,
+# whose files do not carry it.
+FORMAT = 2
+
+
+def check_format(source: str, found: Any) -> None:
+    """Checks that a file's format is one that this program reads.
+
+    Args:
+      source: the file's name, for errors.
+      found: what the file says; 1 where it says nothing.
+
+    Raises:
+      UserError: it is newer, or not the number of a format.
+    """
+    if type(found) is not int or found < 1:
+        raise UserError(f"{source}: expected a format from 1 to {FORMAT}, found {found!r}")
+    if found > FORMAT:
+        raise UserError(
+            f"{source}: its format is {found}, which a newer tf_textrnn wrote; this is "
+            f"{__version__} and reads up to {FORMAT}; expected a newer tf_textrnn"
+        )
