@@ -88,7 +88,7 @@ def farewell(run: Run, name: str) -> str:
         f"stopped by {name}; to go on: {sys.executable} train.py --resume "
         f"--run_dir={run.folder.path} --cache_dir={run.options['cache_dir']}"
     )
-    if run.folder.best.exists():
+    if any(run.folder.best.glob("*.npz")):
         line += (
             f"; to export the best epoch so far: {sys.executable} -m tf_textrnn.cli export "
             f"--run_dir={run.folder.path}"

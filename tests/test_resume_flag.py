@@ -136,8 +136,6 @@ def export_of_another_epoch(folder):
         lambda folder: folder.metrics.write_text("5\n"),
         lambda folder: folder.metrics.write_bytes(b"\xff\n"),
         forget_an_epoch,
-        lambda folder: folder.best.unlink(),
-        lambda folder: folder.best.write_bytes(b"damaged"),
         lambda folder: shutil.rmtree(folder.export),
         export_of_another_epoch,
     ],
