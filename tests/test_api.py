@@ -38,7 +38,7 @@ def test_the_package_has_the_version_of_the_module():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", "utf-8")
     module, _, name = setup["metadata"]["version"].removeprefix("attr: ").rpartition(".")
-    assert getattr(importlib.import_module(module), name) == tf_textrnn.__version__ == "0.1.0"
+    assert getattr(importlib.import_module(module), name) == tf_textrnn.__version__ == "0.2.0.dev0"
 
 
 @pytest.mark.parametrize(

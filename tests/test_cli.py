@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+import tf_textrnn
 from tf_textrnn import cli
 from tf_textrnn.base import invocation, signals
 from tf_textrnn.base.errors import DivergedError, UserError
@@ -44,6 +45,11 @@ def test_the_overview_lists_the_commands_and_loads_nothing_heavy(tmp_path):
         assert not {name.partition(".")[0] for name in loaded} & {
             "tensorflow", "keras", "numpy", "sklearn", "matplotlib", "babel", "tqdm",
         }  # fmt: skip
+
+
+def test_the_version_is_told(capsys):
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"tf_textrnn {tf_textrnn.__version__}\n"
 
 
 def test_help_of_each_command_and_its_mistakes_load_no_tensorflow():

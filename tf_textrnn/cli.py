@@ -18,6 +18,7 @@ from tf_textrnn.base.errors import DivergedError, PeerLostError, UserError
 from tf_textrnn.base.options import CheckedOptions
 from tf_textrnn.base.startup import load_tensorflow
 from tf_textrnn.base.terminal import show, silence
+from tf_textrnn.base.version import __version__
 
 Options = TypeVar("Options", bound=CheckedOptions)
 USER_ERROR, OWN_ERROR, PEER_LOST = 2, 1, 75  # exit statuses; of a signal it is 128 + its number
@@ -86,6 +87,9 @@ def _run(arguments: list[str]) -> None:
 
     if not arguments or arguments[0] in ("--help", "-h", "--helpfull"):
         raise HelpRequested(_overview())
+    if arguments[0] == "--version":
+        print(f"tf_textrnn {__version__}")
+        return
     for words in (2, 1):
         if (name := " ".join(arguments[:words])) in COMMANDS:
             COMMANDS[name].run(arguments[words:])
@@ -108,7 +112,8 @@ def _overview() -> str:
         "",
         *(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()),
         "",
-        f"`{invocation.command_line('COMMAND')} --help` shows a command's flags.",
+        f"`{invocation.command_line('COMMAND')} --help` shows a command's flags, `--version` the "
+        f"version.",
     ]
     return "\n".join(lines)
 

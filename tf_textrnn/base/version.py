@@ -1,3 +1,3 @@
 """The version of this package, for setup.cfg and for the public face."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
