@@ -267,10 +267,10 @@ class Trainer:
             "parameters": self.model.count_params(),
         }
         values = report.report_values(self._config, data, scores, temperature, learned)
+        self._folder.report_text.unlink(missing_ok=True)  # it comes last, and marks the end
         report.write_values(self._folder, values)
         exported = export(str(self._folder.path)) if export else None
         mistakes = report.worst_mistakes(split, scores / temperature, data.labels)
-        report.show_report(self._folder, values, mistakes)
         figures = report.draw_report(self._folder, split, scores, temperature, data.labels)
         with terminal.optional("the picture of the gradient flow"):
             if flows := measure_longest(self.model, data.valid):
@@ -278,6 +278,7 @@ class Trainer:
         with terminal.optional(str(self._folder.tensorboard)):
             table = [dataclasses.astuple(mistake) for mistake in mistakes]
             self._summaries.report(self.replicas.steps, values, figures, table, data.vocabulary)
+        report.show_report(self._folder, values, mistakes)
         return values, exported
 
     def _read_best(self) -> dict[str, Any]:

@@ -55,6 +55,8 @@ def read_end(folder: RunFolder, config: Config) -> tuple[dict[str, Any], str] | 
       What `report.json` holds, and the export's folder, "" with `--noexport`. None where epochs are
       left to train, or one of the last files is missing, damaged or of an earlier end.
     """
+    if not folder.report_text.exists():  # the last file of an end
+        return None
     try:
         report = _read_json(folder.report_json)
         lines = folder.metrics.read_text(encoding="utf-8").splitlines()
