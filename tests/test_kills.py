@@ -18,7 +18,7 @@ CACHE = ("corpus.py", "_write")
 EPOCH = ("loop.py", "train_epoch")
 VALIDATION = ("validation.py", "weigh_branches")
 CHECKPOINT = ("checkpoints.py", "write")
-REPORT = ("report.py", "write_report")
+REPORT = ("report.py", "draw_report")
 EXPORT = ("saved_model.py", "export_run")
 
 
