@@ -14,7 +14,6 @@ import math
 import os
 import pathlib
 import re
-import sys
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ import tensorflow as tf
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.formats import FORMAT, check_format
+from tf_textrnn.base.terminal import warn
 
 KEPT = 3
 LONE_BEST = "model.npz"  # the only best file of an imported model, and of a run of 0.1
@@ -205,10 +205,7 @@ def newest(folder: pathlib.Path) -> Checkpoint | None:
         try:
             return Checkpoint(path, *read(path))
         except DamagedError as error:
-            print(
-                f"warning: {path} is damaged ({error}); going back to the one before",
-                file=sys.stderr,
-            )
+            warn(f"{path} is damaged ({error}); going back to the one before")
     if paths:
         raise UserError(f"{folder}: every checkpoint is damaged; start the run anew")
     return None

@@ -5,7 +5,6 @@ import dataclasses
 import itertools
 import json
 import pathlib
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import numpy as np
 from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import fsync_folder, read_lines, written_name
+from tf_textrnn.base.terminal import warn
 from tf_textrnn.config import Config
 from tf_textrnn.network.model import TextRNN, min_weights
 from tf_textrnn.runs import checkpoints
@@ -151,7 +151,7 @@ def read_report(folder: RunFolder) -> dict[str, Any]:
         reason = "it is not the report of a run"
     if _is_report(report):
         return report
-    print(f"warning: {folder.report_json} is damaged ({reason}); going without", file=sys.stderr)
+    warn(f"{folder.report_json} is damaged ({reason}); going without")
     return {}
 
 

@@ -3,11 +3,11 @@
 import dataclasses
 import math
 import pathlib
-import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.terminal import warn
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import Named, parse_best, read_named_best
 from tf_textrnn.runs.folder import RunFolder
@@ -95,10 +95,8 @@ def read_state(checkpoint: checkpoints.Checkpoint, folder: RunFolder) -> SavedSt
         # 0.1 knew no checksum; the checkpoints to come do.
         return saved._replace(best=Named(best.path.name, checkpoints.checksum(best.path)))
     if not saved.best.sha256 and best.state.get("step", 0) > int(checkpoint.path.stem):
-        print(
-            f"warning: {best.path} is of a later epoch than {checkpoint.path}; the best epoch is "
-            f"chosen anew",
-            file=sys.stderr,
+        warn(
+            f"{best.path} is of a later epoch than {checkpoint.path}; the best epoch is chosen anew"
         )
         progress = dataclasses.replace(saved.progress, best={})
         return saved._replace(progress=progress, best=None)
