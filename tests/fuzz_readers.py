@@ -15,7 +15,7 @@ import atheris
 with atheris.instrument_imports():
     from tf_textrnn.base.errors import UserError
     from tf_textrnn.base.files import read_lines
-    from tf_textrnn.config import Config, DataConfig
+    from tf_textrnn.config import Config, FileConfig
     from tf_textrnn.data import sources
 
 sources.MAX_LINE = 2_000  # so that its bound is met
@@ -35,7 +35,7 @@ def try_input(data: bytes) -> None:
         elif choice & 16:
             b"\n".join(read_lines(path)).decode()
         else:
-            config = DataConfig(format=FORMATS[choice % 4])
+            config = FileConfig(format=FORMATS[choice % 4])
             for label, text, line in sources.file_source(str(path), config, "train_file").read():
                 assert label == label.strip() != "" and label.isprintable(), label
                 assert "\0" not in text

@@ -10,7 +10,7 @@ import pytest
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_lines
-from tf_textrnn.config import Config, DataConfig
+from tf_textrnn.config import Config, FileConfig
 from tf_textrnn.data import corpus as corpus_module
 from tf_textrnn.data import splits
 from tf_textrnn.data.corpus import open_corpus
@@ -21,14 +21,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def read(path, **options):
-    return list(file_source(str(path), DataConfig(**options), "train_file").read())
+    return list(file_source(str(path), FileConfig(**options), "train_file").read())
 
 
 def within(megabytes: int, code: str, *arguments: str) -> subprocess.CompletedProcess:
     """Runs code in a process that may take so many megabytes more than its imports."""
     limit = (
         "import resource\n"
-        "from tf_textrnn.config import DataConfig\n"
+        "from tf_textrnn.config import FileConfig\n"
         "from tf_textrnn.data.sources import file_source\n"
         "from tf_textrnn.base.errors import UserError\n"
         f"room = {megabytes} << 20\n"
@@ -43,7 +43,7 @@ READ = """
 import sys
 count = 0
 try:
-    for example in file_source(sys.argv[1], DataConfig(), "train_file").read():
+    for example in file_source(sys.argv[1], FileConfig(), "train_file").read():
         count += 1
 except UserError as error:
     print(error)

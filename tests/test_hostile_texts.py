@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_lines
-from tf_textrnn.config import DataConfig
+from tf_textrnn.config import FileConfig
 from tf_textrnn.data import datasets
 from tf_textrnn.data.batches import Split
 from tf_textrnn.data.corpus import open_corpus
@@ -23,7 +23,7 @@ from tf_textrnn.runs.report import worst_mistakes
 
 
 def read(path, **options):
-    return list(file_source(str(path), DataConfig(**options), "train_file").read())
+    return list(file_source(str(path), FileConfig(**options), "train_file").read())
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.config import DataConfig
+from tf_textrnn.config import FileConfig
 from tf_textrnn.data.sources import Example, file_source
 
 
 def read(path, **options):
-    return list(file_source(str(path), DataConfig(**options), "train_file").read())
+    return list(file_source(str(path), FileConfig(**options), "train_file").read())
 
 
 def pairs(path, **options):
@@ -109,10 +109,10 @@ def test_missing_file_names_the_flag():
 def test_fingerprint_follows_content_and_columns(tmp_path):
     path = tmp_path / "x.tsv"
     path.write_text("a\tone\n")
-    first = file_source(str(path), DataConfig(), "train_file").fingerprint
-    other = file_source(str(path), DataConfig(format="csv"), "train_file").fingerprint
+    first = file_source(str(path), FileConfig(), "train_file").fingerprint
+    other = file_source(str(path), FileConfig(format="csv"), "train_file").fingerprint
     path.write_text("a\ttwo\n")
-    assert len({first, other, file_source(str(path), DataConfig(), "x").fingerprint}) == 3
+    assert len({first, other, file_source(str(path), FileConfig(), "x").fingerprint}) == 3
 
 
 clean_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

@@ -13,6 +13,7 @@ from tf_textrnn.base.formats import FORMAT, check_format
 from tf_textrnn.base.options import checked
 from tf_textrnn.config.sections import (
     DataConfig,
+    FileConfig,
     ModelConfig,
     RunConfig,
     TextConfig,
@@ -33,6 +34,7 @@ class Config:
     """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    files: FileConfig = dataclasses.field(default_factory=FileConfig)
     text: TextConfig = dataclasses.field(default_factory=TextConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)

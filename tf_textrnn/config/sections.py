@@ -22,7 +22,11 @@ class DataConfig(CheckedOptions):
         "or languages",
     )
     train_file: str = option(
-        "", "Labeled texts to train on: .tsv .csv .jsonl .txt, also .gz", is_path=True, group=BASIC
+        "",
+        "Labeled texts to train on: a file, several with commas or * between, a folder with a "
+        "folder a label, or - for standard input",
+        is_path=True,
+        group=BASIC,
     )
     valid_file: str = option(
         "",
@@ -39,17 +43,53 @@ class DataConfig(CheckedOptions):
         above=0,
         maximum=0.5,
     )
+    strict_labels: bool = option(
+        False,
+        "Refuses a label of --valid_file or --test_file that --train_file lacks; otherwise each "
+        "such text counts as a mistake",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FileConfig(CheckedOptions):
+    """How labeled files are read."""
+
     format: str = option(
         "auto",
-        "Format of the files; auto = by extension",
-        choices=("auto", "tsv", "csv", "jsonl", "fasttext"),
+        "Format of the files; auto = by content",
+        choices=("auto", "tsv", "csv", "jsonl", "json", "fasttext", "parquet", "folder"),
+    )
+    encoding: str = option(
+        "auto", "Encoding of the files, such as cp1252; auto = UTF-8, or what the bytes tell"
+    )
+    delimiter: str = option(
+        "auto", "What separates the columns of a table, such as ; or tab; auto = found"
+    )
+    header: str = option(
+        "auto",
+        "Whether the first line of a table names its columns; auto = where it names those asked "
+        "for",
+        choices=("auto", "yes", "no"),
     )
     text_column: str = option(
-        "text", "Column of a csv, or key of a jsonl, that holds the text", group=BASIC
+        "text",
+        "Column of a table, by name or number from 1, or key of a JSON object (a.b = b inside a), "
+        "that holds the text; several, as in title,body, are joined",
+        group=BASIC,
     )
     label_column: str = option(
-        "label", "Column of a csv, or key of a jsonl, that holds the label", group=BASIC
+        "label",
+        "Column of a table, by name or number from 1, or key of a JSON object, that holds the "
+        "label",
+        group=BASIC,
     )
+    label_separator: str = option(
+        "", "What separates several labels of one text, such as |; empty = a text has one label"
+    )
+    missing_labels: str = option(
+        "", "Labels that stand for none, separated by commas, such as nan,NULL"
+    )
+    skip_unlabeled: bool = option(False, "Passes over texts without a label")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +98,8 @@ class TextConfig(CheckedOptions):
 
     tokenizer: str = option(
         "auto",
-        "How texts are split: word, or char = one token a character; auto = char for languages, "
-        "word for the rest",
+        "How texts are split: word, or char = one token a character; auto = char for languages "
+        "and where most letters are of scripts without spaces, else word",
         choices=("auto", "word", "char"),
         group=BASIC,
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.config import DataConfig
+from tf_textrnn.config import FileConfig
 
 MAX_LINE = 16 << 20  # characters of one line or csv record; a longer one is not a labeled text
 MAX_EXPANSION = 200  # times that gzip may expand; text expands 3 to 50 times, a bomb 1,000 times
@@ -47,7 +47,7 @@ class Source:
     read: Callable[[], Iterator[Example]]
 
 
-def file_source(path: str, config: DataConfig, flag: str) -> Source:
+def file_source(path: str, config: FileConfig, flag: str) -> Source:
     """Returns the source of a file's labeled texts.
 
     Args:
@@ -155,7 +155,7 @@ def _full_lines(path: str) -> Iterator[tuple[int, str]]:
 Row = tuple[int, str, str]  # line number, label, text
 
 
-def _read_tsv(path: str, config: DataConfig) -> Iterator[Row]:
+def _read_tsv(path: str, config: FileConfig) -> Iterator[Row]:
     for number, line in _full_lines(path):
         label, tab, text = line.partition("\t")
         if not tab:
@@ -163,7 +163,7 @@ def _read_tsv(path: str, config: DataConfig) -> Iterator[Row]:
         yield number, label, text
 
 
-def _read_csv(path: str, config: DataConfig) -> Iterator[Row]:
+def _read_csv(path: str, config: FileConfig) -> Iterator[Row]:
     csv.field_size_limit(MAX_LINE)
     record = 0  # characters of the record so far
 
@@ -201,7 +201,7 @@ def _read_csv(path: str, config: DataConfig) -> Iterator[Row]:
         raise UserError(f"{path}:{max(reader.line_num, 1)}: broken csv ({error})") from error
 
 
-def _read_jsonl(path: str, config: DataConfig) -> Iterator[Row]:
+def _read_jsonl(path: str, config: FileConfig) -> Iterator[Row]:
     for number, line in _full_lines(path):
         if not line.strip():
             continue
@@ -228,7 +228,7 @@ def _read_jsonl(path: str, config: DataConfig) -> Iterator[Row]:
         yield number, str(label), text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _read_fasttext(path: str, config: DataConfig) -> Iterator[Row]:
+def _read_fasttext(path: str, config: FileConfig) -> Iterator[Row]:
     for number, line in _full_lines(path):
         label, _, text = line.partition(" ")
         if not label.startswith(FASTTEXT_PREFIX):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.config import Config, DataConfig
+from tf_textrnn.config import Config
 from tf_textrnn.data import datasets
 from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import Corpus, open_corpus
@@ -56,7 +56,7 @@ def load(
     """
     corpora = {
         split: open_corpus(source, config.text.tokenizer, config.run.cache_dir)
-        for split, source in (sources or _sources(config.data)).items()
+        for split, source in (sources or _sources(config)).items()
     }
     train_corpus = corpora["train"]
     labels = sorted(train_corpus.label_names)
@@ -137,10 +137,11 @@ def balanced_weights(classes: np.ndarray, num_classes: int) -> np.ndarray:
     return of_class.astype(np.float32)[classes]
 
 
-def _sources(data: DataConfig) -> dict[str, Source]:
+def _sources(config: Config) -> dict[str, Source]:
+    data = config.data
     if data.train_file:
         return {
-            split: file_source(getattr(data, f"{split}_file"), data, f"{split}_file")
+            split: file_source(getattr(data, f"{split}_file"), config.files, f"{split}_file")
             for split in ("train", "valid", "test")
             if getattr(data, f"{split}_file")
         }
