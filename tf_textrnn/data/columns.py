@@ -55,11 +55,8 @@ def names_columns(first: list[str], config: FileConfig, needs_label: bool) -> bo
     asked = text_names(config.text_column, first)
     if needs_label:
         asked.append(config.label_column)
-    found = [find_name(name, first) for name in asked]
-    named = [
-        at for name, at in zip(asked, found, strict=True) if at is not None or not _number(name)
-    ]
-    return bool(named) and None not in named
+    named = [name for name in asked if not _number(name)]
+    return bool(named) and all(find_name(name, first) is not None for name in named)
 
 
 def find_columns(
@@ -128,15 +125,15 @@ def _number(name: str) -> int:
 
 
 def _is_there(name: str, names: list[str], width: int) -> bool:
-    return find_name(name, names) is not None or 1 <= _number(name) <= width
+    return _number(name) <= width if _number(name) else find_name(name, names) is not None
 
 
 def _position(name: str, names: list[str], first: list[str], flag: str, header: bool) -> int:
-    found = find_name(name, names)
-    if found is not None:
+    found = _number(name) - 1 if _number(name) else find_name(name, names)
+    if found is not None and found < len(first):
         return found
-    if 1 <= _number(name) <= len(first):
-        return _number(name) - 1
     line = "the header has" if header else "the first line has"
-    advice = "; expected --text_column and --label_column by name, or by number from 1"
-    raise UserError(f"no column {name!r} (--{flag}); {line} {shown(first)}{advice}")
+    raise UserError(
+        f"no column {name!r} (--{flag}); {line} {shown(first)}; expected --text_column and "
+        "--label_column by name, or by number from 1"
+    )

@@ -92,11 +92,13 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
                     if len(unlabeled) < _SHOWN_PLACES:
                         unlabeled.append(place)
             if unlabeled:
-                passed_over[file.name] = _without_labels(file, unlabeled, num_unlabeled)
+                what = _without_label(unlabeled, num_unlabeled)
                 if not config.skip_unlabeled:
                     raise UserError(
-                        f"{passed_over[file.name]}; expected a label, or --skip_unlabeled"
+                        f"{place_name(file.name, unlabeled[0])}: {what}; expected a label, or "
+                        "--skip_unlabeled"
                     )
+                passed_over[file.name] = f"{file.name}: passes over {what}"
             check_unchanged(one, stamp)
         if not counts:
             raise UserError(
@@ -107,7 +109,7 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
 
     def notes() -> list[str]:
         said = [note for file in files for note in file.notes]
-        return said + [f"{note}; they are passed over" for note in passed_over.values()]
+        return said + list(passed_over.values())
 
     columns = f"{config.text_column} {config.label_column}"
     prints = [
@@ -170,17 +172,12 @@ def _digest(path: str, flag: str) -> str:
     return digest.hexdigest()
 
 
-def _without_labels(file: OpenFile, places: list[int], count: int) -> str:
-    """Says how many texts have no label, and where the first ones are."""
-    if not places[0]:  # a folder
-        return f"{file.name}: {count:,} texts without a label"
-    if count == 1:
-        return f"{file.name}:{places[0]}: a text without a label"
+def _without_label(places: list[int], count: int) -> str:
+    """Says how many texts have no label, and in which lines the first ones are."""
+    texts = "a text" if count == 1 else f"{count:,} texts"
+    lines = "line" if count == 1 else "lines"
     more = ", …" if count > len(places) else ""
-    return (
-        f"{file.name}:{places[0]}: {count:,} texts without a label, in lines "
-        f"{', '.join(map(str, places))}{more}"
-    )
+    return f"{texts} without a label ({lines} {', '.join(map(str, places))}{more})"
 
 
 class _Counts(dict[str, int]):
@@ -203,5 +200,5 @@ class _Counts(dict[str, int]):
         if num_texts >= _FEW_TEXTS and num_alone * 2 > num_texts:
             raise UserError(
                 f"{self._name}: {len(self):,} different labels in {num_texts:,} texts, such as "
-                f"{next(iter(self))[:40]!r}: is --label_column={self._column} right?"
+                f"{next(iter(self))[:40]!r}; is --label_column={self._column} right?"
             )

@@ -16,6 +16,7 @@ from tf_textrnn.data.labels import Cell
 
 Row = tuple[Cell, str, int, Any]  # label, text, place, the record as read
 _MANY = 10_000  # different labels; a table that has more shows by them what it is
+_FEW = 20  # rows, of which each may have a label of its own
 _QUOTED_CELL = re.compile(r'"[^"]*(?:""[^"]*)*"')
 
 
@@ -100,27 +101,28 @@ class Table(NamedTuple):
     def _without_header(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Passes on the rows; at their end raises an error if the first one looks like a header.
 
-        It does where its label stands nowhere else, and others stand twice.
+        It does where its label stands nowhere else, and others stand more than once. Where nearly
+        none does, they are no labels, which is told elsewhere.
         """
         first = next(rows, None)
         if first is None:
             return
         yield first
         seen: set[Cell] = set()
-        recurs = False
+        count = 0
         for row in rows:
             yield row
             if row[0] == first[0]:
                 yield from rows
                 return
-            if not recurs:
-                recurs = row[0] in seen
-                if len(seen) < _MANY:
-                    seen.add(row[0])
-        if recurs:
+            count += 1
+            if len(seen) < _MANY:
+                seen.add(row[0])
+        if len(seen) < count and len(seen) * 2 <= max(count, _FEW):
             raise UserError(
-                f"{self.path}:{first[2]}: the label of the first line, {shown(first[3])}, stands "
-                "nowhere else; does it name the columns? --header=yes or --header=no"
+                f"{self.path}:{first[2]}: the label {str(first[0])[:40]!r} of the first line stands "
+                f"nowhere else; does the line, {shown(first[3])}, name the columns? expected "
+                "--header=yes or --header=no"
             )
 
 
