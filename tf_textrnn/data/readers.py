@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
 from tf_textrnn.data.containers import local_path
-from tf_textrnn.data.dialects import Dialect, find_dialect
+from tf_textrnn.data.dialects import Dialect, find_dialect, has_header
 from tf_textrnn.data.encodings import Encodings, check_encoding, find_encodings
 from tf_textrnn.data.labels import LabelError, Labels
 from tf_textrnn.data.objects import (
@@ -226,11 +226,11 @@ def _with_same_labels(path: str, candidates: list[str], config: FileConfig) -> l
 
 def _open_text(path: str, encoding: str, config: FileConfig, needs_label: bool) -> OpenFile:
     """Looks at a file of text whose encoding is known."""
-    lines = _first_lines(path, encoding)
+    lines, is_whole = _first_lines(path, encoding)
     file_format = config.format
     hint = _hint(path) if file_format == "auto" else file_format
     if file_format == "auto":
-        file_format = _format_by_content(lines, hint, needs_label)
+        file_format = _format_by_content(lines, hint, config, needs_label)
     reading = "" if encoding == "utf-8" else f" {encoding}"
     for option in ("label_separator", "missing_labels", "skip_unlabeled"):
         if value := getattr(config, option):
@@ -244,7 +244,7 @@ def _open_text(path: str, encoding: str, config: FileConfig, needs_label: bool) 
     }
     dialect = None
     if file_format not in others:
-        dialect = find_dialect(lines, hint, config, needs_label)
+        dialect = find_dialect(lines, is_whole, hint, config, needs_label)
         if dialect is None and lines and needs_label:
             raise UserError(
                 f"{path}:1: cannot tell the format; expected label<TAB>text, a csv with a header, "
@@ -277,19 +277,22 @@ def _hint(path: str) -> str:
     return _ENDINGS.get(suffixes[-1], "") if suffixes else ""
 
 
-def _first_lines(path: str, encoding: str) -> list[str]:
-    """Returns the first lines, whole ones if there are any, with their ends."""
+def _first_lines(path: str, encoding: str) -> tuple[list[str], bool]:
+    """Returns the first lines, with their ends, and whether they are the whole file."""
     text = ""
     for block in text_blocks(path, encoding):
         text += block
         if len(text) > _SAMPLE:
             break
     lines = io.StringIO(text, newline="").readlines()
-    return lines[:-1] if len(text) > _SAMPLE and len(lines) > 1 else lines
+    is_whole = len(text) <= _SAMPLE
+    return (lines if is_whole or len(lines) == 1 else lines[:-1]), is_whole
 
 
-def _format_by_content(lines: list[str], hint: str, needs_label: bool) -> str:
+def _format_by_content(lines: list[str], hint: str, config: FileConfig, needs_label: bool) -> str:
     """Returns jsonl, json or fasttext by the first lines of a file; else "table"."""
+    if config.delimiter != "auto" or config.header != "auto":
+        return "table"
     full = [line for line in lines if line.strip()][:_SAMPLE_LINES]
     if not full:
         return hint or "lines"
@@ -299,7 +302,8 @@ def _format_by_content(lines: list[str], hint: str, needs_label: bool) -> str:
             return "jsonl"
     elif first.startswith("[") and re.match(r"\[\s*(\{|\]\s*$|$)", "".join(full).strip()):
         return "json"
-    if sum(bool(FASTTEXT_LABEL.search(line)) for line in full) * 2 > len(full):
+    num_labeled = sum(bool(FASTTEXT_LABEL.search(line)) for line in full)
+    if num_labeled * 2 > len(full) and not has_header(lines, config, needs_label):
         return "fasttext"
     return "jsonl" if hint == "jsonl" and first[0] in '[{"' else "table"
 

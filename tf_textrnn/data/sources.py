@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
 from tf_textrnn.data.containers import local_path
-from tf_textrnn.data.readers import OpenFile, open_file, place_name
+from tf_textrnn.data.readers import open_file, place_name
 from tf_textrnn.data.texts import folder_files
 
 _SHOWN_PLACES = 5
