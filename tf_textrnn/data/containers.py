@@ -59,7 +59,6 @@ _NOT_TEXT = {  # first bytes: (what it is, what to do)
     b"\x80\x05": ("a Python pickle", _AS_TEXT),
     b"\x7fELF": ("a program", ""),
     b"MZ\x90\0": ("a program", ""),
-    b"RIFF": ("a sound, picture or film", ""),
     b"OggS\0": ("a sound or film", ""),
     b"ID3\x03": ("a sound", ""),
     b"ID3\x04": ("a sound", ""),
@@ -68,6 +67,7 @@ _NOT_TEXT = {  # first bytes: (what it is, what to do)
         "fetch the file with `git lfs pull`",
     ),
 }
+_RIFF = (b"WAVE", b"AVI ", b"WEBP")
 _DOCUMENTS = {  # part of a zip member's name: (what the zip is, what to do)
     "xl/": ("an Excel spreadsheet", "save it as csv"),
     "word/": ("a Word document", _AS_TEXT),
@@ -187,8 +187,8 @@ def _what_is_no_text(head: bytes, inside: bool) -> tuple[str, str] | None:
             return found
     if head[257:262] == b"ustar":
         return "a tar archive", _UNPACK
-    if head[4:8] == b"ftyp":
-        return "a film", ""
+    if head[4:8] == b"ftyp" or (head[:4] == b"RIFF" and head[8:12] in _RIFF):
+        return "a sound, picture or film", ""
     if inside and (kind := _container(head)):
         return f"{kind} data", _UNPACK
     return None
@@ -257,8 +257,7 @@ class _Expanding(io.RawIOBase):
             zipfile.BadZipFile,
             NotImplementedError,
             MemoryError,
-            ValueError,
-            OSError,  # bzip2 says "Invalid data stream" so
+            OSError,  # "Invalid data stream" of bzip2 has no number
         ) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
@@ -308,6 +307,6 @@ class _Zstd:
             try:
                 self._expanded = io.BytesIO(self._frame.decompress(data))
             except self._error as error:
-                raise ValueError(str(error)) from error
+                raise OSError(str(error)) from error
             self._rest = self._frame.unused_data
         return block
