@@ -1,6 +1,7 @@
 """Measures how good predictions are, and how well their probabilities are calibrated."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +64,22 @@ def per_class_report(
         }
         for i, label in enumerate(labels)
     }
+
+
+def label_table(per_class: Mapping[str, Mapping[str, float]]) -> str:
+    """A table for people: precision, recall, F1 and number of texts of each label.
+
+    Args:
+      per_class: by label, `precision`, `recall`, `f1` and `support`.
+    """
+    width = max(12, *(len(label) for label in per_class))
+    lines = [f"{'label':<{width}}  precision  recall      f1  texts"]
+    for label, row in per_class.items():
+        lines.append(
+            f"{label:<{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}  {row['f1']:6.3f}"
+            f"  {row['support']:5d}"
+        )
+    return "\n".join(lines)
 
 
 class Reliability(NamedTuple):

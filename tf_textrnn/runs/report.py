@@ -16,9 +16,8 @@ from tf_textrnn.base.terminal import optional, show
 from tf_textrnn.config import Config
 from tf_textrnn.data.batches import Split
 from tf_textrnn.data.splits import Data
-from tf_textrnn.predictor.evaluation import label_table
 from tf_textrnn.runs.folder import RunFolder
-from tf_textrnn.runs.measures import measure, per_class_report, reliability, softmax
+from tf_textrnn.runs.measures import label_table, measure, per_class_report, reliability, softmax
 from tf_textrnn.runs.plots import confusion_figure, reliability_figure
 
 MISTAKES_KEPT = 100

@@ -1,6 +1,6 @@
 """How good predictions are, by label. Needs NumPy, no TensorFlow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -71,19 +71,3 @@ class Evaluation:
                 for i, label in enumerate(self._labels)
             },
         }
-
-
-def label_table(per_class: Mapping[str, Mapping[str, float]]) -> str:
-    """A table for people: precision, recall, F1 and number of texts of each label.
-
-    Args:
-      per_class: by label, `precision`, `recall`, `f1` and `support`.
-    """
-    width = max(12, *(len(label) for label in per_class))
-    lines = [f"{'label':<{width}}  precision  recall      f1  texts"]
-    for label, row in per_class.items():
-        lines.append(
-            f"{label:<{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}  {row['f1']:6.3f}"
-            f"  {row['support']:5d}"
-        )
-    return "\n".join(lines)

@@ -17,9 +17,10 @@ import numpy as np
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.options import CheckedOptions, option
 from tf_textrnn.base.tables import json_text, tab_separated
-from tf_textrnn.predictor.evaluation import Evaluation, label_table
+from tf_textrnn.predicting.evaluation import Evaluation
 from tf_textrnn.predictor.predictor import Predictions, Predictor
 from tf_textrnn.predictor.texts import given_texts, open_texts, read_windows
+from tf_textrnn.runs.measures import label_table
 
 
 @dataclasses.dataclass(frozen=True)
