@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.data.sources import numbered_lines
+from tf_textrnn.data.encodings import numbered_lines
 
 
 class Vectors(NamedTuple):
