@@ -1,129 +1,198 @@
-"""Classifies texts with an exported model: one line a text, in the order of the input.
+"""Classifies texts with an exported model, or tells how good it is on labeled ones.
 
-Texts are those of the command line, or lines of --input or of standard input. A line of the output
-holds label, probability and text, separated by tabs, or with --format=jsonl an object.
+Texts are those of the command line, of --input, or lines of standard input. A table keeps its
+columns and a JSON object its keys; label and probability are added. One text a line is answered by
+label, probability and text, separated by tabs.
 """
 
-import dataclasses
+import contextlib
+import functools
+import itertools
 import json
-import os
+import pathlib
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.options import CheckedOptions, option
-from tf_textrnn.base.tables import json_text, tab_separated
-from tf_textrnn.predicting.evaluation import Evaluation
+from tf_textrnn.base.files import atomic_write
+from tf_textrnn.base.terminal import note
+from tf_textrnn.data.readers import OpenFile, Record, open_file
+from tf_textrnn.predicting.answers import Answers, answers_for
+from tf_textrnn.predicting.options import PredictOptions
 from tf_textrnn.predictor.predictor import Predictions, Predictor
-from tf_textrnn.predictor.texts import given_texts, open_texts, read_windows
-from tf_textrnn.runs.measures import label_table
+from tf_textrnn.predictor.texts import WINDOW_TEXTS, given_texts, open_texts, read_windows
+from tf_textrnn.runs.evaluation import Evaluation, evaluation_text, label_table
 
-
-@dataclasses.dataclass(frozen=True)
-class PredictOptions(CheckedOptions):
-    """What `textrnn predict` is told."""
-
-    model: str = option(
-        "",
-        "Folder of a run, of its export, or of one version of that",
-        is_path=True,
-        required=True,
-    )
-    input: str = option("", "File with one text a line; empty = standard input", is_path=True)
-    format: str = option("tsv", "Format of the output", choices=("tsv", "jsonl"))
-    top_k: int = option(0, "Number of labels in a line of jsonl; 0 = all", minimum=0)
-    evaluate: bool = option(False, "Reads lines label<TAB>text and prints how many are right")
-
-
-class Progress:
-    """Texts done and texts a second, on stderr where that is a terminal and stdout is not."""
-
-    def __init__(self) -> None:
-        self._shows = sys.stderr.isatty() and not sys.stdout.isatty()
-        self._started = time.monotonic()
-        self._texts = 0
-
-    def update(self, texts: int, share: float | None) -> None:
-        """Shows that `texts` more are done; `share` is that of the input which is read."""
-        self._texts += texts
-        if self._shows:
-            rate = self._texts / (time.monotonic() - self._started)
-            bar = "" if share is None else f"{'█' * round(30 * share):░<30} {share:4.0%}  "
-            print(f"\r{bar}{self._texts:,} texts  {rate:,.0f}/s ", end="", file=sys.stderr)
-
-    def close(self) -> None:
-        """Ends the line."""
-        if self._shows and self._texts:
-            print(file=sys.stderr)
-
-
-def format_json(text: str, labels: Sequence[str], probability: np.ndarray, top_k: int) -> str:
-    """The `top_k` most probable labels, surest first, as a JSON object."""
-    best = np.argsort(-probability, kind="stable")[:top_k]
-    record = {
-        "label": labels[best[0]],
-        "probability": round(float(probability[best[0]]), 6),
-        "probabilities": {labels[i]: round(float(probability[i]), 6) for i in best},
-        "text": text,
-    }
-    return json_text(record)
-
-
-def format_report(report: dict[str, Any]) -> str:
-    """The report for people."""
-    return (
-        f"{report['texts']:,} texts: accuracy {report['accuracy']:.4f}, "
-        f"macro F1 {report['macro_f1']:.4f}\n{label_table(report['per_class'])}"
-    )
+WINDOW_CHARACTERS = 1 << 24
+MAX_UNKNOWN_LABELS = 10_000
 
 
 def predict(options: PredictOptions, texts: Sequence[str]) -> None:
-    """Prints what a model says of texts, or how good it is on labeled ones.
+    """Writes what a model says of texts, or how good it is on labeled ones.
 
     Args:
       options: of the command.
-      texts: of the command line; none = those of a file.
+      texts: of the command line; none = those of a file or of standard input.
 
     Raises:
       UserError: a mistake in options, files or the model.
     """
-    if texts and (options.input or options.evaluate):
-        raise UserError(
-            "texts on the command line, and --input or --evaluate; expected one of them"
-        )
-    if options.top_k and options.format == "tsv":
-        raise UserError(f"--top_k={options.top_k}: expected --format=jsonl beside it")
-    with open_texts(options.input) as file:
+    options.check(bool(texts))
+    path = options.input or ("-" if options.evaluate else "")
+    opened = open_file(path, options.files, "input", options.evaluate) if path else None
+    with _sink(options.output) as write:
         predictor = Predictor(options.model)
-        windows = iter([given_texts(texts)]) if texts else read_windows(file)
-        size = os.fstat(file.fileno()).st_size if options.input else 0
-        evaluation = Evaluation(predictor.labels, options.input or "standard input")
-        progress = Progress()
-        for lines in windows:
-            classes, found = evaluation.parse(lines) if options.evaluate else ([], lines)
-            if found:
-                predictions = predictor(found)
-                if options.evaluate:
-                    evaluation.add(classes, predictions.classes)
-                else:
-                    _print(options, predictor.labels, found, predictions)
-            progress.update(len(found), file.tell() / size if size else None)
-        progress.close()
-    if options.evaluate:
-        report = evaluation.report()
-        print(json.dumps(report) if options.format == "jsonl" else format_report(report))
-
-
-def _print(
-    options: PredictOptions, labels: list[str], texts: Sequence[str], predictions: Predictions
-) -> None:
-    for text, best, probability in zip(texts, *predictions, strict=True):
-        if options.format == "jsonl":
-            print(format_json(text, labels, probability, options.top_k or len(labels)))
+        seen = Seen(opened.notes if opened else [], is_alone=bool(options.output))
+        if opened and options.evaluate:
+            write(_evaluated(options, predictor, opened, seen))
         else:
-            print(tab_separated(labels[best], f"{probability[best]:.4f}", text))
-    sys.stdout.flush()
+            is_terminal = not options.output and sys.stdout.isatty()
+            answers = answers_for(options, predictor.labels, opened, is_terminal)
+            windows = _windows(opened.records()) if opened else _windows_of_lines(texts)
+            for lines in _answered(predictor, answers, windows, seen):
+                write(lines)
+        seen.close()
+
+
+def _answered(
+    predictor: Predictor, answers: Answers, windows: Iterable[list[Record]], seen: "Seen"
+) -> Iterator[str]:
+    """Yields the lines of each window."""
+    yield "".join(answers.head)
+    for records in windows:
+        predictions = predictor([record.text for record in records])
+        seen.add(predictions)
+        found = zip(records, predictions.classes.tolist(), predictions.probability, strict=True)
+        yield "".join(itertools.starmap(answers.line, found))
+
+
+def _evaluated(
+    options: PredictOptions, predictor: Predictor, opened: OpenFile, seen: "Seen"
+) -> str:
+    """How good the model is on a file, for people or as JSON.
+
+    Raises:
+      UserError: there is no labeled text, one has several labels, or, by `--strict_labels`, the
+        model lacks one; or it lacks so many that they can be no labels.
+    """
+    evaluation = Evaluation(predictor.labels)
+    known = set(predictor.labels)
+    unknown: set[str] = set()
+    for records in _windows(opened.records()):
+        classes = []
+        for record in records:
+            where = f"{opened.name}:{record.place}"
+            if len(record.labels) != 1:
+                raise UserError(f"{where}: expected one label, found {len(record.labels)}")
+            label = record.labels[0].strip()
+            if label not in known:
+                if options.strict_labels:
+                    raise UserError(f"{where}: the model has no label {label[:40]!r}")
+                unknown.add(label)
+                if len(unknown) > MAX_UNKNOWN_LABELS:
+                    raise UserError(
+                        f"{where}: over {MAX_UNKNOWN_LABELS:,} labels that the model lacks; is "
+                        f"--label_column={options.label_column} right?"
+                    )
+            classes.append(evaluation.class_of(label))
+        predictions = predictor([record.text for record in records])
+        seen.add(predictions)
+        evaluation.add(np.array(classes), predictions.classes, predictions.probability)
+    if not evaluation.num_texts:
+        raise UserError(f"{opened.name}: no labeled texts")
+    report = evaluation.report()
+    if options.format == "jsonl":
+        return json.dumps({"texts": evaluation.num_texts, **report}) + "\n"
+    text = evaluation_text(f"{evaluation.num_texts:,} texts", report)
+    error = f"expected calibration error {report['calibration_error']:.4f}"
+    return f"{text}\n{error}\n\n{label_table(report['per_class'])}\n"
+
+
+def _windows(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """Records in lists that are classified together: of bounded number and size."""
+    window: list[Record] = []
+    characters = 0
+    for record in records:
+        window.append(record)
+        characters += len(record.text)
+        if len(window) == WINDOW_TEXTS or characters >= WINDOW_CHARACTERS:
+            yield window
+            window, characters = [], 0
+    if window:
+        yield window
+
+
+def _windows_of_lines(texts: Sequence[str]) -> Iterator[list[Record]]:
+    """The texts of the command line; where there are none, the lines of standard input."""
+    with open_texts("") as stdin:
+        for window in [given_texts(texts)] if texts else read_windows(stdin):
+            yield [Record((), text, 0, None) for text in window]
+
+
+@contextlib.contextmanager
+def _sink(path: str) -> Iterator[Callable[[str], None]]:
+    """What takes lines: a file that is written whole or not at all, or standard output.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    if not path:
+        yield functools.partial(_write, sys.stdout.buffer)
+        return
+    try:
+        with atomic_write(pathlib.Path(path)) as file:
+            yield functools.partial(_write, file)
+    except OSError as error:
+        raise UserError(f"--output={path}: cannot be written ({error.strerror})") from error
+
+
+def _write(file: BinaryIO, lines: str) -> None:
+    # As bytes, since Windows would change the ends of lines, within cells too.
+    file.write(lines.encode())
+    file.flush()
+
+
+class Seen:
+    """What stderr tells: how many texts are done, and in the end which were cut.
+
+    Args:
+      notes: of the input; more may come as it is read.
+      is_alone: whether nothing else goes to the terminal meanwhile.
+    """
+
+    def __init__(self, notes: list[str], is_alone: bool):
+        self._notes = notes
+        self._num_told = 0
+        self._tell_notes()
+        self._shows = sys.stderr.isatty() and (is_alone or not sys.stdout.isatty())
+        self._started = time.monotonic()
+        self._texts = self._cut = self._max_tokens = 0
+
+    def add(self, predictions: Predictions) -> None:
+        """Takes in the predictions of a window."""
+        self._texts += len(predictions.classes)
+        self._cut += int(predictions.is_cut.sum())
+        self._max_tokens = max(self._max_tokens, int(predictions.num_tokens.max(initial=0)))
+        if self._shows:
+            rate = self._texts / (time.monotonic() - self._started)
+            print(f"\r{self._texts:,} texts  {rate:,.0f}/s ", end="", file=sys.stderr)
+
+    def close(self) -> None:
+        """Ends the line, and tells the rest."""
+        if self._shows and self._texts:
+            print(file=sys.stderr)
+        self._tell_notes()
+        if self._cut:
+            note(
+                f"{self._cut:,} of {self._texts:,} texts are longer than the model's "
+                f"{self._max_tokens:,} tokens; the rest of them was not read"
+            )
+
+    def _tell_notes(self) -> None:
+        for text in self._notes[self._num_told :]:
+            note(text)
+        self._num_told = len(self._notes)
