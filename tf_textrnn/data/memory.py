@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
+from tf_textrnn.base.errors import printable
 from tf_textrnn.data.datasets import examples_source
-from tf_textrnn.data.sources import MAX_LABEL, Example, Source
+from tf_textrnn.data.labels import LabelError, check_label
+from tf_textrnn.data.sources import Example, Source
 
 
 def memory_source(name: str, texts: Sequence[str], labels: Sequence[str]) -> Source:
@@ -69,17 +71,17 @@ def class_names(classes: np.ndarray) -> list[str]:
       classes: the distinct labels.
 
     Raises:
-      ValueError: there are fewer than two, or one is blank, too long or not printable.
+      ValueError: there are fewer than two, or one is empty, too long or holds a control character.
     """
     if len(classes) < 2:
         found = f"only one class, {classes[0]!r}" if len(classes) else "none"
         raise ValueError(f"labels: found {found}; expected at least two classes")
     names = [str(label) for label in classes.tolist()]
     for name in names:
-        if not name.strip() or len(name) > MAX_LABEL or not name.isprintable():
-            raise ValueError(
-                f"labels: found {name[:40]!r}; expected at most {MAX_LABEL} printable characters"
-            )
+        try:
+            check_label(name)
+        except LabelError as error:
+            raise ValueError(f"labels: {printable(str(error))}") from error
     return names
 
 

@@ -1,18 +1,48 @@
-"""Reads files of texts, labeled or not, as streams of records."""
+"""Reads files of texts, labeled or not, as streams of records.
 
-import csv
+The content of a file tells what it is, its name only helps. What is found is said in a note.
+"""
+
+import contextlib
+import hashlib
+import io
 import json
 import pathlib
+import re
+import stat
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
-from tf_textrnn.data.encodings import MAX_LINE, numbered_lines
+from tf_textrnn.data.containers import local_path
+from tf_textrnn.data.dialects import Dialect, find_dialect
+from tf_textrnn.data.encodings import Encodings, check_encoding, find_encodings
+from tf_textrnn.data.labels import LabelError, Labels
+from tf_textrnn.data.objects import (
+    Keys,
+    read_json_array,
+    read_json_lines,
+    read_parquet,
+    text_blocks,
+)
+from tf_textrnn.data.tables import Row, Table, open_table
+from tf_textrnn.data.texts import (
+    FASTTEXT_LABEL,
+    folder_files,
+    read_fasttext,
+    read_folder,
+    read_lines,
+)
 
-FORMATS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
-           ".txt": "fasttext", ".ft": "fasttext", ".fasttext": "fasttext"}  # fmt: skip
-FASTTEXT_PREFIX = "__label__"
+_ENDINGS = {".tsv": "tsv", ".tab": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl",
+            ".json": "jsonl", ".ft": "fasttext", ".fasttext": "fasttext",
+            ".parquet": "parquet"}  # fmt: skip
+_CONTAINER_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_PARQUET_MARK = b"PAR1"
+_SAMPLE = 1 << 20  # characters from which the format is told
+_SAMPLE_LINES = 100  # of these to tell whether they are fastText's
+_SHOWN_LABELS = 4
 
 
 class Record(NamedTuple):
@@ -39,35 +69,66 @@ class OpenFile:
       format: how it is read: tsv, csv, jsonl, json, fasttext, parquet, folder or lines.
       header: the names of a table's columns; None where it has none.
       delimiter: what separates a table's columns; empty for the other formats.
-      notes: what a user should be told of it, each a line.
+      notes: what a user should be told of it, each a line; complete after a pass.
+      reading: what tells files apart that hold the same bytes and are read in other ways; empty
+        where it is read as the first release did.
     """
 
     def __init__(
         self,
         name: str,
         file_format: str,
-        read: Callable[[], Iterator[Record]],
-        header: list[str] | None = None,
-        delimiter: str = "",
+        rows: Callable[[], Iterator[Row]],
+        config: FileConfig,
+        table: Table | None = None,
+        reading: str = "",
     ):
         self.name = name
         self.format = file_format
-        self.header = header
-        self.delimiter = delimiter
+        self.header = table.names if table else None
+        self.delimiter = table.dialect.delimiter if table else ""
         self.notes: list[str] = []
-        self._read = read
+        self.reading = reading
+        self._rows = rows
+        self._labels = Labels(
+            config.label_separator, config.missing_labels, lambda: (row[0] for row in rows())
+        )
 
     def records(self) -> Iterator[Record]:
-        """Starts a new pass over the texts."""
-        return self._read()
+        """Starts a new pass over the texts.
+
+        Raises:
+          UserError: the file has a mistake; the message names the line.
+        """
+        labels = self._labels
+        place = 0
+        try:
+            for cell, text, place, cells in self._rows():
+                yield Record(labels[cell], text, place, cells)
+        except LabelError as fault:
+            raise UserError(f"{place_name(self.name, place)}: {fault}") from fault
+        if labels.whole_number:
+            self._note(
+                f"{self.name}: all labels are whole numbers; {labels.whole_number} and the like "
+                "are read without the point"
+            )
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def place_name(name: str, place: int) -> str:
+    """A place in a file, for messages."""
+    return f"{name}:{place}" if place else name
 
 
 def open_file(path: str, config: FileConfig, flag: str, needs_label: bool) -> OpenFile:
     """Looks at a file and tells how it is read.
 
     Args:
-      path: the file.
-      config: how it is read, as far as it is known.
+      path: a file, a folder with a folder for each label, or `-` for standard input.
+      config: how it is read, as far as it is asked for.
       flag: flag that named the file, for errors.
       needs_label: whether each text has a label; else labels, and the column of labels, may be
         absent, and a file of no known format is one text a line.
@@ -75,129 +136,176 @@ def open_file(path: str, config: FileConfig, flag: str, needs_label: bool) -> Op
     Raises:
       UserError: the file is missing or unreadable, or it cannot be told how to read it.
     """
-    suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes]
-    if suffixes[-1:] == [".gz"]:
-        suffixes.pop()
-    file_format = config.format
-    if file_format == "auto":
-        file_format = FORMATS.get(suffixes[-1] if suffixes else "", "" if needs_label else "lines")
-        if not file_format:
-            raise UserError(
-                f"--{flag}={path}: cannot tell the format from the name; expected one of "
-                f"{' '.join(FORMATS)} (also .gz), or --format"
-            )
-    header = None
-    if file_format == "csv":
-        header = next(csv.reader(line for _, line in numbered_lines(path, newline="")), None)
-    delimiter = {"tsv": "\t", "csv": ","}.get(file_format, "")
-    return OpenFile(
-        path, file_format, lambda: _READERS[file_format](path, config), header, delimiter
-    )
-
-
-def _full_lines(path: str) -> Iterator[tuple[int, str]]:
-    """Yields (number from 1, line without its end) for each line that is not empty."""
-    for number, line in numbered_lines(path, newline="\n"):
-        if stripped := line.rstrip("\r\n"):
-            yield number, stripped
-
-
-def _read_lines(path: str, config: FileConfig) -> Iterator[Record]:
-    for number, line in numbered_lines(path, newline="\n"):
-        yield Record((), line.rstrip("\r\n"), number, None)
-
-
-def _read_tsv(path: str, config: FileConfig) -> Iterator[Record]:
-    for number, line in _full_lines(path):
-        label, tab, text = line.partition("\t")
-        if not tab:
-            raise UserError(f"{path}:{number}: expected label<TAB>text, found no tab")
-        yield Record((label,), text, number, [label, text])
-
-
-def _read_csv(path: str, config: FileConfig) -> Iterator[Record]:
-    csv.field_size_limit(MAX_LINE)
-    record = 0  # characters of the record so far
-
-    def lines() -> Iterator[str]:
-        nonlocal record
-        for number, line in numbered_lines(path, newline=""):
-            record += len(line)
-            if record > MAX_LINE:
-                raise UserError(f"{path}:{number}: the record is over {MAX_LINE:,} characters")
-            yield line
-
-    reader = csv.reader(lines(), strict=True)
+    path = local_path(path, flag)
     try:
-        header = next(reader, None)
-        if header is None:
-            return
-        positions = {}
-        for flag in ("label_column", "text_column"):
-            column = getattr(config, flag)
-            if column not in header:
-                raise UserError(
-                    f"{path}:1: no column {column!r} (--{flag}); the header has "
-                    f"{', '.join(map(repr, header))[:200]}"
-                )
-            positions[flag] = header.index(column)
-        start = reader.line_num + 1
-        for row in reader:
-            if len(row) == len(header):
-                label, text = row[positions["label_column"]], row[positions["text_column"]]
-                yield Record((label,), text, start, row)
-            elif row:
-                raise UserError(f"{path}:{start}: expected {len(header)} columns, found {len(row)}")
-            start = reader.line_num + 1
-            record = 0
-    except csv.Error as error:
-        raise UserError(f"{path}:{max(reader.line_num, 1)}: broken csv ({error})") from error
-
-
-def _read_jsonl(path: str, config: FileConfig) -> Iterator[Record]:
-    for number, line in _full_lines(path):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}:{number}: broken JSON ({error})") from error
-        if not isinstance(record, dict):
-            raise UserError(f"{path}:{number}: expected a JSON object, found {line[:40]!r}")
-        for flag in ("label_column", "text_column"):
-            if getattr(config, flag) not in record:
-                raise UserError(f"{path}:{number}: no key {getattr(config, flag)!r} (--{flag})")
-        label, text = record[config.label_column], record[config.text_column]
-        if isinstance(label, bool) or not isinstance(label, (str, int)):
+        mode = pathlib.Path(path).stat().st_mode
+        if stat.S_ISDIR(mode) and config.format in ("auto", "folder"):
+            return _open_folder(path, config, flag)
+        if not stat.S_ISREG(mode) or config.format == "folder":
             raise UserError(
-                f"{path}:{number}: expected a string or a whole number as the label, "
-                f"found {str(label)[:40]!r}"
+                f"--{flag}={path}: expected a {'folder' if config.format == 'folder' else 'file'}"
             )
-        if not isinstance(text, str):
+        with open(path, "rb") as file:
+            mark = file.read(len(_PARQUET_MARK))
+    except OSError as error:
+        raise UserError(f"--{flag}={path}: {error.strerror}") from error
+    if config.format == "parquet" or (config.format == "auto" and mark == _PARQUET_MARK):
+        keys = Keys(config, config.skip_unlabeled or not needs_label)
+        return OpenFile(path, "parquet", lambda: read_parquet(path, config, keys), config)
+    if config.encoding == "auto":
+        encodings = find_encodings(path)
+    else:
+        encodings = check_encoding(path, config.encoding)
+    opened = _settle_encoding(path, encodings, config, needs_label)
+    hint = _hint(path)
+    if config.format == "auto" and hint and {hint, opened.format} not in _SAME:
+        how = f"columns separated by {opened.delimiter!r}" if opened.delimiter else opened.format
+        opened.notes.append(f"{path}: its name says {hint}, its content {how}; read as that")
+    return opened
+
+
+_SAME = [{"tsv"}, {"csv"}, {"jsonl"}, {"json", "jsonl"}, {"fasttext"}, {"parquet"}]
+
+
+def _open_folder(path: str, config: FileConfig, flag: str) -> OpenFile:
+    files = folder_files(path, flag)
+    notes: list[str] = []
+    opened = OpenFile(path, "folder", lambda: read_folder(files, config.encoding, notes), config)
+    opened.notes = notes
+    return opened
+
+
+def _settle_encoding(
+    path: str, encodings: Encodings, config: FileConfig, needs_label: bool
+) -> OpenFile:
+    """Opens a file in its encoding; no label depends on which of the plausible ones that is."""
+    candidates = list(encodings.candidates)
+    if needs_label and len(candidates) > 1:
+        candidates = _with_same_labels(path, candidates, config)
+    encoding = candidates[0]
+    opened = _open_text(path, encoding, config, needs_label)
+    line = encodings.first_bad_line
+    if line and encoding != "utf-8" and config.encoding == "auto":
+        opened.notes.append(
+            f"{path}: not UTF-8 (first at line {line}); read as {encoding} (--encoding to choose)"
+        )
+    elif encodings.num_bad:
+        opened.notes.append(
+            f"{path}: {encodings.num_bad:,} places are not {encoding} (first at line {line}); "
+            "U+FFFD stands for them"
+        )
+    return opened
+
+
+def _with_same_labels(path: str, candidates: list[str], config: FileConfig) -> list[str]:
+    """Returns those encodings in which labels can be read, if all read the same ones.
+
+    Raises:
+      UserError: they do not.
+    """
+    digests: dict[str, str] = {}
+    shown: dict[str, list[str]] = {}  # some labels beyond ASCII, by what all of them are
+    for candidate in candidates:
+        digest = hashlib.sha256()
+        some: dict[str, None] = {}
+        with contextlib.suppress(UserError):  # what cannot be read in an encoding is not in it
+            for record in _open_text(path, candidate, config, True).records():
+                digest.update(f"{record.labels}".encode("utf-8", "surrogatepass"))
+                if len(some) < _SHOWN_LABELS:
+                    some.update((name, None) for name in record.labels if not name.isascii())
+            digests[candidate] = digest.hexdigest()
+            shown[candidate] = [name[:40] for name in some][:_SHOWN_LABELS]
+    if len(set(digests.values())) > 1:
+        columns = "; ".join(f"{one}: {', '.join(shown[one])}" for one in digests)
+        raise UserError(
+            f"{path}: not UTF-8, and its labels depend on the encoding; expected --encoding, one "
+            f"of {columns}"
+        )
+    return list(digests) or candidates
+
+
+def _open_text(path: str, encoding: str, config: FileConfig, needs_label: bool) -> OpenFile:
+    """Looks at a file of text whose encoding is known."""
+    lines = _first_lines(path, encoding)
+    file_format = config.format
+    hint = _hint(path) if file_format == "auto" else file_format
+    if file_format == "auto":
+        file_format = _format_by_content(lines, hint, needs_label)
+    reading = "" if encoding == "utf-8" else f" {encoding}"
+    for option in ("label_separator", "missing_labels", "skip_unlabeled"):
+        if value := getattr(config, option):
+            reading += f" {option}={value}"
+    keys = Keys(config, config.skip_unlabeled or not needs_label)
+    others: dict[str, Callable[[], Iterator[Row]]] = {
+        "jsonl": lambda: read_json_lines(path, encoding, keys),
+        "json": lambda: read_json_array(path, encoding, keys),
+        "fasttext": lambda: read_fasttext(path, encoding),
+        "lines": lambda: read_lines(path, encoding),
+    }
+    dialect = None
+    if file_format not in others:
+        dialect = find_dialect(lines, hint, config, needs_label)
+        if dialect is None and lines and needs_label:
             raise UserError(
-                f"{path}:{number}: expected a string as the text, found {str(text)[:40]!r}"
+                f"{path}:1: cannot tell the format; expected label<TAB>text, a csv with a header, "
+                f"JSON objects or __label__<label> <text>, found {lines[0].strip()[:40]!r}"
             )
-        # A lone surrogate, legal in JSON, has no UTF-8.
-        text = text.encode("utf-8", "replace").decode("utf-8")
-        yield Record((str(label),), text, number, record)
+    if dialect is None:
+        file_format = file_format if file_format in others else "lines"
+        return OpenFile(path, file_format, others[file_format], config, None, reading)
+    table = open_table(path, encoding, lines, dialect, config, needs_label)
+    if config.format == "auto":
+        file_format = "tsv" if dialect.delimiter == "\t" else "csv"
+    reading += _table_reading(table, file_format)
+    return OpenFile(path, file_format, table.rows, config, table, reading)
 
 
-def _read_fasttext(path: str, config: FileConfig) -> Iterator[Record]:
-    for number, line in _full_lines(path):
-        label, _, text = line.partition(" ")
-        if not label.startswith(FASTTEXT_PREFIX):
-            raise UserError(
-                f"{path}:{number}: expected {FASTTEXT_PREFIX}<label> <text>, found {line[:40]!r}"
-            )
-        if text.lstrip().startswith(FASTTEXT_PREFIX):
-            raise UserError(f"{path}:{number}: two labels; a text has exactly one here")
-        yield Record((label.removeprefix(FASTTEXT_PREFIX),), text, number, None)
+def _table_reading(table: Table, file_format: str) -> str:
+    """How a table is read, where the first release did not read it so."""
+    usual = Dialect("\t", False) if file_format == "tsv" else Dialect(",", True)
+    parts = [] if table.dialect == usual else [f"{table.dialect.delimiter}{table.dialect[1:]}"]
+    if (table.names is None) != (file_format == "tsv"):
+        parts.append("header" if table.names else "no header")
+    return "".join(f" {part}" for part in parts)
 
 
-_READERS = {
-    "tsv": _read_tsv,
-    "csv": _read_csv,
-    "jsonl": _read_jsonl,
-    "fasttext": _read_fasttext,
-    "lines": _read_lines,
-}
+def _hint(path: str) -> str:
+    """The format that a file's name says; empty if it says none."""
+    suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes]
+    if suffixes and suffixes[-1] in _CONTAINER_ENDINGS:
+        suffixes.pop()
+    return _ENDINGS.get(suffixes[-1], "") if suffixes else ""
+
+
+def _first_lines(path: str, encoding: str) -> list[str]:
+    """Returns the first lines, whole ones if there are any, with their ends."""
+    text = ""
+    for block in text_blocks(path, encoding):
+        text += block
+        if len(text) > _SAMPLE:
+            break
+    lines = io.StringIO(text, newline="").readlines()
+    return lines[:-1] if len(text) > _SAMPLE and len(lines) > 1 else lines
+
+
+def _format_by_content(lines: list[str], hint: str, needs_label: bool) -> str:
+    """Returns jsonl, json or fasttext by the first lines of a file; else "table"."""
+    full = [line for line in lines if line.strip()][:_SAMPLE_LINES]
+    if not full:
+        return hint or "lines"
+    first = full[0].strip()
+    if first.startswith("{"):
+        if hint == "jsonl" or _is_json(first) or (needs_label and re.match(r'\{\s*("|$)', first)):
+            return "jsonl"
+    elif first.startswith("[") and re.match(r"\[\s*(\{|\]\s*$|$)", "".join(full).strip()):
+        return "json"
+    if sum(bool(FASTTEXT_LABEL.search(line)) for line in full) * 2 > len(full):
+        return "fasttext"
+    return "jsonl" if hint == "jsonl" and first[0] in '[{"' else "table"
+
+
+def _is_json(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -1,17 +1,21 @@
 """Labeled texts of files, checked, with a fingerprint; an error names the file and the line."""
 
 import dataclasses
+import glob
 import hashlib
 import pathlib
-import stat
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
-from tf_textrnn.data.readers import open_file
+from tf_textrnn.data.containers import local_path
+from tf_textrnn.data.readers import OpenFile, open_file, place_name
+from tf_textrnn.data.texts import folder_files
 
-MAX_LABEL = 1_000  # characters
+_SHOWN_PLACES = 5
+_LOOKED_LABELS = 10_000  # different labels at which they are looked at, before the end of the files
+_FEW_TEXTS = 20  # with fewer, nothing can be said of the labels
 
 
 class Example(NamedTuple):
@@ -30,68 +34,171 @@ class Source:
       name: name of the file or data set, for messages.
       fingerprint: string that changes whenever the examples do.
       read: function that starts a new pass over the examples.
-      notes: what a user should be told of it, each a line; complete after a pass.
+      notes: returns what a user should be told of it, each a line; complete after a pass.
     """
 
     name: str
     fingerprint: str
     read: Callable[[], Iterator[Example]]
-    notes: list[str] = dataclasses.field(default_factory=list)
+    notes: Callable[[], list[str]] = list
 
 
 def file_source(path: str, config: FileConfig, flag: str) -> Source:
-    """Returns the source of a file's labeled texts.
+    """Returns the source of the labeled texts of one file or several.
 
     Args:
-      path: the file; it is decompressed if its name ends in `.gz`.
-      config: gives `format`, `text_column` and `label_column`.
-      flag: flag that named the file, for errors.
+      path: a file, several with commas between or with `*` and the like, a folder with a folder of
+        texts for each label, or `-` for standard input.
+      config: how files are read.
+      flag: flag that named the files, for errors.
 
     Raises:
-      UserError: the file is missing or unreadable, or its format is unknown. Reading the source
-        raises it for a line that is not a labeled text.
+      UserError: a file is missing or unreadable, or it cannot be told how it is read. Reading the
+        source raises it for a line that is not a labeled text, for texts without a label unless
+        they are passed over, and for labels to train on that look like texts or numbers of rows.
     """
-    digest = hashlib.sha256()
-    try:
-        if not stat.S_ISREG(pathlib.Path(path).stat().st_mode):
-            raise UserError(f"--{flag}={path}: expected a file")
-        with open(path, "rb") as file:
-            stamp = _stamp(path)
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise UserError(f"--{flag}={path}: {error.strerror}") from error
-    opened = open_file(path, config, flag, needs_label=True)
+    paths = [local_path(one, flag) for one in _paths(path, flag)]
+    stamps = [_stamp(one, flag) for one in paths]
+    files = [open_file(one, config, flag, needs_label=True) for one in paths]
+    for file in files[1:]:
+        if file.header != files[0].header:
+            raise UserError(
+                f"--{flag}: {file.name} has other columns than {files[0].name}; expected the same"
+            )
+    passed_over: dict[str, str] = {}  # by file, a note
 
-    def check_unchanged() -> None:
-        if _stamp(path) != stamp:
-            raise UserError(f"{path}: it was changed while it was in use; start again")
+    def check_unchanged(one: str, stamp: object) -> None:
+        if _stamp(one, flag) != stamp:
+            raise UserError(f"{one}: it was changed while it was in use; start again")
 
     def read() -> Iterator[Example]:
-        check_unchanged()
-        count = 0
-        for (label,), text, line, _ in opened.records():
-            if not label.strip():
-                raise UserError(f"{path}:{line}: the label is empty")
-            if len(label) > MAX_LABEL or not label.isprintable():
-                raise UserError(
-                    f"{path}:{line}: expected a label of at most {MAX_LABEL} printable "
-                    f"characters, found {label[:40]!r}"
-                )
-            count += 1
-            yield Example(label.strip(), text, line)
-        if not count:
-            raise UserError(f"{path}: no labeled texts; the file is empty")
-        check_unchanged()
+        counts = _Counts(path, config.label_column)
+        for one, stamp, file in zip(paths, stamps, files, strict=True):
+            check_unchanged(one, stamp)
+            unlabeled: list[int] = []  # the first places
+            num_unlabeled = 0
+            for labels, text, place, _ in file.records():
+                if len(labels) == 1:
+                    label = labels[0]
+                    counts[label] += 1
+                    yield Example(label, text, place)
+                elif labels:
+                    raise UserError(
+                        f"{place_name(file.name, place)}: {len(labels)} labels "
+                        f"({', '.join(map(repr, labels))[:200]}); a text has exactly one here"
+                    )
+                else:
+                    num_unlabeled += 1
+                    if len(unlabeled) < _SHOWN_PLACES:
+                        unlabeled.append(place)
+            if unlabeled:
+                what = _without_label(unlabeled, num_unlabeled)
+                if not config.skip_unlabeled:
+                    raise UserError(
+                        f"{place_name(file.name, unlabeled[0])}: {what}; expected a label, or "
+                        "--skip_unlabeled"
+                    )
+                passed_over[file.name] = f"{file.name}: passes over {what}"
+            check_unchanged(one, stamp)
+        if not counts:
+            raise UserError(
+                f"{path}: no labeled texts{'' if passed_over else '; the file is empty'}"
+            )
+        if flag == "train_file":  # a few texts to test on may well have a label each
+            counts.check()
+
+    def notes() -> list[str]:
+        said = [note for file in files for note in file.notes]
+        return said + list(passed_over.values())
 
     columns = f"{config.text_column} {config.label_column}"
-    return Source(path, f"{digest.hexdigest()} {opened.format} {columns}", read, opened.notes)
+    prints = [
+        f"{_digest(one, flag)} {file.format} {columns}{file.reading}"
+        for one, file in zip(paths, files, strict=True)
+    ]
+    return Source(path, "\n".join(prints), read, notes)
 
 
-def _stamp(path: str) -> tuple[int, ...]:
-    """Returns numbers that change when the file does."""
+def _paths(path: str, flag: str) -> list[str]:
+    """The files that a flag names: one, several with commas between, or with `*` and the like."""
+    if path == "-" or pathlib.Path(path).exists():
+        return [path]
+    found = []
+    for part in path.split(","):
+        if part == "-" or not glob.has_magic(part) or pathlib.Path(part).exists():
+            found.append(part)
+            continue
+        named = glob.glob(part, recursive=True)  # noqa: PTH207
+        matches = sorted(one for one in named if pathlib.Path(one).is_file())
+        if not matches:
+            raise UserError(f"--{flag}={path}: no file is named like {part}")
+        found += matches
+    return found
+
+
+def _contents(path: str, flag: str) -> list[pathlib.Path]:
+    """The files whose bytes are the content of a path: itself, or those of a folder."""
+    if pathlib.Path(path).is_dir():
+        return [file for _, file in folder_files(path, flag)]
+    return [pathlib.Path(path)]
+
+
+def _stamp(path: str, flag: str) -> list[tuple[str, int, int, int]]:
+    """Returns what changes when a file or folder does."""
     try:
-        status = pathlib.Path(path).stat()
+        stamp = []
+        for file in _contents(path, flag):
+            status = file.stat()
+            stamp.append((file.name, status.st_ino, status.st_size, status.st_mtime_ns))
+        return stamp
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
-    return status.st_ino, status.st_size, status.st_mtime_ns
+        raise UserError(f"--{flag}={path}: {error.strerror}") from error
+
+
+def _digest(path: str, flag: str) -> str:
+    """Returns the SHA-256 of a file's bytes, or of the names and bytes of a folder's files."""
+    digest = hashlib.sha256()
+    try:
+        is_folder = pathlib.Path(path).is_dir()
+        for file in _contents(path, flag):
+            if is_folder:
+                name = f"{file.parent.name}/{file.name}/{file.stat().st_size}"
+                digest.update(name.encode("utf-8", "surrogateescape"))
+            with open(file, "rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+    except OSError as error:
+        raise UserError(f"--{flag}={path}: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _without_label(places: list[int], count: int) -> str:
+    """Says how many texts have no label, and in which lines the first ones are."""
+    texts = "a text" if count == 1 else f"{count:,} texts"
+    lines = "line" if count == 1 else "lines"
+    more = ", …" if count > len(places) else ""
+    return f"{texts} without a label ({lines} {', '.join(map(str, places))}{more})"
+
+
+class _Counts(dict[str, int]):
+    """Counts the texts of each label."""
+
+    def __init__(self, name: str, column: str):
+        super().__init__()
+        self._name = name
+        self._column = column
+
+    def __missing__(self, label: str) -> int:
+        if len(self) == _LOOKED_LABELS:
+            self.check()
+        return 0
+
+    def check(self) -> None:
+        """Raises a UserError if most texts have a label of their own, as if it were a text."""
+        num_texts = sum(self.values())
+        num_alone = sum(count == 1 for count in self.values())
+        if num_texts >= _FEW_TEXTS and num_alone * 2 > num_texts:
+            raise UserError(
+                f"{self._name}: {len(self):,} different labels in {num_texts:,} texts, such as "
+                f"{next(iter(self))[:40]!r}; is --label_column={self._column} right?"
+            )

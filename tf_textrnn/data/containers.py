@@ -1,0 +1,313 @@
+"""Opens a file as the bytes of its text: containers, and what is no text, told by content."""
+
+import atexit
+import bz2
+import contextlib
+import gzip
+import io
+import lzma
+import pathlib
+import shutil
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from tf_textrnn.base.errors import UserError
+
+MAX_EXPANSION = 200  # times that a container may expand; text expands 3 to 50, a bomb 1,000 times
+_BOMB_BYTES = 1 << 26  # fewer than these are harmless however much they expand
+_BLOCK = 1 << 18
+_ENDINGS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
+_CONTAINERS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+    b"PK\x05\x06": "zip",  # without members
+}
+_AS_TEXT = "save its text as csv, tsv or JSON lines"
+_UNPACK = "unpack it first"
+_NOT_TEXT = {  # first bytes: (what it is, what to do)
+    b"\x89PNG\r\n": ("a PNG image", ""),
+    b"\xff\xd8\xff": ("a JPEG image", ""),
+    b"GIF87a": ("a GIF image", ""),
+    b"GIF89a": ("a GIF image", ""),
+    b"II*\0": ("a TIFF image", ""),
+    b"MM\0*": ("a TIFF image", ""),
+    b"%PDF-": ("a PDF document", _AS_TEXT),
+    b"{\\rtf": ("a rich text document", _AS_TEXT),
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": (
+        "an old Excel spreadsheet or Word document",
+        "save it as csv",
+    ),
+    b"7z\xbc\xaf\x27\x1c": ("a 7z archive", _UNPACK),
+    b"Rar!\x1a\x07": ("a rar archive", _UNPACK),
+    b"\x1f\x9d": ("data compressed by `compress`", _UNPACK),
+    b"\x04\x22\x4d\x18": ("lz4 data", _UNPACK),
+    b"SQLite format 3\0": ("an SQLite database", _AS_TEXT),
+    b"\x93NUMPY": ("a NumPy array", _AS_TEXT),
+    b"\x89HDF\r\n": ("an HDF5 file", _AS_TEXT),
+    b"ARROW1\0\0": ("an Arrow file", _AS_TEXT),
+    b"Obj\x01": ("an Avro file", _AS_TEXT),
+    b"\x80\x02": ("a Python pickle", _AS_TEXT),
+    b"\x80\x03": ("a Python pickle", _AS_TEXT),
+    b"\x80\x04": ("a Python pickle", _AS_TEXT),
+    b"\x80\x05": ("a Python pickle", _AS_TEXT),
+    b"\x7fELF": ("a program", ""),
+    b"MZ\x90\0": ("a program", ""),
+    b"RIFF": ("a sound, picture or film", ""),
+    b"OggS\0": ("a sound or film", ""),
+    b"ID3\x03": ("a sound", ""),
+    b"ID3\x04": ("a sound", ""),
+    b"version https://git-lfs.github.com/spec/": (
+        "a pointer of Git LFS, not the file itself",
+        "fetch the file with `git lfs pull`",
+    ),
+}
+_DOCUMENTS = {  # part of a zip member's name: (what the zip is, what to do)
+    "xl/": ("an Excel spreadsheet", "save it as csv"),
+    "word/": ("a Word document", _AS_TEXT),
+    "ppt/": ("a PowerPoint document", _AS_TEXT),
+    "[Content_Types].xml": ("an Office document", "save it as csv"),
+    "META-INF/manifest.xml": ("an OpenDocument spreadsheet or text", "save it as csv"),
+}
+
+
+class _Spool(NamedTuple):
+    """What standard input held."""
+
+    flag: str
+    path: str
+
+
+_spool: _Spool | None = None
+
+
+def local_path(path: str, flag: str) -> str:
+    """Returns a path that can be opened any number of times.
+
+    That is `path` itself, unless it is `-`: standard input is copied into a temporary file, which
+    is removed when the process ends.
+
+    Args:
+      path: the file, or `-`.
+      flag: flag that named it. Only one flag has standard input.
+
+    Raises:
+      UserError: another flag has standard input, or it cannot be read.
+    """
+    global _spool
+    if path != "-":
+        return path
+    if _spool is None:
+        if sys.stdin is None:
+            raise UserError(f"--{flag}=-: there is no standard input")
+        try:
+            folder = tempfile.mkdtemp(prefix="textrnn-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            spooled = pathlib.Path(folder, "standard_input")
+            with open(spooled, "wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file, _BLOCK)
+        except OSError as error:
+            raise UserError(f"--{flag}=-: {error.strerror or error}") from error
+        _spool = _Spool(flag, str(spooled))
+    if _spool.flag != flag:
+        raise UserError(
+            f"--{_spool.flag}=- and --{flag}=-: standard input can be read for one flag alone"
+        )
+    return _spool.path
+
+
+def container_note(path: str) -> str:
+    """Says where a file's name and its content contradict each other; "" where they do not.
+
+    Raises:
+      UserError: the file cannot be read.
+    """
+    named = _ENDINGS.get(pathlib.Path(path).suffix.lower(), "")
+    try:
+        with open(path, "rb") as file:
+            kind = _container(file.read(8))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    if not named or kind == named:
+        return ""
+    return f"{path}: it is no {named} data, as its name says; read as {kind or 'it is'}"
+
+
+@contextlib.contextmanager
+def open_bytes(path: str) -> Iterator[BinaryIO]:
+    """Opens a file's bytes for reading; gzip, bzip2, xz, zstd and zip are expanded.
+
+    What a file is, its first bytes tell, whatever its name is.
+
+    Args:
+      path: the file. A zip has one member, beside what macOS adds.
+
+    Raises:
+      UserError: the file cannot be read, or is no text. Reading raises it where the data of the
+        container is broken, or expands as no text does.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "rb"))
+            kind = _container(file.read(8))
+            file.seek(0)
+            expanded: BinaryIO = file
+            if kind:
+                raw = _Expanding(path, kind, file, _expand(path, kind, file, stack))
+                expanded = cast(BinaryIO, io.BufferedReader(raw, _BLOCK))
+            head = expanded.peek(1024)[:1024]  # type: ignore[attr-defined]
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror or error}") from error
+        if found := _what_is_no_text(head, inside=bool(kind)):
+            what, to_do = found
+            raise UserError(
+                f"{path}: {f'the {kind} data holds' if kind else 'this is'} {what}; "
+                f"{to_do or 'expected labeled texts'}"
+            )
+        yield expanded
+
+
+def _container(head: bytes) -> str:
+    for magic, kind in _CONTAINERS.items():
+        if head.startswith(magic):
+            return kind if kind != "bzip2" or head[3:4].isdigit() else ""
+    return ""
+
+
+def _what_is_no_text(head: bytes, inside: bool) -> tuple[str, str] | None:
+    """Returns what data is that is no text, and what to do about it."""
+    for magic, found in _NOT_TEXT.items():
+        if head.startswith(magic):
+            return found
+    if head[257:262] == b"ustar":
+        return "a tar archive", _UNPACK
+    if head[4:8] == b"ftyp":
+        return "a film", ""
+    if inside and (kind := _container(head)):
+        return f"{kind} data", _UNPACK
+    return None
+
+
+def _expand(path: str, kind: str, file: BinaryIO, stack: contextlib.ExitStack) -> Any:
+    """Returns what reads the expanded data of a container."""
+    if kind == "gzip":
+        return gzip.GzipFile(fileobj=file)
+    if kind == "bzip2":
+        return bz2.BZ2File(file)
+    if kind == "xz":
+        return lzma.LZMAFile(file)
+    if kind == "zstd":
+        return _Zstd(path, file)
+    return _zip_member(path, file, stack)
+
+
+def _zip_member(path: str, file: BinaryIO, stack: contextlib.ExitStack) -> Any:
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(file))
+        members = [
+            member
+            for member in archive.infolist()
+            if not member.is_dir()
+            and not member.filename.startswith("__MACOSX/")
+            and pathlib.PurePosixPath(member.filename).name != ".DS_Store"
+        ]
+        names = [member.filename for member in members]
+        for part, (what, to_do) in _DOCUMENTS.items():
+            if any(name.startswith(part) for name in names):
+                raise UserError(f"{path}: this is {what}; {to_do}")
+        if len(members) != 1:
+            shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+            raise UserError(
+                f"{path}: expected a zip with one file, found {len(names)}"
+                f"{': ' if names else ''}{shown[:300]}"
+            )
+        if members[0].flag_bits & 1:
+            raise UserError(f"{path}: {names[0]} is encrypted; {_UNPACK}")
+        return stack.enter_context(archive.open(members[0]))
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path}:1: broken zip data ({error})") from error
+
+
+class _Expanding(io.RawIOBase):
+    """The expanded bytes of a container; what is wrong with it becomes one line."""
+
+    def __init__(self, path: str, kind: str, file: BinaryIO, expanded: Any):
+        self._path, self._kind, self._file, self._expanded = path, kind, file, expanded
+        self._bytes = 0
+        self._line = 1
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            block = self._expanded.read(len(buffer))
+        except (
+            EOFError,
+            zlib.error,
+            lzma.LZMAError,
+            zipfile.BadZipFile,
+            NotImplementedError,
+            MemoryError,
+            ValueError,
+            OSError,  # bzip2 says "Invalid data stream" so
+        ) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise UserError(
+                f"{self._path}:{self._line}: broken {self._kind} data ({error})"
+            ) from error
+        self._bytes += len(block)
+        self._line += block.count(b"\n")
+        if self._bytes > max(_BOMB_BYTES, MAX_EXPANSION * self._file.tell()):
+            raise UserError(
+                f"{self._path}:{self._line}: expands over {MAX_EXPANSION} times; no text"
+            )
+        buffer[: len(block)] = block
+        return len(block)
+
+
+class _Zstd:
+    """Expands zstd frames one after the other.
+
+    The readers of `zstandard` end in silence where data is cut off.
+    """
+
+    def __init__(self, path: str, file: BinaryIO):
+        try:
+            import zstandard
+        except ImportError as error:
+            raise UserError(
+                f"{path}: zstd data needs `zstandard`: pip install 'tf_textrnn[formats]'"
+            ) from error
+        self._new_frame = zstandard.ZstdDecompressor().decompressobj
+        self._frame = self._new_frame()
+        self._error = zstandard.ZstdError
+        self._file = file
+        self._rest = b""
+        self._expanded = io.BytesIO()
+
+    def read(self, size: int) -> bytes:
+        while not (block := self._expanded.read(size)):
+            # A kilobyte expands to 32 MB at most.
+            data = self._rest or self._file.read(1024)
+            if not data:
+                if not self._frame.eof:
+                    raise EOFError("the data ends before the end of its frame")
+                return b""
+            if self._frame.eof:
+                self._frame = self._new_frame()
+            try:
+                self._expanded = io.BytesIO(self._frame.decompress(data))
+            except self._error as error:
+                raise ValueError(str(error)) from error
+            self._rest = self._frame.unused_data
+        return block
