@@ -98,10 +98,10 @@ def train(
     seconds = time.monotonic() - start
     report = json.loads((run_dir / "report.json").read_text())
     return {
-        "accuracy": report["test_accuracy"],
-        "macro_f1": report["test_macro_f1"],
-        "error": report["test_calibration_error"],
-        "error_raw": report["test_calibration_error_raw"],
+        "accuracy": report["accuracy"],
+        "macro_f1": report["macro_f1"],
+        "error": report["calibration_error"],
+        "error_raw": report["calibration_error_raw"],
         "seconds": seconds,
         "valid_accuracy": report["valid_accuracy"],
         "best_epoch": report["best_epoch"],

@@ -67,8 +67,7 @@ def test_weights_stay_finite_and_positive():
 def test_the_calibration_error_is_the_mean_gap_of_the_bins():
     # .5 and .52 share a bin of width 1/15, .9 and 1 stand alone.
     confidence = np.array([0.5, 0.52, 0.9, 1.0])
-    probability = np.stack([confidence, 1 - confidence], axis=1)
-    found = reliability(probability, np.array([0, 1, 1, 0]))
+    found = reliability(confidence, np.array([True, False, False, True]))
     gaps = [abs(0.51 - 0.5) * 2, 0.9, 0.0]
     np.testing.assert_allclose(found.error, sum(gaps) / 4, atol=1e-12)
     assert found.texts.sum() == 4
@@ -78,5 +77,6 @@ def test_probabilities_that_are_true_have_no_error():
     random, scores = draw(50_000, 1, 3, seed=2)
     probability = softmax(scores[:, 0])
     classes = (probability.cumsum(axis=1) < random.random([len(scores), 1])).sum(axis=1)
-    assert reliability(probability, classes).error < 0.01
-    assert reliability(softmax(scores[:, 0] * 3), classes).error > 0.1
+    for given, is_true in ((probability, True), (softmax(scores[:, 0] * 3), False)):
+        found = reliability(given.max(axis=1), given.argmax(axis=1) == classes)
+        assert found.error < 0.01 if is_true else found.error > 0.1

@@ -8,7 +8,7 @@ from tf_textrnn.data import corpus as corpus_module
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.sources import Example, Source
 
-EXAMPLES = [Example("b", "One two one"), Example("a", ""), Example("b", "two, three")]
+EXAMPLES = [Example("b", "One two one", 2), Example("a", "", 3), Example("b", "two, three", 7)]
 
 
 def counting_source(passes, examples=EXAMPLES, fingerprint="x"):
@@ -24,10 +24,11 @@ def words(corpus):
     return [tokens[a:b] for a, b in zip(corpus.offsets, corpus.offsets[1:], strict=False)]
 
 
-def test_holds_every_token_and_label(tmp_path):
+def test_holds_every_token_label_and_place(tmp_path):
     corpus = open_corpus(counting_source([]), "word", str(tmp_path))
     assert words(corpus) == [["one", "two", "one"], [], ["two", ",", "three"]]
     assert [corpus.label_names[i] for i in corpus.labels] == ["b", "a", "b"]
+    assert corpus.places.tolist() == [2, 3, 7]
 
 
 def test_reads_the_source_once_and_apart_for_each_tokenizer_and_content(tmp_path):
@@ -48,7 +49,9 @@ def test_many_chunks_keep_their_order(tmp_path):
     assert [corpus.label_names[i] for i in corpus.labels] == [e.label for e in examples]
 
 
-@pytest.mark.parametrize("name", ["type_ids", "lengths", "labels", "types.txt", "label_names.txt"])
+@pytest.mark.parametrize(
+    "name", ["type_ids", "lengths", "labels", "places", "types.txt", "label_names.txt"]
+)
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
 def test_damage_is_seen_and_mended(tmp_path, name, damage):
     passes = []

@@ -91,11 +91,11 @@ def test_evaluates_to_the_trainers_report(command, exported, topics):
     assert f"accuracy {report['test_accuracy']:.4f}" in out
 
 
-def test_needs_nothing_above_it_and_answers_while_the_pipe_is_open(exported, tmp_path):
+def test_needs_neither_model_nor_trainer_and_answers_while_the_pipe_is_open(exported, tmp_path):
     script = tmp_path / "alone.py"
     script.write_text(
         "import runpy, sys\n"
-        "for name in ('network', 'runs', 'training', 'data', 'exporting', 'config', 'text'):\n"
+        "for name in ('network', 'training', 'exporting', 'text'):\n"
         "    sys.modules[f'tf_textrnn.{name}'] = None\n"
         "for name in ('sklearn', 'tqdm', 'matplotlib', 'babel'):\n"
         "    sys.modules[name] = None\n"

@@ -91,7 +91,7 @@ def test_scalars(tensorboard, folder):
     }
     expected |= {("valid", tag): EVERY_EPOCH for tag in of_valid}
     report = json.loads(folder.report_json.read_text())
-    compared = ["test_accuracy", "test_macro_f1", "test_loss", "valid_accuracy", "best_epoch"]
+    compared = ["accuracy", "macro_f1", "log_loss", "valid_accuracy", "best_epoch"]
     compared += ["train_examples_per_second"]
     expected |= {("run", f"report/{tag}"): [30] for tag in compared}
 
@@ -178,7 +178,7 @@ def test_hparams(tensorboard, folder):
     assert not {"run_dir", "resume", "cache_dir"} & group["hparams"].keys()
     report = json.loads(folder.report_json.read_text())
     values = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
-    for name in ("test_accuracy", "test_macro_f1", "valid_accuracy"):
+    for name in ("accuracy", "macro_f1", "valid_accuracy"):
         np.testing.assert_allclose(values[f"report/{name}"], report[name], rtol=1e-6)
 
 

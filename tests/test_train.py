@@ -51,10 +51,12 @@ def test_learns_and_leaves_the_files_of_a_run(finished, topics):
         "confusion_matrix.png",
         "reliability.png",
         "mistakes.tsv",
+        "predictions.tsv",
         ".lock",
     }
     report = json.loads(finished.report_json.read_text())
-    assert report["test_accuracy"] > 0.9
+    assert report["test_accuracy"] == report["accuracy"] > 0.9
+    assert report["test_macro_f1"] == report["macro_f1"]
     assert report["evaluated_on"] == "test"
     assert report["config"]["train_file"] == str(topics / "train.tsv")
     assert finished.labels.read_text() == "animals\ncolours\nnumbers\n"
@@ -153,8 +155,9 @@ def test_without_a_test_file_the_report_is_on_valid_and_says_so(small_options, t
     options = {**small_options, "valid_file": "", "test_file": "", "num_epochs": 1}
     folder = runner.run({**options, "run_dir": str(tmp_path / "run")}).folder
     report = json.loads(folder.report_json.read_text())
-    assert report["evaluated_on"].startswith("valid")
-    assert report["test_accuracy"] == report["valid_accuracy"]
+    assert report["evaluated_on"] == "valid"
+    assert report["accuracy"] == report["valid_accuracy"]
+    assert not {"test_accuracy", "test_macro_f1"} & report.keys()
     assert folder.report_text.read_text().startswith("valid (there is no test file): accuracy")
 
 

@@ -173,7 +173,7 @@ def _parsed(
 
 
 def _predict(arguments: list[str]) -> None:
-    from tf_textrnn.predictor import predict
+    from tf_textrnn.predicting import predict
 
     predict.predict(*_parsed(arguments, "predict", predict, predict.PredictOptions, "[TEXT …]"))
 

@@ -18,7 +18,7 @@ _SPACES = r"[\p{Cc}\p{Z}]+"
 _STANDS_ALONE = r"[\p{P}\p{S}\p{Han}\p{Hiragana}\p{Katakana}]"
 
 
-def tokenize(texts: tf.Tensor, tokenizer: str, max_tokens: int) -> tf.RaggedTensor:
+def tokenize(texts: tf.Tensor, tokenizer: str, max_tokens: int | None) -> tf.RaggedTensor:
     """Splits texts into tokens.
 
     Invalid UTF-8 becomes U+FFFD; a run of control characters and spaces becomes one space.
@@ -28,7 +28,7 @@ def tokenize(texts: tf.Tensor, tokenizer: str, max_tokens: int) -> tf.RaggedTens
       tokenizer: "word" lower-cases, makes each punctuation mark, symbol and Chinese or Japanese
         character a token of its own, and splits the rest at spaces; "char" makes each character a
         token, including the spaces between words.
-      max_tokens: maximum number of tokens of a text; the rest is cut.
+      max_tokens: maximum number of tokens of a text; the rest is cut; None = all of them.
 
     Returns:
       string[n, (tokens)].
@@ -92,6 +92,20 @@ class TextEncoder(tf.Module):
         Returns:
           Token ids int32[n, time], padded on the right with 0, and lengths int32[n].
         """
-        tokens = tokenize(texts, self.tokenizer, self.max_len)
-        token_ids = tf.cast(self._ids.lookup(tokens), tf.int32)
-        return token_ids.to_tensor(PADDING_ID), tf.cast(token_ids.row_lengths(), tf.int32)
+        token_ids, lengths, _ = self.encode(texts)
+        return token_ids, lengths
+
+    def encode(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Encodes texts, and tells which were cut.
+
+        Args:
+          texts: string[n].
+
+        Returns:
+          What a call returns, and bool[n], whether a text has more than `max_len` tokens.
+        """
+        tokens = tokenize(texts, self.tokenizer, None)
+        is_cut = tokens.row_lengths() > self.max_len
+        token_ids = tf.cast(self._ids.lookup(tokens[:, : self.max_len]), tf.int32)
+        lengths = tf.cast(token_ids.row_lengths(), tf.int32)
+        return token_ids.to_tensor(PADDING_ID), lengths, is_cut

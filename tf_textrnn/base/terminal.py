@@ -12,6 +12,11 @@ def show(text: str) -> None:
     _print(text, sys.stdout)
 
 
+def note(text: str) -> None:
+    """Prints a line on stderr."""
+    _print(text, sys.stderr)
+
+
 def warn(text: str) -> None:
     """Prints a line on stderr, with the word "warning" before it."""
     _print(f"warning: {text}", sys.stderr)

@@ -33,14 +33,18 @@ from tf_textrnn.config import MAX_TEXT_TOKENS
 from tf_textrnn.data.sources import Example, Source
 from tf_textrnn.text import tokenize
 
-VERSION = 1  # of the tokenization; raise it with every change, so that no old cache is read
+VERSION = 1  # of the tokenization; raise it with every change, so that no run goes on with another
+CACHE_VERSION = 2  # of the files; raise it with every change, so that no old cache is read
 MAX_TYPES = 4_000_000  # new types beyond it count as one type, which no vocabulary holds
 MAX_TYPE_BYTES = 1 << 30  # of all types together; new types beyond it count as that one too
 MAX_TEXTS = 1 << 27
 MAX_LABELS = 10_000
 _CHUNK_TEXTS, _CHUNK_CHARACTERS = 4_096, 1 << 22
 _SCRATCH_PREFIX = ".making-"
-_FILES = ("type_ids", "lengths", "labels", "types.txt", "label_names.txt", "quotes", "quote_sizes")
+_FILES = (
+    "type_ids", "lengths", "labels", "places", "types.txt", "label_names.txt", "quotes",
+    "quote_sizes",
+)  # fmt: skip
 QUOTE_CHARACTERS = 1_000  # kept of each text, for reports
 _OVERFLOW_TYPE = b""  # type 0; neither tokenizer makes an empty token
 
@@ -76,6 +80,7 @@ class Corpus:
       type_ids: int32[tokens], the index in `types` of each token, the texts end to end.
       offsets: int64[texts + 1], where each text starts in `type_ids`.
       labels: int32[texts], the index of each text's label in `label_names`.
+      places: int64[texts], the line on which each text starts in its file; 0 without a file.
       quotes: the start of each text.
     """
 
@@ -86,6 +91,7 @@ class Corpus:
     type_ids: np.ndarray
     offsets: np.ndarray
     labels: np.ndarray
+    places: np.ndarray
     quotes: Quotes
 
     def __len__(self) -> int:
@@ -105,7 +111,8 @@ def open_corpus(source: Source, tokenizer: str, cache_dir: str) -> Corpus:
     """
     key = f"{VERSION} {tokenizer} {source.fingerprint}"
     fingerprint = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
-    folder = pathlib.Path(cache_dir) / fingerprint[:32]
+    name = hashlib.sha256(f"{CACHE_VERSION} {fingerprint}".encode()).hexdigest()[:32]
+    folder = pathlib.Path(cache_dir) / name
     corpus = _load(folder, source, fingerprint)
     if corpus is None:
         try:
@@ -160,11 +167,12 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
         open(folder / "type_ids", "wb") as type_ids,
         open(folder / "lengths", "wb") as lengths,
         open(folder / "labels", "wb") as labels,
+        open(folder / "places", "wb") as places,
         open(folder / "quotes", "wb") as quotes,
         open(folder / "quote_sizes", "wb") as quote_sizes,
     ):
-        for tokens, token_counts, names, starts in _tokenized(source.read(), tokenizer):
-            texts += len(names)
+        for tokens, token_counts, chunk in _tokenized(source.read(), tokenizer):
+            texts += len(chunk)
             if texts > MAX_TEXTS:
                 raise UserError(f"{source.name}: over {MAX_TEXTS:,} texts")
             if len(types) < MAX_TYPES and type_bytes < MAX_TYPE_BYTES:
@@ -176,10 +184,14 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
                 ids = [types.get(token, 0) for token in tokens.tolist()]
             np.array(ids, np.int32).tofile(type_ids)
             token_counts.astype(np.int32).tofile(lengths)
-            for name in names:
-                if label_ids.setdefault(name, len(label_ids)) == MAX_LABELS:
+            for example in chunk:
+                if label_ids.setdefault(example.label, len(label_ids)) == MAX_LABELS:
                     raise UserError(f"{source.name}: over {MAX_LABELS:,} different labels")
-            np.array([label_ids[name] for name in names], np.int32).tofile(labels)
+            np.array([label_ids[example.label] for example in chunk], np.int32).tofile(labels)
+            np.array([example.line for example in chunk], np.int64).tofile(places)
+            starts = [
+                example.text[:QUOTE_CHARACTERS].encode("utf-8", "replace") for example in chunk
+            ]
             quotes.writelines(starts)
             np.array([len(start) for start in starts], np.int32).tofile(quote_sizes)
     write_lines(folder / "types.txt", list(types))
@@ -190,12 +202,11 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
 
 def _tokenized(
     examples: Iterable[Example], tokenizer: str
-) -> Iterator[tuple[np.ndarray, np.ndarray, list[str], list[bytes]]]:
+) -> Iterator[tuple[np.ndarray, np.ndarray, list[Example]]]:
     """Tokenizes texts on all cores, in chunks of n texts.
 
     Yields:
-      bytes[tokens], the tokens end to end; int64[n], the number of tokens of each text; the label
-      and the quote of each text.
+      bytes[tokens], the tokens end to end; int64[n], the number of tokens of each text; the texts.
     """
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
@@ -205,11 +216,9 @@ def _tokenized(
 
     traced = split.get_concrete_function()  # traces once, before the threads start
 
-    def job(chunk: list[Example]) -> tuple[np.ndarray, np.ndarray, list[str], list[bytes]]:
+    def job(chunk: list[Example]) -> tuple[np.ndarray, np.ndarray, list[Example]]:
         tokens, token_counts = traced(tf.constant([example.text for example in chunk]))
-        labels = [example.label for example in chunk]
-        quotes = [example.text[:QUOTE_CHARACTERS].encode("utf-8", "replace") for example in chunk]
-        return tokens.numpy(), token_counts.numpy(), labels, quotes
+        return tokens.numpy(), token_counts.numpy(), chunk
 
     workers = usable_cores()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
@@ -250,6 +259,7 @@ def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | No
             type_ids=_memory_map(folder / "type_ids"),
             offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
             labels=_memory_map(folder / "labels"),
+            places=_memory_map(folder / "places", np.int64),
             quotes=Quotes(
                 _memory_map(folder / "quotes", np.uint8), _memory_map(folder / "quote_sizes")
             ),

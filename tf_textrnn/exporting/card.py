@@ -63,6 +63,8 @@ def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
                 "best_epoch",
                 "valid_accuracy",
                 "evaluated_on",
+                "accuracy",
+                "macro_f1",
                 "test_accuracy",
                 "test_macro_f1",
             )

@@ -84,10 +84,17 @@ class ServedTextRNN:
 
         Returns:
           `label` string[n], `prediction` int64[n], `scores` float32[n, classes], and
-          `probability` float32[n, classes].
+          `probability` float32[n, classes]; `num_tokens` int32[n], the number of tokens that were
+          read, and `is_cut` bool[n], whether the text has more of them.
         """
-        outputs = self._outputs(self._model(self._encoder(text), training=False))
-        return {"label": self._labels.lookup(outputs["prediction"]), **outputs}
+        token_ids, lengths, is_cut = self._encoder.encode(text)
+        outputs = self._outputs(self._model((token_ids, lengths), training=False))
+        return {
+            "label": self._labels.lookup(outputs["prediction"]),
+            **outputs,
+            "num_tokens": lengths,
+            "is_cut": is_cut,
+        }
 
     def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Classifies as TF Serving's Classify call wants it.

@@ -31,10 +31,15 @@ class Predictions(NamedTuple):
     Attributes:
       classes: int64[texts], the most probable class of each.
       probability: float32[texts, classes].
+      num_tokens: int32[texts], number of tokens that were read.
+      is_cut: bool[texts], whether the text goes on after these. Exports of 0.1 do not tell: to
+        them all texts have 0 tokens and are whole.
     """
 
     classes: Array
     probability: Array
+    num_tokens: Array
+    is_cut: Array
 
 
 class Predictor:
@@ -115,15 +120,27 @@ class Predictor:
         sizes = np.array([len(text) for text in encoded], np.int64)
         batches = list(_batches(_guess_tokens(texts, sizes), sizes))
         results = self._threads.map(lambda batch: self._run([encoded[i] for i in batch]), batches)
-        classes = np.empty(len(texts), np.int64)
-        probability = np.empty((len(texts), len(self.labels)), np.float32)
+        found = Predictions(
+            np.empty(len(texts), np.int64),
+            np.empty((len(texts), len(self.labels)), np.float32),
+            np.empty(len(texts), np.int32),
+            np.empty(len(texts), bool),
+        )
         for batch, result in zip(batches, results, strict=True):
-            classes[batch], probability[batch] = result
-        return Predictions(classes, probability)
+            for whole, part in zip(found, result, strict=True):
+                whole[batch] = part
+        return found
 
     def _run(self, texts: list[bytes]) -> Predictions:
         outputs = self._signature(text=self._to_tensor(texts))
-        return Predictions(outputs["prediction"].numpy(), outputs["probability"].numpy())
+        none = np.zeros(len(texts), np.int32)
+        tells = "is_cut" in outputs
+        return Predictions(
+            outputs["prediction"].numpy(),
+            outputs["probability"].numpy(),
+            outputs["num_tokens"].numpy() if tells else none,
+            outputs["is_cut"].numpy() if tells else none.astype(bool),
+        )
 
 
 def as_texts(texts: Any) -> list[str]:

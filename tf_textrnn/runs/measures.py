@@ -1,6 +1,9 @@
 """Measures how good predictions are, and how well their probabilities are calibrated."""
 
 import dataclasses
+import math
+import statistics
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -34,9 +37,19 @@ def measure(scores: np.ndarray, classes: np.ndarray) -> Measures:
       scores: float32[texts, classes].
       classes: int[texts], the class of each text.
     """
-    probability = softmax(scores)[np.arange(len(classes)), classes]
-    loss = float(np.mean(-np.log(np.maximum(probability, np.finfo(np.float64).tiny))))
+    loss = float(loss_of(softmax(scores), classes).mean())
     return Measures(loss, float(np.mean(scores.argmax(axis=1) == classes)))
+
+
+def loss_of(probability: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Returns the cross-entropy float64[texts] of probabilities.
+
+    Args:
+      probability: float[texts, classes].
+      classes: int[texts], the class of each text.
+    """
+    of_class = probability[np.arange(len(classes)), classes].astype(np.float64)
+    return -np.log(np.maximum(of_class, np.finfo(np.float64).tiny))
 
 
 def per_class_report(
@@ -49,7 +62,7 @@ def per_class_report(
       predictions: int[texts], the predicted class of each text.
       labels: the label of each class.
     """
-    import sklearn.metrics  # not needed to use a model
+    import sklearn.metrics  # only where something is measured
 
     precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(
         classes, predictions, labels=range(len(labels)), zero_division=0.0
@@ -63,6 +76,44 @@ def per_class_report(
         }
         for i, label in enumerate(labels)
     }
+
+
+def accuracy_interval(num_right: int, num_texts: int) -> tuple[float, float]:
+    """Returns the bounds of the accuracy, with 95 % confidence.
+
+    The score interval of Wilson, "Probable inference, the law of succession, and statistical
+    inference", 1927; it holds for few texts and for accuracies near 0 and 1 too.
+    """
+    z = statistics.NormalDist().inv_cdf(0.975)
+    share = num_right / num_texts
+    center = share + z**2 / (2 * num_texts)
+    spread = z * math.sqrt(share * (1 - share) / num_texts + (z / (2 * num_texts)) ** 2)
+    scale = 1 + z**2 / num_texts
+    return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)
+
+
+def ranking_measures(probability: np.ndarray, classes: np.ndarray) -> Iterator[dict[str, float]]:
+    """Measures how well the probability of each label ranks its texts above all others.
+
+    Args:
+      probability: float[texts, classes].
+      classes: int[texts], the class of each text.
+
+    Yields:
+      For each class its `roc_auc` and `average_precision`; nothing where it has no text, or all.
+    """
+    import sklearn.metrics
+
+    for label in range(probability.shape[1]):
+        is_label = classes == label
+        if is_label.all() or not is_label.any():
+            yield {}
+            continue
+        ranked = is_label, probability[:, label]
+        yield {
+            "roc_auc": float(sklearn.metrics.roc_auc_score(*ranked)),
+            "average_precision": float(sklearn.metrics.average_precision_score(*ranked)),
+        }
 
 
 class Reliability(NamedTuple):
@@ -85,15 +136,13 @@ class Reliability(NamedTuple):
         return float(self.texts @ gaps / max(self.texts.sum(), 1))
 
 
-def reliability(probability: np.ndarray, classes: np.ndarray) -> Reliability:
+def reliability(confidence: np.ndarray, is_right: np.ndarray) -> Reliability:
     """Measures how well probabilities are calibrated (Naeini 2015).
 
     Args:
-      probability: float[texts, classes].
-      classes: int[texts], the class of each text.
+      confidence: float[texts], the probability of each prediction.
+      is_right: bool[texts], whether the prediction is right.
     """
-    confidence = probability.max(axis=1)
-    is_right = probability.argmax(axis=1) == classes
     places = np.minimum((confidence * BINS).astype(int), BINS - 1)
     texts = np.bincount(places, minlength=BINS)
     sums = [np.bincount(places, weights=x, minlength=BINS) for x in (confidence, is_right)]

@@ -16,9 +16,9 @@ from tf_textrnn.base.terminal import optional, show
 from tf_textrnn.config import Config
 from tf_textrnn.data.batches import Split
 from tf_textrnn.data.splits import Data
-from tf_textrnn.predictor.evaluation import label_table
+from tf_textrnn.runs.evaluation import Evaluation, evaluation_text, label_table
 from tf_textrnn.runs.folder import RunFolder
-from tf_textrnn.runs.measures import measure, per_class_report, reliability, softmax
+from tf_textrnn.runs.measures import Reliability, reliability, softmax
 from tf_textrnn.runs.plots import confusion_figure, reliability_figure
 
 MISTAKES_KEPT = 100
@@ -55,24 +55,27 @@ def report_values(
       history: values that come from training, such as `best_epoch`.
     """
     split = data.test or data.valid
-    raw = reliability(softmax(scores), split.classes)
-    calibrated = reliability(softmax(scores / temperature), split.classes)
-    measures = measure(scores / temperature, split.classes)
-    per_class = per_class_report(split.classes, scores.argmax(axis=1), data.labels)
+    evaluation = Evaluation(data.labels)
+    evaluation.add(split.classes, scores.argmax(axis=1), softmax(scores / temperature))
+    measures = evaluation.report()
+    per_class = measures.pop("per_class")
+    of_test = {f"test_{name}": measures[name] for name in ("accuracy", "macro_f1")}
     splits = {"train": data.train, "valid": data.valid, "test": data.test}
     return {
         "texts": {name: len(split) for name, split in splits.items() if split},
-        "evaluated_on": "test" if data.test else "valid (there is no test file)",
-        "test_accuracy": measures.accuracy,
-        "test_loss": measures.loss,
-        "test_macro_f1": float(np.mean([row["f1"] for row in per_class.values()])),
-        "test_calibration_error": calibrated.error,
-        "test_calibration_error_raw": raw.error,
+        "evaluated_on": "test" if data.test else "valid",
+        **measures,
+        **(of_test if data.test else {}),
+        "calibration_error_raw": _reliability(softmax(scores), split.classes).error,
         "temperature": temperature,
         **history,
         "per_class": per_class,
         "config": config.options(),
     }
+
+
+def _reliability(probability: np.ndarray, classes: np.ndarray) -> Reliability:
+    return reliability(probability.max(axis=1), probability.argmax(axis=1) == classes)
 
 
 def write_values(folder: RunFolder, values: dict[str, Any]) -> None:
@@ -92,7 +95,8 @@ def show_report(folder: RunFolder, values: dict[str, Any], mistakes: list[Mistak
     text = report_text(values)
     if mistakes:
         text += "\nmost confident mistakes (all in mistakes.tsv):\n" + "".join(
-            f"  {m.label} taken for {m.prediction} ({m.probability:.2f}): {m.text[:100]}\n"
+            f"  {tab_separated(m.label)} taken for {tab_separated(m.prediction)} "
+            f"({m.probability:.2f}): {m.text[:100]}\n"
             for m in mistakes[:MISTAKES_SHOWN]
         )
     with optional(str(folder.mistakes)), atomic_write(folder.mistakes) as file:
@@ -103,6 +107,33 @@ def show_report(folder: RunFolder, values: dict[str, Any], mistakes: list[Mistak
     with optional(str(folder.report_text)), atomic_write(folder.report_text) as file:
         file.write(text.encode())
     show("\n" + text)
+
+
+def write_predictions(
+    folder: RunFolder, split: Split, scores: np.ndarray, temperature: float, labels: list[str]
+) -> None:
+    """Writes `predictions.tsv`: place, label, prediction and probability of every scored text.
+
+    Args:
+      folder: folder of the run.
+      split: the split that was scored.
+      scores: float32[texts, classes], its scores.
+      temperature: probabilities are the softmax of the scores divided by it.
+      labels: the label of each class.
+    """
+    shown = [tab_separated(label) for label in labels]
+    places = split.corpus.places[split.rows]
+    # A text that comes from no file has no line there: its number in the source.
+    places = np.where(places > 0, places, split.rows + 1)
+    predictions = scores.argmax(axis=1)
+    confidence = softmax(scores / temperature).max(axis=1)
+    with optional(str(folder.predictions)), atomic_write(folder.predictions) as file:
+        file.write(b"place\tlabel\tprediction\tprobability\n")
+        for place, label, prediction, probability in zip(
+            places, split.classes, predictions, confidence, strict=True
+        ):
+            line = f"{place}\t{shown[label]}\t{shown[prediction]}\t{probability:.4f}\n"
+            file.write(line.encode())
 
 
 def draw_report(
@@ -128,8 +159,8 @@ def draw_report(
         figures["confusion_matrix"] = figure
     with optional(str(folder.reliability)):
         figure = reliability_figure(
-            reliability(softmax(scores), split.classes),
-            reliability(softmax(scores / temperature), split.classes),
+            _reliability(softmax(scores), split.classes),
+            _reliability(softmax(scores / temperature), split.classes),
         )
         with atomic_write(folder.reliability) as file:
             figure.savefig(file, format="png", dpi=120)
@@ -139,15 +170,15 @@ def draw_report(
 
 def report_text(report: dict[str, Any]) -> str:
     """Returns the report as text: totals, then a line for each label."""
+    is_tested = report["evaluated_on"] == "test"
     lines = [
-        f"{report['evaluated_on']}: accuracy {report['test_accuracy']:.4f}, "
-        f"macro F1 {report['test_macro_f1']:.4f}",
+        evaluation_text("test" if is_tested else "valid (there is no test file)", report),
         f"best epoch {report['best_epoch']} of {report['epochs']} "
         f"(valid accuracy {report['valid_accuracy']:.4f}), "
         f"{report['train_examples_per_second']:,.0f} examples/s, "
         f"{report['parameters']:,} parameters",
-        f"expected calibration error {report['test_calibration_error']:.4f} at temperature "
-        f"{report['temperature']:.2f}, {report['test_calibration_error_raw']:.4f} without",
+        f"expected calibration error {report['calibration_error']:.4f} at temperature "
+        f"{report['temperature']:.2f}, {report['calibration_error_raw']:.4f} without",
         "",
         label_table(report["per_class"]),
     ]

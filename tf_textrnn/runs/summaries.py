@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 PROJECTED_WORDS = 10_000
 WORDS = "words.tsv"  # in the folder of `run`
 COMPARED = (  # values of the report that TensorBoard compares runs by
-    "test_accuracy",
-    "test_macro_f1",
-    "test_loss",
+    "accuracy",
+    "macro_f1",
+    "log_loss",
     "valid_accuracy",
     "best_epoch",
     "train_examples_per_second",
@@ -189,7 +189,7 @@ class Summaries:
         self._write("train", step, values)
         valid = {name: metrics[f"valid_{name}"] for name in ("loss", "accuracy")}
         f1 = {f"f1/{label}": measures["f1"] for label, measures in per_class.items()}
-        macro_f1 = statistics.mean(f1.values())
+        macro_f1 = statistics.mean(row["f1"] for row in per_class.values() if row["support"])
         self._write("valid", step, _scalars({**valid, "macro_f1": macro_f1, **f1}))
 
     @_naming_the_folder
@@ -217,7 +217,11 @@ class Summaries:
             table.append(
                 [_escaped(label), _escaped(prediction), f"{probability:.4f}", _escaped(text)]
             )
-        self._write("run", step, _scalars({f"report/{name}": values[name] for name in COMPARED}))
+        self._write(
+            "run",
+            step,
+            _scalars({f"report/{name}": values[name] for name in COMPARED if name in values}),
+        )
         self._project_embedding(vocabulary)
         with self._writers["run"].as_default(step):
             for tag, figure in figures.items():

@@ -271,6 +271,7 @@ class Trainer:
         report.write_values(self._folder, values)
         exported = export(str(self._folder.path)) if export else None
         mistakes = report.worst_mistakes(split, scores / temperature, data.labels)
+        report.write_predictions(self._folder, split, scores, temperature, data.labels)
         figures = report.draw_report(self._folder, split, scores, temperature, data.labels)
         with terminal.optional("the picture of the gradient flow"):
             if flows := measure_longest(self.model, data.valid):

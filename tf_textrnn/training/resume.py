@@ -11,7 +11,7 @@ from tf_textrnn.config import Config
 from tf_textrnn.predictor.predictor import newest_version
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
-from tf_textrnn.runs.folder import RunFolder, new_run_dir
+from tf_textrnn.runs.folder import RunFolder, new_run_dir, read_report
 from tf_textrnn.training.recorder import Progress
 
 
@@ -58,7 +58,7 @@ def read_end(folder: RunFolder, config: Config) -> tuple[dict[str, Any], str] | 
     if not folder.report_text.exists():  # the last file of an end
         return None
     try:
-        report = _read_json(folder.report_json)
+        report = read_report(folder)
         lines = folder.metrics.read_text(encoding="utf-8").splitlines()
         history = [json.loads(line) for line in lines]
         best = min(history, key=lambda epoch: epoch["valid_loss"])

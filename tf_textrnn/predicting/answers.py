@@ -1,0 +1,182 @@
+"""Answers as lines: a table's or JSON's own record with what the model says added to it."""
+
+import csv
+import itertools
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.tables import json_text, tab_separated
+from tf_textrnn.data.readers import OpenFile, Record
+from tf_textrnn.predicting.options import PredictOptions
+
+DELIMITERS = {"tsv": "\t", "csv": ","}
+TABLES, OBJECTS = ("csv", "tsv"), ("jsonl", "json", "parquet")  # formats of inputs
+
+
+class Answers(Protocol):
+    """How answers are written.
+
+    Attributes:
+      head: the lines before the first answer.
+    """
+
+    head: list[str]
+
+    def line(self, record: Record, best: int, probability: np.ndarray) -> str:
+        """The answer to a text, with its end of line.
+
+        Args:
+          record: the text as it was read.
+          best: the predicted class.
+          probability: float32[classes].
+        """
+
+
+def answers_for(
+    options: PredictOptions, labels: Sequence[str], opened: OpenFile | None, is_terminal: bool
+) -> Answers:
+    """Chooses how answers are written.
+
+    Args:
+      options: of the command.
+      labels: the label of each class.
+      opened: the input; None = texts of the command line, or lines of standard input.
+      is_terminal: whether a person reads the answers as they come.
+
+    Raises:
+      UserError: what the options ask for has no place in such answers.
+    """
+    source = opened.format if opened else "lines"
+    is_table, is_objects = source in TABLES, source in OBJECTS
+    kind = options.format
+    if kind == "auto":
+        kind = source if is_table else "jsonl" if is_objects else "tsv"
+    if options.top_k and kind != "jsonl":
+        raise UserError(f"--top_k={options.top_k}: expected --format=jsonl beside it")
+    if kind == "jsonl":
+        return JsonAnswers(options, labels, opened)
+    if is_table or kind == "csv":
+        delimiter = opened.delimiter if opened and source == kind else DELIMITERS[kind]
+        header = opened.header if opened and is_table else ["text"]
+        shown_labels = labels if options.all_probabilities else ()
+        return TableAnswers(header, is_table, delimiter, labels, shown_labels, is_terminal)
+    if options.all_probabilities:
+        raise UserError("--all_probabilities: expected --format=csv or --format=jsonl beside it")
+    return LineAnswers(labels)
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """A name that is not taken: `name`, else `predicted_<name>`, else that with a number.
+
+    Example:
+      >>> free_name("label", ["text"]), free_name("label", ["text", "label"])
+      ('label', 'predicted_label')
+    """
+    numbered = (f"predicted_{name}_{number}" for number in itertools.count(2))
+    candidates = itertools.chain([name, f"predicted_{name}"], numbered)
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+class LineAnswers:
+    """label<TAB>probability<TAB>text, whatever these hold."""
+
+    def __init__(self, labels: Sequence[str]):
+        self.head: list[str] = []
+        self._labels = labels
+
+    def line(self, record: Record, best: int, probability: np.ndarray) -> str:
+        return tab_separated(self._labels[best], f"{probability[best]:.4f}", record.text) + "\n"
+
+
+class TableAnswers:
+    """A table's own rows with columns added, as `csv` writes them.
+
+    Args:
+      header: the names of the columns; None where the table has none.
+      is_table: whether the records are rows; else a row is the text alone.
+      delimiter: what separates the columns.
+      labels: the label of each class.
+      shown_labels: those that have a column of their own.
+      is_terminal: leaves out of cells what would drive a terminal.
+    """
+
+    def __init__(
+        self,
+        header: Sequence[str] | None,
+        is_table: bool,
+        delimiter: str,
+        labels: Sequence[str],
+        shown_labels: Sequence[str],
+        is_terminal: bool,
+    ):
+        self._is_table = is_table
+        self._labels = labels
+        self._shows_all = bool(shown_labels)
+        self._is_terminal = is_terminal
+        self._lines: list[str] = []
+        # With its usual end of line, `csv` quotes cells that hold \r or \n.
+        self._writer = csv.writer(self, delimiter=delimiter)
+        self.head: list[str] = []
+        if header is not None:
+            names = list(header)
+            for name in ("label", "probability", *(f"probability_{x}" for x in shown_labels)):
+                names.append(free_name(name, names))
+            self.head.append(self._row(names))
+
+    def line(self, record: Record, best: int, probability: np.ndarray) -> str:
+        cells = record.cells if self._is_table else [record.text]
+        shown = [probability[best], *(probability if self._shows_all else ())]
+        return self._row([*cells, self._labels[best], *(f"{value:.6f}" for value in shown)])
+
+    def write(self, line: str) -> None:
+        """Takes a line from `csv`."""
+        self._lines.append(line)
+
+    def _row(self, cells: Iterable[str]) -> str:
+        self._writer.writerow(map(tab_separated, cells) if self._is_terminal else cells)
+        return self._lines.pop().removesuffix("\r\n") + "\n"
+
+
+class JsonAnswers:
+    """An object a line: the input's own, or a text, with what the model says of it.
+
+    Args:
+      options: of the command.
+      labels: the label of each class.
+      opened: the input; it is read once to learn which names its objects have.
+    """
+
+    def __init__(self, options: PredictOptions, labels: Sequence[str], opened: OpenFile | None):
+        self.head: list[str] = []
+        self._labels = labels
+        self._header = opened.header if opened and opened.format in TABLES else None
+        self._top_k = options.top_k or len(labels)
+        self._is_own = not (self._header or (opened and opened.format in OBJECTS))
+        self._shows_more = self._is_own or options.all_probabilities or bool(options.top_k)
+        taken = set(self._header or ())
+        if opened and opened.format in OBJECTS:
+            taken = {name for record in opened.records() for name in record.cells}
+        names = ("label", "probability", "probabilities")
+        self._names = [free_name(name, taken) for name in names]
+
+    def line(self, record: Record, best: int, probability: np.ndarray) -> str:
+        surest = np.argsort(-probability, kind="stable")[: self._top_k].tolist()
+        label, of_label, of_labels = self._names
+        answer: dict[str, Any] = {
+            **self._own(record),
+            label: self._labels[best],
+            of_label: round(float(probability[best]), 6),
+        }
+        if self._shows_more:
+            answer[of_labels] = {self._labels[i]: round(float(probability[i]), 6) for i in surest}
+        if self._is_own:
+            answer["text"] = record.text
+        return json_text(answer) + "\n"
+
+    def _own(self, record: Record) -> Mapping[str, Any]:
+        if self._header:
+            return dict(zip(self._header, record.cells, strict=True))
+        return {} if self._is_own else record.cells
