@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
+from tf_textrnn.base.tables import can_be_label
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import MAX_LABEL, Example, Source
 
@@ -76,7 +77,7 @@ def class_names(classes: np.ndarray) -> list[str]:
         raise ValueError(f"labels: found {found}; expected at least two classes")
     names = [str(label) for label in classes.tolist()]
     for name in names:
-        if not name.strip() or len(name) > MAX_LABEL or not name.isprintable():
+        if not name.strip() or len(name) > MAX_LABEL or not can_be_label(name):
             raise ValueError(
                 f"labels: found {name[:40]!r}; expected at most {MAX_LABEL} printable characters"
             )
