@@ -74,8 +74,8 @@ def shown_labels(labels: Iterable[str]) -> dict[str, str]:
     letters like Latin ones.
 
     Example:
-      >>> shown_labels(["café", "cafe\u0301", "thé", "a\u00a0b"])
-      {'café': 'caf\\xe9', 'café': 'cafe\\u0301', 'thé': 'thé', 'a\xa0b': 'a\\xa0b'}
+      >>> shown_labels(["thé", "a\u00a0b", "A", "\u0410"])
+      {'thé': 'thé', 'a\xa0b': 'a\\xa0b', 'A': 'A', 'А': '\\u0410'}
     """
     shown = {label: printable(label.replace("\\", "\\\\")) for label in labels}
     alike = collections.Counter(map(_looks, shown.values()))
@@ -106,3 +106,16 @@ def display_width(text: str) -> int:
 def pad(text: str, width: int) -> str:
     """The text with spaces after it up to this many columns."""
     return text + " " * (width - display_width(text))
+
+
+def cut_to(text: str, width: int) -> str:
+    """The text, or its start and "…" where it takes more columns than `width`.
+
+    Example:
+      >>> cut_to("a fine film", 7), cut_to("体育新闻", 7), cut_to("a film", 7)
+      ('a fine…', '体育新…', 'a film')
+    """
+    if display_width(text) <= width:
+        return text
+    ends = range(len(text), -1, -1)
+    return text[: next(end for end in ends if display_width(text[:end]) < width)] + "…"
