@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_textrnn.base.tables import tab_separated
+from tf_textrnn.base.tables import display_width, pad, shown_labels, tab_separated
 from tf_textrnn.runs.measures import (
     accuracy_interval,
     loss_of,
@@ -150,12 +150,12 @@ def label_table(per_class: Mapping[str, Mapping[str, float]]) -> str:
     Args:
       per_class: by label, `precision`, `recall`, `f1` and `support`.
     """
-    shown = {label: tab_separated(label) for label in per_class}
-    width = max(12, *map(len, shown.values()))
+    shown = shown_labels(per_class)
+    width = max(12, *map(display_width, shown.values()))
     lines = [f"{'label':<{width}}  precision  recall      f1  texts"]
     for label, row in per_class.items():
         lines.append(
-            f"{shown[label]:<{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}  "
+            f"{pad(shown[label], width)}  {row['precision']:9.3f}  {row['recall']:6.3f}  "
             f"{row['f1']:6.3f}  {row['support']:5d}"
         )
     return "\n".join(lines)
