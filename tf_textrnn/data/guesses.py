@@ -22,7 +22,7 @@ _ENCODINGS = (
     *_COMMON,
     *("cp1252", "cp1251", "cp1250", "koi8_r", "cp1254", "cp1253", "cp1256", "cp1255", "cp1257"),
     *("cp1258", "cp874", "iso8859_15", "iso8859_2", "iso8859_5", "iso8859_6", "iso8859_7"),
-    *("mac_roman", "mac_cyrillic", "koi8_u", "cp866", "cp850", "cp437"),
+    *("mac_roman", "mac_cyrillic", "koi8_u", "cp866", "cp855", "cp850", "cp437"),
 )
 # The letters beyond ASCII of languages in Latin script: a text has those of one language. Without
 # this, `año` in cp1252 is `ańo` in cp1250 with the same right.
