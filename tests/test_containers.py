@@ -133,6 +133,14 @@ def test_an_encrypted_zip(tmp_path):
     assert refusal(path) == "PATH: x is encrypted; unpack it first"
 
 
+def test_a_zip_that_names_its_file_with_nothing(tmp_path):
+    path = tmp_path / "x.zip"
+    content = bytearray(zipped({"x": TEXT}))
+    content[content.index(b"PK\1\2") + 46] = 0
+    path.write_bytes(content)
+    assert refusal(path).startswith("PATH:1: broken zip data (")
+
+
 def arrays() -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, x=np.arange(9))

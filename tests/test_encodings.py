@@ -170,6 +170,13 @@ def test_a_byte_order_mark_tells_the_encoding_and_is_no_text(tmp_path, encoding,
 def test_zero_bytes_tell_utf_16_without_a_mark(tmp_path, encoding, text):
     path = written(tmp_path / "x.tsv", text.encode(encoding))
     assert find_encodings(path) == Encodings((encoding,))
+    assert read(path, check_encoding(path, "utf-16").candidates[0]) == text
+
+
+def test_utf_16_and_32_are_little_endian_where_nothing_tells(tmp_path):
+    for encoding in ("utf-16", "utf-32"):
+        path = written(tmp_path / "x.tsv", "頁\t中文\n".encode(f"{encoding}-le"))
+        assert check_encoding(path, encoding) == Encodings((f"{encoding}-le",))
 
 
 def test_zero_bytes_in_utf_8_do_not_make_it_utf_16(tmp_path):
@@ -217,6 +224,8 @@ def test_bytes_that_an_encoding_cannot_read_name_the_line(tmp_path):
         match=r"x\.tsv:2: this is no text in --encoding=ascii, which cannot read 2 of 2 characters",
     ):
         check_encoding(path, "ascii")
+    with pytest.raises(UserError, match=r"x\.tsv: this is no text in --encoding=idna \("):
+        check_encoding(path, "idna")
 
 
 def test_binary_data(tmp_path):

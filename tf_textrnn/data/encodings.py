@@ -97,11 +97,17 @@ def check_encoding(path: str, encoding: str, flag: str = "encoding") -> Encoding
             f"--{flag}={encoding}: unknown; expected auto, or a name such as utf-8, cp1252 or gbk"
         ) from None
     with open_bytes(path) as file:
-        marked = _marked(file.read(_BLOCK))
+        head = file.read(_BLOCK)
+    marked = _marked(head)
     if marked and not name.startswith(marked):
         raise UserError(f"{path}:1: --{flag}={encoding}, but it is marked as {marked}")
+    if name in ("utf-16", "utf-32") and not marked:
+        name = _wide(head) if name == "utf-16" and _wide(head) else f"{name}-le"
     max_bad = 1 if name.startswith("utf-8") else MAX_BAD
-    check = _check(path, name, max_bad)
+    try:
+        check = _check(path, name, max_bad)
+    except UnicodeError as error:  # of a codec that does not ask what to do about it
+        raise UserError(f"{path}: this is no text in --{flag}={encoding} ({error})") from error
     if check.num_bad > max_bad * check.num_characters:
         raise UserError(
             f"{path}:{check.first_bad_line}: this is no text in --{flag}={encoding}, which cannot "
