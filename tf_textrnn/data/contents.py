@@ -49,7 +49,7 @@ def format_of_content(lines: list[str], hint: str, config: FileConfig, needs_lab
     if first.startswith("{"):
         if hint == "jsonl" or _is_json(first) or (needs_label and re.match(r'\{\s*("|$)', first)):
             return "jsonl"
-    elif first.startswith("[") and re.match(r"\[\s*(\{|\]\s*$|$)", "".join(full).strip()):
+    elif first == "[" or re.match(r"\[\s*(\{|\]\s*$)", "".join(full).strip()):
         return "json"
     num_labeled = sum(bool(FASTTEXT_LABEL.search(line)) for line in full)
     if num_labeled * 2 > len(full) and not has_header(lines, config, needs_label):
