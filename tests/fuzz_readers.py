@@ -43,6 +43,7 @@ def read(path: pathlib.Path, config: FileConfig, is_labeled: bool) -> int:
         for label, text, line in sources.file_source(str(path), config, "train_file").read():
             assert label == label.strip()
             labels.check_label(label)
+            assert "\ufffd" not in label
             assert "\0" not in text
             text.encode()
             assert line >= 1

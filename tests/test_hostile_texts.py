@@ -55,7 +55,7 @@ def is_label(label: str) -> bool:
         check_label(label)
     except LabelError:
         return False
-    return True
+    return "\ufffd" not in label
 
 
 csv_pieces = st.sampled_from(["a", "b", ",", '"', "\n", "\r\n", "\r", " ", "\0", "é", '""'])

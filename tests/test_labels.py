@@ -21,7 +21,7 @@ def test_joiners_and_spaces_inside_are_part_of_a_label(tmp_path, label):
 @settings(deadline=None)
 @given(st.characters())
 def test_control_characters_ends_of_lines_and_surrogates_are_refused(character):
-    refused = unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs") or character == "\ufffd"
+    refused = unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs")
     try:
         check_label(f"a{character}b")
     except LabelError as error:
@@ -33,7 +33,7 @@ def test_control_characters_ends_of_lines_and_surrogates_are_refused(character):
 def test_length(tmp_path):
     assert pairs(tmp_path / "x.tsv", f"{'a' * 1000}\tx\n") == [("a" * 1000, "x")]
     error = mistake(tmp_path / "x.tsv", f"{'a' * 1001}\tx\n")
-    assert error.startswith("x.tsv:1: expected a label of at most 1,000 characters, found 1,001")
+    assert error.startswith("x.tsv:1: the label: found 1,001 characters")
 
 
 def test_bytes_that_cannot_be_read_are_refused_in_a_label_and_not_in_a_text(tmp_path):
@@ -41,7 +41,7 @@ def test_bytes_that_cannot_be_read_are_refused_in_a_label_and_not_in_a_text(tmp_
     text = "où ça, déjà là".encode()
     content = b"caf\xc3\xa9\t" + text + b"\ncaf\xc3\tx" + text + b"\ncaf\xc3\xa9\ty" + text[:2]
     error = mistake(tmp_path / "x.tsv", content)
-    assert error.startswith("x.tsv:2: found U+FFFD in the label 'caf\ufffd'")
+    assert error.startswith("x.tsv:2: the label: found U+FFFD in 'caf\ufffd'")
     assert error.endswith("expected --encoding")
 
 
@@ -117,7 +117,7 @@ def test_labels_as_json_lists(tmp_path):
     error = mistake(tmp_path / "x.csv", content, label_separator="json")
     assert error == "x.csv:3: 2 labels ('a', 'b'); a text has exactly one here"
     error = mistake(tmp_path / "x.csv", "label,text\na,one\n", label_separator="json")
-    assert error == "x.csv:2: expected a JSON list of labels, found 'a'"
+    assert error == "x.csv:2: the label: expected a JSON list, found 'a'"
     lines = [json.dumps({"label": label, "text": "x"}) for label in (["a"], ["b", 1])]
     error = mistake(tmp_path / "x.jsonl", "\n".join(lines))
     assert error == "x.jsonl:2: 2 labels ('b', '1'); a text has exactly one here"

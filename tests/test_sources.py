@@ -75,7 +75,7 @@ def test_dirty_text_is_read(tmp_path):
         ("x.csv", b"label,text\n", "x.csv: no labeled texts; the file is empty"),
         ("x.tsv", b"a\tone\njust words\n", "x.tsv:2: expected label<TAB>text, found no tab"),
         ("x.tsv", b"a\tone\n\ttwo\n", "x.tsv:2: a text without a label (line 2)"),
-        ("x.tsv", b"a\x01b\tone\n", "x.tsv:1: found '\\x01' in the label"),
+        ("x.tsv", b"a\x01b\tone\n", "x.tsv:1: the label: found '\\x01' in"),
         ("x.csv", b"label,words\na,one\n", "x.csv:1: no column 'text' (--text_column)"),
         ("x.csv", b"text,kind\na,one\n", "x.csv:1: no column 'label' (--label_column)"),
         ("x.csv", b"label,text\na,one\nb\n", "x.csv:3: expected 2 columns, found 1"),
@@ -98,7 +98,7 @@ def test_dirty_text_is_read(tmp_path):
         ),
         ("x.tsv.gz", gzip.compress(b"a\tone\n" * 99)[:-9], "broken gzip data"),
         ("x.csv", b"label,text,text\na,one,two\n", "x.csv:1: two columns are named 'text'"),
-        ("x.csv", "label,text\na\ufffd,one\n".encode(), "x.csv:2: found U+FFFD in the label"),
+        ("x.csv", "label,text\na\ufffd,one\n".encode(), "x.csv:2: the label: found U+FFFD in"),
     ],
 )
 def test_mistakes_name_file_and_line(tmp_path, name, content, message):

@@ -95,8 +95,8 @@ class OpenFile:
         try:
             for cell, text, place, cells in self._rows():
                 yield Record(labels[cell], text, place, cells)
-        except LabelError as fault:
-            raise UserError(f"{place_name(self.name, place)}: {fault}") from fault
+        except LabelError as error:
+            raise UserError(f"{place_name(self.name, place)}: the label: {error}") from error
         if labels.whole_number:
             self._note(
                 f"{self.name}: all labels are whole numbers; {labels.whole_number} and the like "
