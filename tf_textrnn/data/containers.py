@@ -180,7 +180,7 @@ def _broken(path: str, line: int, kind: str, error: Exception) -> Exception:
     if isinstance(error, OSError) and error.errno is not None:
         return error
     what = str(error) or type(error).__name__
-    return UserError(f"{path}:{line}: broken {kind} data ({what})")
+    return UserError(f"{path}:{line}: broken {kind} data ({what[:200]})")
 
 
 class _Expanding(io.RawIOBase):
