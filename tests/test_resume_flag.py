@@ -45,7 +45,8 @@ def test_what_a_run_begins_with(finished, tmp_path):
     new, held = str(tmp_path / "new"), str(finished.path)
 
     def resumes(run_dir, is_cluster=False, **given):
-        return resume.open_run({"run_dir": run_dir, **given}, is_cluster).run.resume
+        config, _ = resume.open_run({"run_dir": run_dir, **given}, is_cluster, None)
+        return config.run.resume
 
     assert resumes(new, resume="auto") is False
     assert resumes(held, resume="auto") is True

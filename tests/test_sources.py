@@ -75,7 +75,7 @@ def test_dirty_text_is_read(tmp_path):
         ("x.csv", b"label,text\n", "x.csv: no labeled texts; the file is empty"),
         ("x.tsv", b"a\tone\njust words\n", "x.tsv:2: expected label<TAB>text, found no tab"),
         ("x.tsv", b"a\tone\n\ttwo\n", "x.tsv:2: a text without a label (line 2)"),
-        ("x.tsv", b"a\x01b\tone\n", "x.tsv:1: the label: found '\\x01' in"),
+        ("x.tsv", b"a\x01b\tone\n", "x.tsv:1: the label: found 'a\\x01b'; expected no"),
         ("x.csv", b"label,words\na,one\n", "x.csv:1: no column 'text' (--text_column)"),
         ("x.csv", b"text,kind\na,one\n", "x.csv:1: no column 'label' (--label_column)"),
         ("x.csv", b"label,text\na,one\nb\n", "x.csv:3: expected 2 columns, found 1"),

@@ -89,7 +89,6 @@ def test_flags_that_contradict(options, message):
         Config().replace(**options).settled()
 
 
-def test_the_built_in_set_is_read_as_characters_and_files_as_words():
+def test_the_built_in_set_is_read_as_characters():
     assert Config().settled().text.tokenizer == "char"
-    assert Config().replace(train_file="x.tsv").settled().text.tokenizer == "word"
     assert Config().replace(tokenizer="word").settled().text.tokenizer == "word"

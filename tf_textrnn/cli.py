@@ -17,7 +17,7 @@ from tf_textrnn.base import invocation, signals
 from tf_textrnn.base.errors import DivergedError, PeerLostError, UserError
 from tf_textrnn.base.options import CheckedOptions
 from tf_textrnn.base.startup import load_tensorflow
-from tf_textrnn.base.terminal import show, silence
+from tf_textrnn.base.terminal import note, show, silence
 from tf_textrnn.base.version import __version__
 
 Options = TypeVar("Options", bound=CheckedOptions)
@@ -63,19 +63,16 @@ def run(arguments: Sequence[str]) -> int:
         if error.filename or error.errno != errno.ENOSPC:
             raise
         silence(sys.stdout)
-        print(f"error: the output: cannot be written ({error.strerror})", file=sys.stderr)
+        note(f"error: the output: cannot be written ({error.strerror})")
         return USER_ERROR
     except (UserError, DivergedError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        note(f"error: {error}")
         return USER_ERROR if isinstance(error, UserError) else OWN_ERROR
     except PeerLostError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        note(f"error: {error}")
         os._exit(PEER_LOST)  # at once: TensorFlow would wait for the lost one
     except signals.Stopped as stopped:
-        try:
-            print(stopped, file=sys.stderr, flush=True)
-        except OSError:  # the terminal has closed
-            silence(sys.stderr)
+        note(str(stopped))
         if stopped.at_once:
             os._exit(stopped.status)
         return stopped.status

@@ -14,8 +14,19 @@ PADDING_ID, UNKNOWN_ID = 0, 1
 SPECIAL_TOKENS = (b"[PAD]", b"[UNK]")  # neither tokenizer makes a token like these
 MAX_TEXT_BYTES = 1 << 20  # a longer text is cut here
 
-_SPACES = r"[\p{Cc}\p{Z}]+"
-_STANDS_ALONE = r"[\p{P}\p{S}\p{Han}\p{Hiragana}\p{Katakana}]"
+_SPACES = r"[\p{Cc}\p{Z}\x{200B}]+"  # U+200B marks words on Khmer and Burmese pages
+_UNSPACED = ("Thai", "Lao", "Khmer", "Myanmar")
+# RE2 has no intersection: what is not outside a script, nor a mark or digit, is its letter. UAX 29
+# counts U+0E33 and U+0EB3 as marks.
+_LETTER = "|".join(rf"[^\P{{{script}}}\P{{L}}\x{{0E33}}\x{{0EB3}}]" for script in _UNSPACED)
+# A letter with its marks. U+17D2 and U+1039 bind the letter that follows; U+200C and U+200D, which
+# UAX 29 counts as marks, change how a mark is drawn.
+_CLUSTER = (
+    rf"(?:{_LETTER})"
+    rf"(?:[\x{{17D2}}\x{{1039}}](?:{_LETTER})"
+    r"|[\p{M}\x{0E33}\x{0EB3}\x{200C}\x{200D}])*"
+)
+_STANDS_ALONE = rf"[\p{{P}}\p{{S}}\p{{Han}}\p{{Hiragana}}\p{{Katakana}}]|{_CLUSTER}"
 
 
 def tokenize(texts: tf.Tensor, tokenizer: str, max_tokens: int) -> tf.RaggedTensor:
@@ -25,9 +36,10 @@ def tokenize(texts: tf.Tensor, tokenizer: str, max_tokens: int) -> tf.RaggedTens
 
     Args:
       texts: string[n], in UTF-8.
-      tokenizer: "word" lower-cases, makes each punctuation mark, symbol and Chinese or Japanese
-        character a token of its own, and splits the rest at spaces; "char" makes each character a
-        token, including the spaces between words.
+      tokenizer: "word" lower-cases, makes each punctuation mark, symbol, Chinese or Japanese
+        character, and Thai, Lao, Khmer or Burmese letter with its marks a token of its own, and
+        splits the rest at spaces; "char" makes each character a token, including the spaces
+        between words.
       max_tokens: maximum number of tokens of a text; the rest is cut.
 
     Returns:

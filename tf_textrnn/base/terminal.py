@@ -1,15 +1,29 @@
-"""What a person is told; a terminal that is gone, or cannot show a character, stops no work."""
+"""What a person is told; a terminal that is gone, or cannot show a character, stops no work.
+
+What a stranger's text in it would make a terminal do is escaped.
+"""
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+from tf_textrnn.base.errors import printable
+
+# Control characters but tabs and line ends, and what turns the direction of a line.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
+
 
 def show(text: str) -> None:
-    """Prints a line on stdout."""
+    """Prints lines on stdout."""
     _print(text, sys.stdout)
+
+
+def note(text: str) -> None:
+    """Prints a line on stderr."""
+    _print(text, sys.stderr)
 
 
 def warn(text: str) -> None:
@@ -20,6 +34,7 @@ def warn(text: str) -> None:
 def _print(text: str, stream: TextIO | None) -> None:
     if stream is None:  # closed before Python began
         return
+    text = _OBEYED.sub(lambda found: printable(found[0]), text)
     try:
         print(text, file=stream, flush=True)
     except UnicodeEncodeError:

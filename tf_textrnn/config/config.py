@@ -61,8 +61,11 @@ class Config:
             raise UserError(_unknown_option(next(iter(options))))
         return Config(**sections)
 
-    def settled(self) -> "Config":
+    def settled(self, file_tokenizer: str = "word") -> "Config":
         """A copy in which every automatic value is decided.
+
+        Args:
+          file_tokenizer: what `--tokenizer=auto` comes to for texts that are not the built-in ones.
 
         Raises:
           UserError: flags that contradict one another.
@@ -79,7 +82,7 @@ class Config:
         dataset = data.dataset or ("" if data.train_file else "languages")
         tokenizer = self.text.tokenizer
         if tokenizer == "auto":
-            tokenizer = "char" if dataset == "languages" else "word"
+            tokenizer = "char" if dataset == "languages" else file_tokenizer
         ngrams = self.model.ngrams
         if ngrams < 0:
             ngrams = 4 if tokenizer == "char" else 2
@@ -116,7 +119,8 @@ class Config:
         if value == saved:
             return True
         try:
-            return self.replace(**{name: value}).settled().options()[name] == saved
+            settled = self.replace(**{name: value}).settled(self.text.tokenizer)
+            return settled.options()[name] == saved
         except UserError:  # it contradicts another
             return False
 

@@ -2,13 +2,13 @@
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
+
+from tf_textrnn.base.tables import can_be_label
 
 MAX_LABEL = 1_000  # characters
 Cell = str | tuple[str, ...] | None  # what a file has for a text's labels; None = nothing
 _WHOLE = re.compile(r"([+-]?[0-9]+)(\.0+)?")
-_REFUSED = {"Cc", "Cs", "Zl", "Zp"}  # control characters, lone surrogates, ends of lines
 
 
 class LabelError(ValueError):
@@ -28,7 +28,7 @@ def check_label(label: str) -> None:
       >>> check_label("می\u200cخواهم")
       >>> check_label("a\x1b[2J")
       Traceback (most recent call last):
-      tf_textrnn.data.labels.LabelError: found '\x1b' in 'a\x1b[2J'; expected no ...
+      tf_textrnn.data.labels.LabelError: found 'a\x1b[2J'; expected no control ...
     """
     if not label.strip():
         raise LabelError("found an empty one; expected at least one character")
@@ -36,12 +36,8 @@ def check_label(label: str) -> None:
         raise LabelError(
             f"found {len(label):,} characters ({label[:40]!r}…); expected at most {MAX_LABEL:,}"
         )
-    for character in label:
-        if unicodedata.category(character) in _REFUSED:
-            raise LabelError(
-                f"found {character!r} in {label[:40]!r}; expected no control character and no end "
-                "of a line"
-            )
+    if not can_be_label(label):
+        raise LabelError(f"found {label[:40]!r}; expected no control character or end of a line")
 
 
 class Labels(dict[Cell, tuple[str, ...]]):

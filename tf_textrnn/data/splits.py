@@ -56,7 +56,7 @@ def load(
     """
     corpora = {
         split: open_corpus(source, config.text.tokenizer, config.run.cache_dir)
-        for split, source in (sources or _sources(config)).items()
+        for split, source in (sources or open_sources(config)).items()
     }
     train_corpus = corpora["train"]
     labels = sorted(train_corpus.label_names)
@@ -137,7 +137,12 @@ def balanced_weights(classes: np.ndarray, num_classes: int) -> np.ndarray:
     return of_class.astype(np.float32)[classes]
 
 
-def _sources(config: Config) -> dict[str, Source]:
+def open_sources(config: Config) -> dict[str, Source]:
+    """Returns the labeled texts that a settled config names, by split.
+
+    Raises:
+      UserError: a file cannot be read, or a data set is not there.
+    """
     data = config.data
     if data.train_file:
         return {

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.tables import display_width, pad, shown_labels
 
 
 class Evaluation:
@@ -79,11 +80,12 @@ def label_table(per_class: Mapping[str, Mapping[str, float]]) -> str:
     Args:
       per_class: by label, `precision`, `recall`, `f1` and `support`.
     """
-    width = max(12, *(len(label) for label in per_class))
+    shown = shown_labels(per_class)
+    width = max(12, *map(display_width, shown.values()))
     lines = [f"{'label':<{width}}  precision  recall      f1  texts"]
     for label, row in per_class.items():
         lines.append(
-            f"{label:<{width}}  {row['precision']:9.3f}  {row['recall']:6.3f}  {row['f1']:6.3f}"
-            f"  {row['support']:5d}"
+            f"{pad(shown[label], width)}  {row['precision']:9.3f}  {row['recall']:6.3f}"
+            f"  {row['f1']:6.3f}  {row['support']:5d}"
         )
     return "\n".join(lines)

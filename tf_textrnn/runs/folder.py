@@ -15,6 +15,7 @@ import numpy as np
 from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import fsync_folder, read_lines, written_name
+from tf_textrnn.base.tables import can_be_label
 from tf_textrnn.base.terminal import warn
 from tf_textrnn.config import Config
 from tf_textrnn.network.model import TextRNN, min_weights
@@ -225,7 +226,7 @@ def load_run(folder: RunFolder) -> LoadedRun:
     vocabulary = read_lines(folder.vocabulary)
     labels = [line.decode() for line in read_lines(folder.labels)]
     for label in labels:
-        if not label.isprintable():
+        if not can_be_label(label):
             raise UserError(f"{folder.labels}: expected printable labels, found {label[:40]!r}")
     path, arrays, best = read_best(folder)
     found, expected = sum(map(np.size, arrays.values())), min_weights(config.model, len(vocabulary))

@@ -6,19 +6,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tf_textrnn.base.tables import cut_to, shown_labels
 from tf_textrnn.network.gradient_flow import Flow
+from tf_textrnn.runs.fonts import fonts_for
 from tf_textrnn.runs.measures import Reliability
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LABELS_SHOWN = 1_000  # in the confusion matrix
+LABELS_NAMED = 100  # a confusion matrix of more has no names
+_NAME_WIDTH = 20  # columns of a label's name
 
 
 def confusion_figure(classes: np.ndarray, predictions: np.ndarray, labels: list[str]) -> "Figure":
     """Draws the confusion matrix: how often each label (row) was predicted as each (column).
 
-    It shows at most `LABELS_SHOWN` labels, those with the most texts.
+    It shows at most `LABELS_SHOWN` labels, those with the most texts. A label that no installed
+    font can draw has its number, as `numbered_labels` lists it.
 
     Args:
       classes: int[texts], the class of each text.
@@ -33,14 +38,18 @@ def confusion_figure(classes: np.ndarray, predictions: np.ndarray, labels: list[
     shown = np.sort(np.argsort(-texts, kind="stable")[:LABELS_SHOWN])
     matrix = sklearn.metrics.confusion_matrix(classes, predictions, labels=shown)
     labels = [labels[index] for index in shown]
+    names, families = _names(labels)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     size = min(4 + 0.28 * len(labels), 30)
-    with matplotlib.rc_context({"text.parse_math": False}):  # a label may hold dollar signs
+    settings = {
+        "text.parse_math": False,  # a label may hold dollar signs
+        "font.family": [*matplotlib.rcParams["font.family"], *families],
+    }
+    with matplotlib.rc_context(settings):
         figure = Figure(figsize=(size + 1, size), layout="constrained")
         axes = figure.subplots()
         image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        names = [label if len(label) <= 20 else label[:19] + "…" for label in labels]
-        if len(labels) <= 100:
+        if len(labels) <= LABELS_NAMED:
             axes.set_xticks(range(len(labels)), names, rotation=90)
             axes.set_yticks(range(len(labels)), names)
         if len(labels) <= 20:
@@ -52,6 +61,40 @@ def confusion_figure(classes: np.ndarray, predictions: np.ndarray, labels: list[
         axes.set_title(f"accuracy {np.mean(classes == predictions):.3f}, {len(classes):,} texts")
         figure.colorbar(image, ax=axes, label="share of the true label's texts", shrink=0.8)
     return figure
+
+
+def numbered_labels(labels: Sequence[str]) -> str:
+    """Lines that tell which labels a confusion matrix shows by number; "" where it shows none so.
+
+    Args:
+      labels: the label of each class.
+    """
+    if len(labels) > LABELS_NAMED:
+        return ""
+    names, _ = _names(labels)
+    shown = shown_labels(labels)
+    rows = [
+        f"  {name} = {shown[label]}\n"
+        for number, (name, label) in enumerate(zip(names, labels, strict=True), 1)
+        if name == f"#{number}" != label
+    ]
+    return "".join(["\nlabels by number in the confusion matrix:\n", *rows]) if rows else ""
+
+
+def _names(labels: Sequence[str]) -> tuple[list[str], list[str]]:
+    """How a figure names labels, and the families of fonts that it needs beside the default one.
+
+    A label that no font can draw, or that looks like another one once it is cut, has its number.
+    """
+    if len(labels) > LABELS_NAMED:
+        return [], []
+    cut = [cut_to(shown, _NAME_WIDTH) for shown in shown_labels(labels).values()]
+    families, missing = fonts_for(frozenset("".join(cut)))
+    names = [
+        name if cut.count(name) == 1 and not missing & set(name) else f"#{number}"
+        for number, name in enumerate(cut, 1)
+    ]
+    return names, families
 
 
 def reliability_figure(raw: Reliability, calibrated: Reliability) -> "Figure":

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tf_textrnn.base.files import atomic_write
-from tf_textrnn.base.tables import tab_separated
+from tf_textrnn.base.tables import shown_labels, tab_separated
 from tf_textrnn.base.terminal import optional, show
 from tf_textrnn.config import Config
 from tf_textrnn.data.batches import Split
@@ -19,7 +19,7 @@ from tf_textrnn.data.splits import Data
 from tf_textrnn.predictor.evaluation import label_table
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.measures import measure, per_class_report, reliability, softmax
-from tf_textrnn.runs.plots import confusion_figure, reliability_figure
+from tf_textrnn.runs.plots import confusion_figure, numbered_labels, reliability_figure
 
 MISTAKES_KEPT = 100
 MISTAKES_SHOWN = 5
@@ -89,10 +89,12 @@ def show_report(folder: RunFolder, values: dict[str, Any], mistakes: list[Mistak
       values: values of `report.json`.
       mistakes: the worst mistakes, most confident first.
     """
-    text = report_text(values)
+    shown = shown_labels(values["per_class"])
+    text = report_text(values) + numbered_labels(list(shown))
     if mistakes:
         text += "\nmost confident mistakes (all in mistakes.tsv):\n" + "".join(
-            f"  {m.label} taken for {m.prediction} ({m.probability:.2f}): {m.text[:100]}\n"
+            f"  {shown[m.label]} taken for {shown[m.prediction]} ({m.probability:.2f}): "
+            f"{m.text[:100]}\n"
             for m in mistakes[:MISTAKES_SHOWN]
         )
     with optional(str(folder.mistakes)), atomic_write(folder.mistakes) as file:

@@ -8,6 +8,9 @@ from typing import Any
 from tf_textrnn.base import invocation
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
+from tf_textrnn.data import splits
+from tf_textrnn.data.sources import Source
+from tf_textrnn.data.unspaced import best_tokenizer
 from tf_textrnn.predictor.predictor import newest_version
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
@@ -15,16 +18,23 @@ from tf_textrnn.runs.folder import RunFolder, new_run_dir
 from tf_textrnn.training.recorder import Progress
 
 
-def open_run(given: Mapping[str, Any], is_cluster: bool) -> Config:
+def open_run(
+    given: Mapping[str, Any], is_cluster: bool, sources: Mapping[str, Source] | None
+) -> tuple[Config, Mapping[str, Source] | None]:
     """The run's config, its folder named; a resumed run keeps the options that it began with.
 
     Args:
       given: the options that the caller named, by name.
       is_cluster: whether several workers train, which schedulers restart by the same command: for
         them `--resume=auto` is the default where there is a `--run_dir`.
+      sources: as in `splits.load`.
+
+    Returns:
+      The config, and the sources where they had to be opened to make it, else as they were given.
 
     Raises:
-      UserError: the folder does not hold what `--resume` says, or the options are of another run.
+      UserError: the folder does not hold what `--resume` says, the options are of another run, or
+        the first training texts have a mistake.
     """
     run_dir = given.get("run_dir", "")
     resume = given.get("resume", "auto" if is_cluster and run_dir else False)
@@ -34,14 +44,19 @@ def open_run(given: Mapping[str, Any], is_cluster: bool) -> Config:
         resume = RunFolder(run_dir).config.exists()
     given = {**given, "resume": resume}
     if not resume:
-        config = Config().replace(**given).settled()
-        config = config.replace(run_dir=run_dir or new_run_dir())
-        RunFolder(config.run.run_dir).check_new()
-        return config
+        asked = Config().replace(**given)
+        config = asked.settled()
+        if run_dir:
+            RunFolder(run_dir).check_new()
+        if asked.text.tokenizer == "auto" and (sources or config.data.train_file):
+            sources = sources or splits.open_sources(config)
+            config = asked.settled(best_tokenizer(sources["train"]))
+        return config.replace(run_dir=run_dir or new_run_dir()), sources
     saved = RunFolder(run_dir).read_config()
     saved.check_resume(given)
     # The cache is this machine's matter: a run folder from elsewhere must not say where to write.
-    return saved.replace(**{"cache_dir": "", **given}).settled()
+    config = saved.replace(**{"cache_dir": "", **given}).settled(saved.text.tokenizer)
+    return config, sources
 
 
 def read_end(folder: RunFolder, config: Config) -> tuple[dict[str, Any], str] | None:

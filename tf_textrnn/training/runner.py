@@ -67,7 +67,7 @@ def run(
     """
     workers = connect(Config().replace(**given).run)
     with workers.watched():
-        config = _shared_config(given, workers)
+        config, sources = _shared_config(given, workers, sources)
         folder = RunFolder(config.run.run_dir)
         end = workers.broadcast(lambda: read_end(folder, config)) if config.run.resume else None
         if end:
@@ -100,12 +100,20 @@ def _nothing_left(folder: RunFolder, config: Config, report: Any, exported: str)
     return Finished(folder, config, report, pathlib.Path(exported) if exported else None)
 
 
-def _shared_config(given: Mapping[str, Any], workers: Workers) -> Config:
-    """The run's config, which the chief makes; the other workers read it from its JSON."""
+def _shared_config(
+    given: Mapping[str, Any], workers: Workers, sources: Mapping[str, Source] | None
+) -> tuple[Config, Mapping[str, Source] | None]:
+    """What `open_run` gives the chief; the other workers read the config from its JSON."""
     if workers.count == 1:
-        return open_run(given, is_cluster=False)
-    opened = workers.broadcast(lambda: open_run(given, is_cluster=True).to_json())
-    return Config.from_json(opened, "the chief's options")
+        return open_run(given, False, sources)
+
+    def open_as_chief() -> str:
+        nonlocal sources
+        config, sources = open_run(given, True, sources)
+        return config.to_json()
+
+    opened = workers.broadcast(open_as_chief)
+    return Config.from_json(opened, "the chief's options"), sources
 
 
 def _run(

@@ -9,6 +9,8 @@ import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from tf_textrnn.base.tables import can_be_label
+
 Kind = TypeVar("Kind")
 
 MAX_LABEL = 1_000  # characters
@@ -150,7 +152,7 @@ def _checked_count(found: list[Kind], count: int) -> list[Kind]:
 
 def _label(value: Any) -> str:
     label = expect(str, value, "a label")
-    if not 0 < len(label) <= MAX_LABEL or not label.isprintable():
+    if not 0 < len(label) <= MAX_LABEL or not can_be_label(label):
         raise AnswerError(
             f"expected 1 to {MAX_LABEL:,} printable characters as a label, found "
             f"{reprlib.repr(label)}"
