@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
-from tf_textrnn.data.containers import local_path
+from tf_textrnn.data.containers import container_note, local_path
 from tf_textrnn.data.contents import first_lines, format_of_content, format_of_name
 from tf_textrnn.data.dialects import Dialect, find_dialect
 from tf_textrnn.data.encodings import Encodings, check_encoding, find_encodings
@@ -147,6 +147,8 @@ def open_file(path: str, config: FileConfig, flag: str, needs_label: bool) -> Op
     else:
         encodings = check_encoding(path, config.encoding)
     opened = _settle_encoding(path, encodings, config, needs_label)
+    if note := container_note(path):
+        opened.notes.append(note)
     hint = format_of_name(path)
     if config.format == "auto" and hint and {hint, opened.format} not in _SAME:
         how = f"columns separated by {opened.delimiter!r}" if opened.delimiter else opened.format
