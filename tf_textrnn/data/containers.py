@@ -11,11 +11,11 @@ import shutil
 import sys
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.data.binaries import UNPACK, what_is_no_archive, what_is_no_text
 
 MAX_EXPANSION = 200  # times that a container may expand; text expands 3 to 50, a bomb 1,000 times
 _BOMB_BYTES = 1 << 26  # fewer than these are harmless however much they expand
@@ -28,52 +28,6 @@ _CONTAINERS = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PK\x03\x04": "zip",
     b"PK\x05\x06": "zip",  # without members
-}
-_AS_TEXT = "save its text as csv, tsv or JSON lines"
-_UNPACK = "unpack it first"
-_NOT_TEXT = {  # first bytes: (what it is, what to do)
-    b"\x89PNG\r\n": ("a PNG image", ""),
-    b"\xff\xd8\xff": ("a JPEG image", ""),
-    b"GIF87a": ("a GIF image", ""),
-    b"GIF89a": ("a GIF image", ""),
-    b"II*\0": ("a TIFF image", ""),
-    b"MM\0*": ("a TIFF image", ""),
-    b"%PDF-": ("a PDF document", _AS_TEXT),
-    b"{\\rtf": ("a rich text document", _AS_TEXT),
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": (
-        "an old Excel spreadsheet or Word document",
-        "save it as csv",
-    ),
-    b"7z\xbc\xaf\x27\x1c": ("a 7z archive", _UNPACK),
-    b"Rar!\x1a\x07": ("a rar archive", _UNPACK),
-    b"\x1f\x9d": ("data compressed by `compress`", _UNPACK),
-    b"\x04\x22\x4d\x18": ("lz4 data", _UNPACK),
-    b"SQLite format 3\0": ("an SQLite database", _AS_TEXT),
-    b"\x93NUMPY": ("a NumPy array", _AS_TEXT),
-    b"\x89HDF\r\n": ("an HDF5 file", _AS_TEXT),
-    b"ARROW1\0\0": ("an Arrow file", _AS_TEXT),
-    b"Obj\x01": ("an Avro file", _AS_TEXT),
-    b"\x80\x02": ("a Python pickle", _AS_TEXT),
-    b"\x80\x03": ("a Python pickle", _AS_TEXT),
-    b"\x80\x04": ("a Python pickle", _AS_TEXT),
-    b"\x80\x05": ("a Python pickle", _AS_TEXT),
-    b"\x7fELF": ("a program", ""),
-    b"MZ\x90\0": ("a program", ""),
-    b"RIFF": ("a sound, picture or film", ""),
-    b"OggS\0": ("a sound or film", ""),
-    b"ID3\x03": ("a sound", ""),
-    b"ID3\x04": ("a sound", ""),
-    b"version https://git-lfs.github.com/spec/": (
-        "a pointer of Git LFS, not the file itself",
-        "fetch the file with `git lfs pull`",
-    ),
-}
-_DOCUMENTS = {  # part of a zip member's name: (what the zip is, what to do)
-    "xl/": ("an Excel spreadsheet", "save it as csv"),
-    "word/": ("a Word document", _AS_TEXT),
-    "ppt/": ("a PowerPoint document", _AS_TEXT),
-    "[Content_Types].xml": ("an Office document", "save it as csv"),
-    "META-INF/manifest.xml": ("an OpenDocument spreadsheet or text", "save it as csv"),
 }
 
 
@@ -164,34 +118,19 @@ def open_bytes(path: str) -> Iterator[BinaryIO]:
             head = expanded.peek(1024)[:1024]  # type: ignore[attr-defined]
         except OSError as error:
             raise UserError(f"{path}: {error.strerror or error}") from error
-        if found := _what_is_no_text(head, inside=bool(kind)):
-            what, to_do = found
-            raise UserError(
-                f"{path}: {f'the {kind} data holds' if kind else 'this is'} {what}; "
-                f"{to_do or 'expected labeled texts'}"
-            )
+        found = what_is_no_text(head)
+        if kind and (inside := _container(head)):
+            found = f"{inside} data; {UNPACK}"
+        if found:
+            raise UserError(f"{path}: {f'the {kind} data holds' if kind else 'this is'} {found}")
         yield expanded
 
 
 def _container(head: bytes) -> str:
     for magic, kind in _CONTAINERS.items():
         if head.startswith(magic):
-            return kind if kind != "bzip2" or head[3:4].isdigit() else ""
+            return kind if kind != "bzip2" or head[4:5] in (b"1", b"\x17") else ""
     return ""
-
-
-def _what_is_no_text(head: bytes, inside: bool) -> tuple[str, str] | None:
-    """Returns what data is that is no text, and what to do about it."""
-    for magic, found in _NOT_TEXT.items():
-        if head.startswith(magic):
-            return found
-    if head[257:262] == b"ustar":
-        return "a tar archive", _UNPACK
-    if head[4:8] == b"ftyp":
-        return "a film", ""
-    if inside and (kind := _container(head)):
-        return f"{kind} data", _UNPACK
-    return None
 
 
 def _expand(path: str, kind: str, file: BinaryIO, stack: contextlib.ExitStack) -> Any:
@@ -217,23 +156,31 @@ def _zip_member(path: str, file: BinaryIO, stack: contextlib.ExitStack) -> Any:
             and not member.filename.startswith("__MACOSX/")
             and pathlib.PurePosixPath(member.filename).name != ".DS_Store"
         ]
-        names = [member.filename for member in members]
-        for part, (what, to_do) in _DOCUMENTS.items():
-            if any(name.startswith(part) for name in names):
-                raise UserError(f"{path}: this is {what}; {to_do}")
-        if len(members) != 1:
-            shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-            raise UserError(
-                f"{path}: expected a zip with one file, found {len(names)}"
-                f"{': ' if names else ''}{shown[:300]}"
-            )
-        if members[0].flag_bits & 1:
-            raise UserError(f"{path}: {names[0]} is encrypted; {_UNPACK}")
+    except Exception as error:
+        raise _broken(path, 1, "zip", error) from error
+    names = [member.filename for member in members]
+    if found := what_is_no_archive(names):
+        raise UserError(f"{path}: this is {found}")
+    if len(members) != 1:
+        shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+        raise UserError(
+            f"{path}: expected a zip with one file, found {len(names)}"
+            f"{': ' if names else ''}{shown[:300]}"
+        )
+    if members[0].flag_bits & 1:
+        raise UserError(f"{path}: {names[0]} is encrypted; {UNPACK}")
+    try:
         return stack.enter_context(archive.open(members[0]))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path}:1: broken zip data ({error})") from error
+    except Exception as error:
+        raise _broken(path, 1, "zip", error) from error
+
+
+def _broken(path: str, line: int, kind: str, error: Exception) -> Exception:
+    """Returns what to raise for the error of a decoder, which is of any kind, even IndexError."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    what = str(error) or type(error).__name__
+    return UserError(f"{path}:{line}: broken {kind} data ({what})")
 
 
 class _Expanding(io.RawIOBase):
@@ -250,21 +197,8 @@ class _Expanding(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         try:
             block = self._expanded.read(len(buffer))
-        except (
-            EOFError,
-            zlib.error,
-            lzma.LZMAError,
-            zipfile.BadZipFile,
-            NotImplementedError,
-            MemoryError,
-            ValueError,
-            OSError,  # bzip2 says "Invalid data stream" so
-        ) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            raise UserError(
-                f"{self._path}:{self._line}: broken {self._kind} data ({error})"
-            ) from error
+        except Exception as error:
+            raise _broken(self._path, self._line, self._kind, error) from error
         self._bytes += len(block)
         self._line += block.count(b"\n")
         if self._bytes > max(_BOMB_BYTES, MAX_EXPANSION * self._file.tell()):
@@ -297,8 +231,8 @@ class _Zstd:
 
     def read(self, size: int) -> bytes:
         while not (block := self._expanded.read(size)):
-            # A kilobyte expands to 32 MB at most.
-            data = self._rest or self._file.read(1024)
+            # So few expand to 8 MB at most.
+            data = self._rest or self._file.read(256)
             if not data:
                 if not self._frame.eof:
                     raise EOFError("the data ends before the end of its frame")
@@ -308,6 +242,6 @@ class _Zstd:
             try:
                 self._expanded = io.BytesIO(self._frame.decompress(data))
             except self._error as error:
-                raise ValueError(str(error)) from error
+                raise OSError(str(error)) from error
             self._rest = self._frame.unused_data
         return block

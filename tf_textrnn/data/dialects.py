@@ -11,7 +11,7 @@ from tf_textrnn.data.columns import names_columns
 
 DELIMITERS = ("\t", ",", ";", "|")
 NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
-_SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?[\r\n]*', re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r'("?)sep=([^"\r\n])\1[\r\n]*', re.IGNORECASE)
 
 
 class Dialect(NamedTuple):
@@ -32,12 +32,13 @@ class Dialect(NamedTuple):
 
 
 def find_dialect(
-    lines: list[str], hint: str, config: FileConfig, needs_label: bool
+    lines: list[str], is_whole: bool, hint: str, config: FileConfig, needs_label: bool
 ) -> Dialect | None:
     """Finds how a table is written from its first lines; None where they are no table.
 
     Args:
-      lines: the first lines, with their ends; the last may be cut short.
+      lines: the first lines, with their ends.
+      is_whole: whether they are the whole file.
       hint: the format that the file's name says: tsv, csv or another.
       config: the delimiter, the format and the columns, as far as they are asked for.
       needs_label: whether texts have labels; else lines are only a table where that is plain.
@@ -48,7 +49,7 @@ def find_dialect(
     asked = _asked_delimiter(config) or ("\t" if config.format == "tsv" else "")
     separator_line = _SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
     if separator_line:
-        asked = asked or separator_line[1]
+        asked = asked or separator_line[2]
         lines = lines[1:]
     hinted = asked or {"tsv": "\t", "csv": ","}.get(hint, "")
     tried = [asked] if asked else sorted(DELIMITERS, key=lambda one: one != hinted)
@@ -60,7 +61,7 @@ def find_dialect(
     else:
         return None
     quoted = config.format == "csv" or (
-        config.format != "tsv" and (delimiter != "\t" or _are_quotes_csv("".join(lines)))
+        config.format != "tsv" and (delimiter != "\t" or _are_quotes_csv("".join(lines), is_whole))
     )
     first = _first_row(lines, delimiter)
     skips_space = (
@@ -72,11 +73,16 @@ def find_dialect(
     return Dialect(delimiter, quoted, skips_space, 1 if separator_line else 0)
 
 
+def has_header(lines: list[str], config: FileConfig, needs_label: bool) -> bool:
+    """Whether a first line names the columns that are asked for, with any delimiter."""
+    return any(is_header(_first_row(lines, one), config, needs_label) for one in DELIMITERS)
+
+
 def rows_of_sample(lines: list[str], dialect: Dialect) -> list[list[str]]:
     """Returns the rows of the first lines of a table, without those that are empty.
 
     Args:
-      lines: the first lines, with their ends; the last may be cut short.
+      lines: the first lines, with their ends.
       dialect: how the table is written.
     """
     lines = lines[dialect.skipped :]
@@ -143,38 +149,39 @@ def _asked_delimiter(config: FileConfig) -> str:
     return delimiter
 
 
+_NUMBER = re.compile(r"[+-]?[0-9.]*(?:[eE][+-]?[0-9]+)?")
 _TAB_FIELD = re.compile(
     r'(?:"(?P<quoted>[^"]*(?:""[^"]*)*)"|(?P<bare>[^"\t\r\n][^\t\r\n]*|))(?P<end>\t|\r?\n|\Z)'
 )
 
 
-def _are_quotes_csv(sample: str) -> bool:
+def _are_quotes_csv(sample: str, is_whole: bool) -> bool:
     """Whether quotes in a tab-separated table stand exactly as a program that writes csv puts them.
 
-    Such a program encloses all cells of a column in quotes, or those that hold a quote, a tab or an
-    end of a line, spreadsheets also those with a comma; inside it doubles quotes. People do not:
-    with them a quote is a plain character.
+    Such a program encloses all cells in quotes, or all that are no numbers, or those that hold a
+    quote, a tab or an end of a line, spreadsheets also those with a comma; and it doubles quotes
+    inside. People do not: with them a quote is a plain character.
     """
     if '"' not in sample:
         return False
     bare: set[int] = set()  # columns with a cell that is not enclosed
     needless: set[int] = set()  # columns with a cell that is, and needs not
-    has_bare_comma = has_quoted_comma = False
+    has_bare_words = has_bare_comma = has_quoted_comma = False
     widths: set[int] = set()
     column = position = 0
     while position < len(sample):
         match = _TAB_FIELD.match(sample, position)
         if match is None:
-            # The quote may close after the sample.
-            is_cut = sample[position] == '"' and '"' not in sample[position + 1 :].replace('""', "")
-            if is_cut and widths:
-                break
-            return False
+            rest = sample[position:]
+            if is_whole or rest[0] != '"' or '"' in rest[1:].replace('""', ""):
+                return False
+            break  # the quote may close after the sample
         quoted, text = match["quoted"], match["bare"]
         if quoted is None:
             if '"' in text:
                 return False
             bare.add(column)
+            has_bare_words = has_bare_words or not _NUMBER.fullmatch(text)
             has_bare_comma = has_bare_comma or "," in text
         elif not any(character in quoted for character in '"\t\r\n'):
             if "," in quoted:
@@ -187,4 +194,6 @@ def _are_quotes_csv(sample: str) -> bool:
         else:
             widths.add(column)
             column = 0
-    return len(widths) == 1 and not bare & needless and not (has_bare_comma and has_quoted_comma)
+    if len(widths) > 1 or (has_bare_comma and has_quoted_comma):
+        return False
+    return not needless or not (bare & needless or has_bare_words)

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.containers import open_bytes
+from tf_textrnn.data.guesses import MAX_BAD, guess
 
 MAX_LINE = 16 << 20  # characters of one line or csv record; a longer one is not a labeled text
 _BLOCK = 1 << 20
-_SAMPLE = 1 << 18  # bytes of lines that are not ASCII, from which an encoding is told
-_BLOCK_SAMPLE = 1 << 13  # of these at most so many from a block, so that they are spread
+_SAMPLE = 1 << 16  # bytes of lines that are not ASCII, from which an encoding is told
+_BLOCK_SAMPLE = 1 << 12  # of these at most so many from a block, so that they are spread
 # A longer mark stands before the shorter one that it starts with.
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
@@ -21,37 +22,12 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-# Where several fit equally well, the one that more people use stands first.
-_USED = [
-    "gb18030",
-    "cp932",
-    "euc_jp",
-    "big5hkscs",
-    "cp949",
-    "cp1252",
-    "cp1251",
-    "koi8_r",
-    "cp1250",
-    "cp1253",
-    "cp1254",
-    "cp1255",
-    "cp1256",
-    "cp1257",
-    "cp1258",
-    "cp874",
-    "cp866",
-    "iso8859_2",
-    "iso8859_5",
-    "iso8859_7",
-    "iso8859_15",
-    "mac_roman",
-    "cp850",
-    "cp437",
-]
-# Share of the characters beyond ASCII that may be broken. Text in another encoding is nearly all
-# broken as UTF-8; text that was cut by bytes, or filled up from elsewhere, hardly is.
-_MAX_BAD = {"utf-8": 0.25}
-_MAX_BAD_ELSE = 0.01
+_ESCAPES = {b"\x1b$B": "iso2022_jp", b"\x1b$@": "iso2022_jp", b"\x1b$)C": "iso2022_kr"}
+# Share of the characters beyond ASCII that may be broken in UTF-8. Text in another encoding is
+# nearly all broken; text that was cut by bytes, or filled up from elsewhere, hardly is.
+_MAX_BAD_UTF8 = 0.25
+_CLEAR = 10_000  # broken places, after which their share is known
+_MIN_TEXT = 0.7  # share of bytes that are no control characters
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b"))
 
 
@@ -81,95 +57,129 @@ def find_encodings(path: str) -> Encodings:
     """
     with open_bytes(path) as file:
         head = file.read(_BLOCK)
-    for mark, encoding in _MARKS.items():
-        if head.startswith(mark):
-            return _checked(path, (encoding,))
-    if encoding := _wide(head):
-        return _checked(path, (encoding,))
-    if len(head.translate(None, _CONTROL)) < 0.7 * len(head):
+    if encoding := _marked(head) or _wide(head):
+        check = _check(path, encoding, max_bad=1)
+        return Encodings((encoding,), check.first_bad_line, check.num_bad)
+    if len(head.translate(None, _CONTROL)) < _MIN_TEXT * len(head):
         raise UserError(f"{path}: this is no text but binary data")
-    utf8 = _check(path, "utf-8")
-    if utf8.bad <= _MAX_BAD["utf-8"] * utf8.characters:
-        return Encodings(("utf-8",), utf8.first_bad_line, utf8.bad)
-    found = _guess(_sample(path))
-    checks = {encoding: _check(path, encoding) for encoding in found}
-    fitting = tuple(
-        encoding
-        for encoding, check in checks.items()
-        if check.bad <= _MAX_BAD_ELSE * check.characters
-    )
-    if not fitting:
+    if _is_utf8(path):
+        return Encodings(("utf-8",))
+    utf8 = _check(path, "utf-8", _MAX_BAD_UTF8)
+    if utf8.num_bad <= _MAX_BAD_UTF8 * utf8.num_characters:
+        return Encodings(("utf-8",), utf8.first_bad_line, utf8.num_bad)
+    bad = {}
+    for encoding in guess(_sample(path)):
+        check = _check(path, encoding, MAX_BAD)
+        if check.num_bad <= MAX_BAD * check.num_characters:
+            bad[encoding] = check.num_bad
+    if not bad:
         raise UserError(
-            f"{path}:{utf8.first_bad_line}: not UTF-8, and no other encoding fits; expected "
+            f"{path}:{utf8.first_bad_line}: not UTF-8, and it cannot be told what else; expected "
             "--encoding"
         )
-    return Encodings(fitting, utf8.first_bad_line, checks[fitting[0]].bad)
+    return Encodings(tuple(bad), utf8.first_bad_line, next(iter(bad.values())))
 
 
 def check_encoding(path: str, encoding: str, flag: str = "encoding") -> Encodings:
     """Checks that a file's text can be in the encoding that a flag names.
 
+    A text in UTF-8 may be broken anywhere, as there is no doubt about the rest; one in another
+    encoding here and there.
+
     Raises:
-      UserError: there is no such encoding, or the file cannot be read in it.
+      UserError: there is no such encoding, or the file cannot be read or is no text in it.
     """
     try:
-        if not codecs.lookup(encoding)._is_text_encoding:
-            raise LookupError
-        encoding = codecs.lookup(encoding).name
+        "".encode(encoding)  # for text, which not every codec is
+        name = codecs.lookup(encoding).name
     except (LookupError, ValueError):
         raise UserError(
             f"--{flag}={encoding}: unknown; expected auto, or a name such as utf-8, cp1252 or gbk"
         ) from None
-    check = _check(path, encoding)
-    if encoding not in ("utf-8", "utf-8-sig") and check.bad > _MAX_BAD_ELSE * check.characters:
+    with open_bytes(path) as file:
+        head = file.read(_BLOCK)
+    marked = _marked(head)
+    if marked and not name.startswith(marked):
+        raise UserError(f"{path}:1: --{flag}={encoding}, but it is marked as {marked}")
+    if name in ("utf-16", "utf-32") and not marked:
+        name = _wide(head) if name == "utf-16" and _wide(head) else f"{name}-le"
+    max_bad = 1 if name.startswith("utf-8") else MAX_BAD
+    try:
+        check = _check(path, name, max_bad)
+    except UnicodeError as error:  # of a codec that does not ask what to do about it
+        raise UserError(f"{path}: this is no text in --{flag}={encoding} ({error})") from error
+    if check.num_bad > max_bad * check.num_characters:
         raise UserError(
-            f"{path}:{check.first_bad_line}: no text in --{flag}={encoding}; it cannot read "
-            f"{check.bad:,} of {check.characters:,} characters beyond ASCII"
+            f"{path}:{check.first_bad_line}: this is no text in --{flag}={encoding}, which cannot "
+            f"read {check.num_bad:,} of {check.num_characters:,} characters beyond ASCII"
         )
-    return Encodings((encoding,), check.first_bad_line, check.bad)
+    return Encodings((name,), check.first_bad_line, check.num_bad)
 
 
 class _Check(NamedTuple):
-    """How an encoding fits.
+    """How an encoding fits a file.
 
     Attributes:
       first_bad_line: line of the first bytes that it cannot read; 0 if there are none.
-      bad: number of places that it cannot read.
-      characters: number of characters beyond ASCII, those places included.
+      num_bad: number of places that it cannot read.
+      num_characters: number of characters beyond ASCII, those places included.
     """
 
     first_bad_line: int
-    bad: int
-    characters: int
+    num_bad: int
+    num_characters: int
 
 
-def _check(path: str, encoding: str) -> _Check:
-    lines = bad = characters = first = 0
+def _is_utf8(path: str) -> bool:
+    """Returns whether all of a file is UTF-8, about as fast as it is read."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with open_bytes(path) as file:
+            while block := file.read(_BLOCK):
+                decoder.decode(block)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _mark_bad(error: UnicodeError) -> tuple[str, int]:
+    """Decodes what cannot be decoded; a U+FFFD may be of the text itself."""
+    assert isinstance(error, UnicodeDecodeError)
+    return _BAD, error.end
+
+
+_BAD = "\udfff"  # half a surrogate pair, which no text has
+codecs.register_error("tf_textrnn.mark_bad", _mark_bad)
+
+
+def _check(path: str, encoding: str, max_bad: float) -> _Check:
+    """Reads a file up to its end, or till it is clear that over `max_bad` of it are broken."""
+    decoder = codecs.getincrementaldecoder(encoding)("tf_textrnn.mark_bad")
+    num_lines = num_bad = num_characters = first_bad_line = 0
     with open_bytes(path) as file:
-        decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
-        strict = encoding in ("utf-8", "utf-8-sig")
-        while True:
+        more = True
+        while more and not (num_bad > _CLEAR and num_bad > max_bad * num_characters):
             block = file.read(_BLOCK)
-            if strict and block.isascii() and not decoder.getstate()[0]:
-                if not block:
-                    break
-                lines += block.count(b"\n")
-                continue
-            text = decoder.decode(block, final=not block)
-            found = text.count("\ufffd")
-            if found and not first:
-                first = lines + text.count("\n", 0, text.index("\ufffd")) + 1
-            bad += found
-            characters += len(text) - len(text.encode("ascii", "ignore"))
-            lines += text.count("\n")
-            if not block:
-                break
-    return _Check(first, bad, characters)
+            more = bool(block)
+            text = decoder.decode(block, final=not more)
+            if (found := text.count(_BAD)) and not first_bad_line:
+                first_bad_line = num_lines + text.count("\n", 0, text.index(_BAD)) + 1
+            num_bad += found
+            num_characters += len(text) - len(text.encode("ascii", "ignore"))
+            num_lines += text.count("\n")
+    return _Check(first_bad_line, num_bad, num_characters)
 
 
-def _checked(path: str, candidates: tuple[str, ...]) -> Encodings:
-    check = _check(path, candidates[0])
-    return Encodings(candidates, check.first_bad_line, check.bad)
+def _marked(head: bytes) -> str:
+    """Returns the encoding that is marked as such, by a byte order mark or escape sequences."""
+    for mark, encoding in _MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    for escape, encoding in _ESCAPES.items():
+        if escape in head and head.isascii():
+            return encoding
+    return ""
 
 
 def _wide(head: bytes) -> str:
@@ -208,14 +218,6 @@ def _sample(path: str) -> bytes:
                 if room <= 0:
                     break
     return b"".join(lines)
-
-
-def _guess(sample: bytes) -> list[str]:
-    """Returns the encodings that a sample may have, the most plausible one first."""
-    from charset_normalizer import from_bytes  # takes a while to load
-
-    found = from_bytes(sample, cp_isolation=_USED, preemptive_behaviour=False, threshold=0.3)
-    return [match.encoding for match in found]
 
 
 def numbered_lines(path: str, newline: str, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:

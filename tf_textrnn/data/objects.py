@@ -142,7 +142,7 @@ def read_json_array(path: str, encoding: str, keys: Keys) -> Iterator[Row]:
         raise broken("the end of the file")
 
 
-def read_parquet(path: str, keys_config: FileConfig, keys: Keys) -> Iterator[Row]:
+def read_parquet(path: str, config: FileConfig, keys: Keys) -> Iterator[Row]:
     """Yields the rows of a Parquet file, numbered from 1.
 
     Raises:
@@ -158,7 +158,8 @@ def read_parquet(path: str, keys_config: FileConfig, keys: Keys) -> Iterator[Row
     number = 0
     try:
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(_BATCH_ROWS, columns=_columns(file, keys_config)):
+            columns = _columns(path, file.schema_arrow.names, config)
+            for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
                 for record in batch.to_pylist():
                     number += 1
                     row = _row(path, number, record, keys)
@@ -169,16 +170,18 @@ def read_parquet(path: str, keys_config: FileConfig, keys: Keys) -> Iterator[Row
         raise UserError(f"{path}: broken Parquet data ({error})") from error
 
 
-def _columns(file: Any, config: FileConfig) -> list[str]:
-    """The names of the columns of a Parquet file that are needed."""
-    names = file.schema_arrow.names
+def _columns(path: str, names: list[str], config: FileConfig) -> list[str]:
+    """Returns those columns of a Parquet file that are needed."""
     needed = []
-    for name in [*text_names(config.text_column, names), config.label_column]:
-        for part in (name, name.split(".")[0]):
-            found = find_name(part, names)
-            if found is not None:
-                needed.append(names[found])
-                break
+    try:
+        for name in [*text_names(config.text_column, names), config.label_column]:
+            for outer in (name, name.split(".")[0]):
+                found = find_name(outer, names)
+                if found is not None:
+                    needed.append(names[found])
+                    break
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     return needed
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
 from tf_textrnn.data.containers import local_path
-from tf_textrnn.data.readers import OpenFile, open_file, place_name
+from tf_textrnn.data.readers import open_file, place_name
 from tf_textrnn.data.texts import folder_files
 
 _SHOWN_PLACES = 5
@@ -58,8 +58,8 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
         they are passed over, and for labels to train on that look like texts or numbers of rows.
     """
     paths = [local_path(one, flag) for one in _paths(path, flag)]
-    stamps = [_stamp(one, flag) for one in paths]
     files = [open_file(one, config, flag, needs_label=True) for one in paths]
+    stamps = [_stamp(one, flag) for one in paths]
     for file in files[1:]:
         if file.header != files[0].header:
             raise UserError(
