@@ -55,7 +55,7 @@ def test_worst_mistakes_are_the_surest_with_their_own_text(tmp_path):
 
 
 def drawn(texts, num_true, seed=0):
-    """Draws classes of the first `num_true` labels, and probabilities that tell something of them."""
+    """Draws classes of the first `num_true` labels, and probabilities that tell of them."""
     random = np.random.default_rng(seed)
     classes = random.integers(0, num_true, texts)
     scores = random.normal(size=[texts, len(LABELS)])

@@ -34,7 +34,7 @@ def results(folder: RunFolder):
     report = without_timings(json.loads(folder.report_json.read_text()))
     report["config"] = {k: v for k, v in report["config"].items() if k not in PATHS}
     arrays = {name: array.tobytes() for name, array in [*weights.items(), *newest.items()]}
-    return arrays, metrics, report, folder.mistakes.read_text()
+    return arrays, metrics, report, folder.mistakes.read_text(), folder.predictions.read_text()
 
 
 def test_learns_and_leaves_the_files_of_a_run(finished, topics):
