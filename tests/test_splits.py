@@ -126,3 +126,12 @@ def test_a_text_under_two_labels_is_not_set_apart():
     apart = splits.stratified_split(labels, 0.2, 3, hashes)[1]
     assert len(apart)
     assert apart.min() >= 50
+
+
+def test_a_run_that_goes_on_keeps_the_order_of_its_labels(tmp_path):
+    (tmp_path / "train.tsv").write_text("".join(f"{i % 11}\tword{i}\n" for i in range(110)))
+    options = {"train_file": str(tmp_path / "train.tsv"), "cache_dir": str(tmp_path / "cache")}
+    config = Config().replace(**options).settled()
+    assert splits.load(config).labels == [str(i) for i in range(11)]
+    saved = sorted(str(i) for i in range(11))
+    assert splits.load(config, saved_labels=saved).labels == saved
