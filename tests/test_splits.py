@@ -92,3 +92,46 @@ def test_flags_that_contradict(options, message):
 def test_the_built_in_set_is_read_as_characters():
     assert Config().settled().text.tokenizer == "char"
     assert Config().replace(tokenizer="word").settled().text.tokenizer == "word"
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=200).map(np.array),
+    st.integers(0, 2**31 - 1),
+)
+def test_without_copies_the_split_is_what_it_was(labels, seed):
+    hashes = np.arange(len(labels)).astype(np.uint64)
+    for was, now in zip(
+        splits.stratified_split(labels, 0.2, seed),
+        splits.stratified_split(labels, 0.2, seed, hashes),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(was, now)
+
+
+@given(st.lists(st.integers(0, 60), min_size=150, max_size=300), st.integers(0, 2**31 - 1))
+def test_copies_stay_on_one_side(texts, seed):
+    hashes = np.array(texts, np.uint64)
+    labels = np.zeros(len(texts), np.int64)
+    if np.unique(hashes, return_counts=True)[1].min() > len(texts) * 0.2:
+        return
+    stay, apart = splits.stratified_split(labels, 0.2, seed, hashes)
+    assert not set(hashes[stay].tolist()) & set(hashes[apart].tolist())
+    assert 0 < len(apart) <= len(texts) * 0.2 + 0.5
+
+
+def test_a_text_under_two_labels_is_not_set_apart():
+    labels = np.arange(100) % 2
+    hashes = np.arange(100) // np.array(2, np.uint64)  # pairs, a label each
+    hashes[50:] = np.arange(1_000, 1_050)
+    apart = splits.stratified_split(labels, 0.2, 3, hashes)[1]
+    assert len(apart)
+    assert apart.min() >= 50
+
+
+def test_a_run_that_goes_on_keeps_the_order_of_its_labels(tmp_path):
+    (tmp_path / "train.tsv").write_text("".join(f"{i % 11}\tword{i}\n" for i in range(110)))
+    options = {"train_file": str(tmp_path / "train.tsv"), "cache_dir": str(tmp_path / "cache")}
+    config = Config().replace(**options).settled()
+    assert splits.load(config).labels == [str(i) for i in range(11)]
+    saved = sorted(str(i) for i in range(11))
+    assert splits.load(config, saved_labels=saved).labels == saved

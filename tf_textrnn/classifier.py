@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from tf_textrnn.api import train_on
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.ordering import natural_order
 from tf_textrnn.data.memory import as_labels, as_weights, class_names, memory_source
 from tf_textrnn.exporting.saved_model import scratch_folder, take_next_version
 from tf_textrnn.predictor.predictor import VALUES_FILE, Array, Predictor, as_texts
@@ -180,7 +181,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             run = train_on(options, {"train": source}, weights)
         assert run and run.export  # one worker, which exports
         if values.dtype != object:  # an export's labels are strings
-            order = [names.index(label) for label in sorted(names)]
+            order = [names.index(label) for label in natural_order(names)]
             (run.export / VALUES_FILE).write_text(json.dumps(classes[order].tolist()), "utf-8")
         self.classes_ = classes
         self.report_ = run.report

@@ -26,16 +26,22 @@ class DataConfig(CheckedOptions):
         "Labeled texts to train on: a file, several with commas or * between, a folder with a "
         "folder a label, or - for standard input",
         is_path=True,
+        on_resume=True,
         group=BASIC,
     )
     valid_file: str = option(
         "",
         "Labeled texts to choose the best epoch on; empty = a share of --train_file",
         is_path=True,
+        on_resume=True,
         group=BASIC,
     )
     test_file: str = option(
-        "", "Labeled texts to report on; empty = those of validation", is_path=True, group=BASIC
+        "",
+        "Labeled texts to report on; empty = those of validation",
+        is_path=True,
+        on_resume=True,
+        group=BASIC,
     )
     valid_fraction: float = option(
         0.1,

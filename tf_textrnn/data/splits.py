@@ -2,14 +2,16 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.ordering import natural_order
 from tf_textrnn.config import Config
 from tf_textrnn.data import datasets
 from tf_textrnn.data.batches import Split, ids_of_types
+from tf_textrnn.data.copies import text_hashes
 from tf_textrnn.data.corpus import Corpus, open_corpus
 from tf_textrnn.data.sources import Source, file_source
 from tf_textrnn.text import build_vocabulary
@@ -42,6 +44,7 @@ def load(
     config: Config,
     sources: Mapping[str, Source] | None = None,
     sample_weights: np.ndarray | None = None,
+    saved_labels: Sequence[str] = (),
 ) -> Data:
     """Reads the texts of a run, or takes them from the cache.
 
@@ -50,6 +53,7 @@ def load(
       sources: labeled texts by split; None = the files or data set that `config` names.
       sample_weights: float[texts], factor of the loss of each text of `train`, in the source's
         order; None = 1 for every text.
+      saved_labels: labels of the run to go on with, which keep their order.
 
     Raises:
       UserError: the files have a mistake; the message names file and line.
@@ -59,7 +63,9 @@ def load(
         for split, source in (sources or open_sources(config)).items()
     }
     train_corpus = corpora["train"]
-    labels = sorted(train_corpus.label_names)
+    labels = natural_order(train_corpus.label_names)
+    if sorted(labels) == sorted(saved_labels):
+        labels = list(saved_labels)
     if len(labels) < 2:
         raise UserError(
             f"{train_corpus.source.name}: expected at least two labels, found only {labels[0]!r}"
@@ -71,7 +77,10 @@ def load(
     if "valid" not in corpora:
         corpora["valid"] = train_corpus
         rows["train"], rows["valid"] = stratified_split(
-            train_corpus.labels, config.data.valid_fraction, config.training.seed
+            train_corpus.labels,
+            config.data.valid_fraction,
+            config.training.seed,
+            text_hashes(train_corpus),
         )
         if not len(rows["valid"]):
             raise UserError(
@@ -168,14 +177,18 @@ def _check_labels(corpus: Corpus, train_corpus: Corpus) -> None:
 
 
 def stratified_split(
-    labels: np.ndarray, fraction: float, seed: int
+    labels: np.ndarray, fraction: float, seed: int, hashes: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Splits off a fraction of the texts of each label; at least one text of each label stays.
+
+    Copies of a text stay on one side, unless a label has no text with few enough copies. Texts that
+    stand under several labels are not split off, unless nothing else is.
 
     Args:
       labels: int[texts], the label of each text.
       fraction: fraction to split off.
       seed: seed of the choice.
+      hashes: uint64[texts], equal for copies; None = there are none.
 
     Returns:
       The indices that stay and those split off, both ascending.
@@ -185,10 +198,46 @@ def stratified_split(
     order = order[np.argsort(labels[order], kind="stable")]  # by label, shuffled within each
     apart = []
     for indices in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
-        apart.append(indices[: min(int(len(indices) * fraction + 0.5), len(indices) - 1)])
+        count = min(int(len(indices) * fraction + 0.5), len(indices) - 1)
+        if hashes is None:
+            apart.append(indices[:count])
+        else:
+            apart.append(indices[_with_copies(hashes[indices], count)])
     is_apart = np.zeros(len(labels), bool)
     is_apart[np.concatenate(apart)] = True
+    if hashes is not None:
+        has_one_label = ~_stands_under_several(hashes, labels)
+        if (is_apart & has_one_label).any():
+            is_apart &= has_one_label
     return np.flatnonzero(~is_apart), np.flatnonzero(is_apart)
+
+
+def _with_copies(hashes: np.ndarray, count: int) -> np.ndarray:
+    """Returns bool[texts]: the first texts that are at most `count` with all their copies.
+
+    Where there are none, they are the first `count`.
+    """
+    found = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
+    _, firsts, groups, sizes = found
+    first = np.arange(len(hashes)) < count
+    if len(sizes) == len(hashes):
+        return first
+    is_taken = np.zeros(len(sizes), bool)
+    for group in np.argsort(firsts):
+        if sizes[group] <= count:
+            is_taken[group] = True
+            count -= sizes[group]
+    return is_taken[groups] if is_taken.any() else first
+
+
+def _stands_under_several(hashes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns bool[texts]: whether a copy of the text has another label."""
+    _, groups = np.unique(hashes, return_inverse=True)
+    lowest = np.full(groups.max() + 1, labels.max())
+    highest = np.zeros_like(lowest)
+    np.minimum.at(lowest, groups, labels)
+    np.maximum.at(highest, groups, labels)
+    return (lowest != highest)[groups]
 
 
 def count_types(corpus: Corpus, rows: np.ndarray, max_len: int) -> np.ndarray:

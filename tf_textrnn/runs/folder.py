@@ -76,7 +76,7 @@ class RunFolder:
         """The error of a run whose texts have changed."""
         return UserError(
             f"--run_dir={self.path}: the texts are not those that this run began with; expected "
-            f"the same files, or a new run"
+            f"the same files (--train_file, --valid_file and --test_file name them), or a new run"
         )
 
     def make(self) -> None:

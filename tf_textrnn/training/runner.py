@@ -83,7 +83,8 @@ def run(
             workers.wait()
             return Finished(folder, config, report, exported)
 
-        load = functools.partial(splits.load, config, sources, sample_weights)
+        saved = workers.broadcast(lambda: _saved_labels(folder)) if config.run.resume else []
+        load = functools.partial(splits.load, config, sources, sample_weights, saved)
         try:
             finished = _run(given, folder, config, workers, load, train)
         finally:
@@ -159,6 +160,10 @@ def _run(
             f"with --max_grad_norm=1: {resume} --learning_rate="
             f"{config.training.learning_rate / 10:g}"
         ) from error
+
+
+def _saved_labels(folder: RunFolder) -> list[str]:
+    return [label.decode() for label in read_lines(folder.labels)]
 
 
 def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
