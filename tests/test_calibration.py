@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tf_textrnn.runs.measures import reliability, softmax
-from tf_textrnn.training.validation import WEIGHT_BOUNDS, fit_branch_weights, ratios
+from tf_textrnn.training.validation import WEIGHT_BOUNDS, fit_branch_weights
 
 
 def draw(texts, branches, classes, seed=0):
@@ -53,21 +53,6 @@ def test_no_other_weights_do_better_at_the_bounds(seed):
     least = min(penalized_loss([a, b], scores, classes) for a in grid for b in grid)
     assert penalized_loss(found, scores, classes) <= least + 1e-6
     assert np.all((found >= WEIGHT_BOUNDS[0]) & (found <= WEIGHT_BOUNDS[1]))
-    rounded, temperature = ratios(found)
-    assert penalized_loss(rounded / temperature, scores, classes) <= least + 0.01
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_ratios_are_the_same_where_scores_differ_by_rounding_alone(seed):
-    random, scores = draw(500, 2, 3, seed=200 + seed)
-    probability = softmax(np.einsum("b,tbc->tc", random.uniform(0.2, 2, 2), scores))
-    classes = (probability.cumsum(axis=1) < random.random([len(scores), 1])).sum(axis=1)
-    rounded = scores * (1 + 1e-6 * random.normal(size=scores.shape))
-    (found, temperature), (expected, its_temperature) = (
-        ratios(fit_branch_weights(each, classes)) for each in (rounded, scores)
-    )
-    assert (*found, temperature) == (*expected, its_temperature)
-    assert found[0] == 1
 
 
 def test_weights_stay_finite_and_positive():

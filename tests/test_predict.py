@@ -111,7 +111,7 @@ def test_needs_nothing_above_it_and_answers_while_the_pipe_is_open(exported, tmp
         process.stdin.write(text + "\n")
         process.stdin.flush()
         answers.append(process.stdout.readline().split("\t"))
-    rest, err = process.communicate(timeout=60)
+    rest, err = process.communicate(timeout=120)
     assert [(label, text) for label, _, text in answers] == [
         ("animals", "wolf and dog\n"),
         ("numbers", "seven of nine\n"),

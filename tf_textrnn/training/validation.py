@@ -51,7 +51,8 @@ class SplitScorer:
         branches = 2 if ngrams else 1
         scores = self._score(self._branch_scorer, valid, branches * classes)
         scores = scores.reshape(-1, branches, classes)
-        weights, temperature = ratios(fit_branch_weights(scores, valid.classes))
+        weights = fit_branch_weights(scores, valid.classes)
+        weights, temperature = weights / weights[0], float(1.0 / weights[0])
         if ngrams:
             for weight in (ngrams.kernel, ngrams.bias):
                 weight.assign(weight * weights[1])
@@ -146,20 +147,3 @@ def fit_branch_weights(branches: np.ndarray, classes: np.ndarray) -> np.ndarray:
         options={"ftol": 1e-15, "gtol": 1e-9},
     )  # fmt: skip
     return found.x
-
-
-def ratios(weights: np.ndarray) -> tuple[np.ndarray, float]:
-    """Divides the weights of the branches by the first, whose inverse is the temperature.
-
-    Ratios and temperature are rounded to three digits. A validation set settles them to a percent
-    at best, and rounded they are the same where scores differ by rounding alone, as those of more
-    or fewer workers do. Where the rounding's edge lies between two fits, their last digits differ.
-
-    Args:
-      weights: float64[branches].
-
-    Returns:
-      float64[branches], of which the first is 1, and the temperature.
-    """
-    numbers = [float(f"{number:.3g}") for number in (*weights, 1.0) / weights[0]]
-    return np.array(numbers[:-1]), numbers[-1]
