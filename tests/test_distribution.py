@@ -57,8 +57,9 @@ def assert_same(found: RunFolder, expected: RunFolder, weights: float, loss: flo
 def options(small_options):
     """Options without dropout; gradients are clipped, and the last batch has only one text."""
     return {
-        **small_options, "keep_prob": 1.0, "word_dropout": 0.0, "max_grad_norm": 0.1,
-        "batch_size": 23, "learning_rate": 0.002, "num_epochs": 2, "export": False,
+        **small_options, "bidirectional": True, "keep_prob": 1.0, "word_dropout": 0.0,
+        "max_grad_norm": 0.1, "batch_size": 23, "learning_rate": 0.002, "num_epochs": 2,
+        "export": False,
     }  # fmt: skip
 
 
