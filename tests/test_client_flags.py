@@ -113,7 +113,7 @@ def test_tls(certificate, tmp_path, capsys):
             assert capsys.readouterr() == ("1\tAVAILABLE\t\n", "")
             tells = {"rest": "certificate is refused", "grpc": "CERTIFICATE_VERIFY_FAILED"}
             assert tells[protocol] in ask(capsys, port, "status", "--tls", protocol=protocol)
-            ask(capsys, port, "status", protocol=protocol)  # without TLS
+            ask(capsys, port, "status", protocol=protocol, timeout=1)  # without TLS
             # Vouched for, but under another name.
             command[-1] = f"--server=localhost:{port}"
             assert cli.run([*command, "--tls", f"--ca_file={file}", "--tries=1"]) == 2

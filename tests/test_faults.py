@@ -107,6 +107,9 @@ def test_texts_that_change_or_vanish_between_runs(small_options, tmp_path):
 
     train.unlink()
     refused("--train_file=.*train.tsv: No such file or directory")
+    # The words are the same, and so are the labels; the checkpoint shows it.
+    train.write_text(content.replace("animals", "colours", 1))
+    refused("the texts are not those that this run began with")
     train.write_text(content + "animals\tfox\n")
     refused("the texts are not those that this run began with")
     # Without a checkpoint, the vocabulary shows it.

@@ -65,7 +65,7 @@ def says(worker: subprocess.Popen, words: str) -> str:
 
 def ended(worker: subprocess.Popen) -> tuple[int, str]:
     """A worker's status and stderr."""
-    errors = worker.communicate(timeout=60)[1]
+    errors = worker.communicate(timeout=120)[1]
     return worker.returncode, errors
 
 

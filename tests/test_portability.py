@@ -223,5 +223,5 @@ def test_an_open_pipe_does_not_hold_up_the_end_of_the_process():
     ) as process:  # fmt: skip
         process.stdin.write(b"text\n")
         process.stdin.flush()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=120) == 0
         assert (process.stdout.read(), process.stderr.read()) == (b"b'text\\n' b''\n", b"")

@@ -112,7 +112,7 @@ def test_needs_neither_model_nor_trainer_and_answers_while_the_pipe_is_open(expo
         process.stdin.write(text + "\n")
         process.stdin.flush()
         answers.append(process.stdout.readline().split("\t"))
-    rest, err = process.communicate(timeout=60)
+    rest, err = process.communicate(timeout=120)
     assert [(label, text) for label, _, text in answers] == [
         ("animals", "wolf and dog\n"),
         ("numbers", "seven of nine\n"),

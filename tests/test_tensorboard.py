@@ -40,7 +40,8 @@ def folder(small_options, topics, tmp_path_factory):
     """Makes a run of three epochs, killed in the second after steps that no checkpoint holds."""
     test_file = tmp_path_factory.mktemp("texts") / "test.tsv"
     test_file.write_text((topics / "test.tsv").read_text() + MISTAKEN + "\n")
-    options = {**small_options, "test_file": str(test_file), "gradients_every": 2}
+    options = {**small_options, "bidirectional": True, "gradients_every": 2}
+    options["test_file"] = str(test_file)
     run_dir = str(tmp_path_factory.mktemp("runs") / "resumed")
     original = Summaries.step
 

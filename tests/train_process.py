@@ -20,32 +20,43 @@ TIMINGS = {"examples_per_second", "train_examples_per_second"}
 PATHS = {"run_dir", "resume", "cache_dir"}
 
 # Python runs a `sitecustomize` on its path as it starts: this one sends the process a signal a
-# while after the n-th call of a function, from a thread; signal 0 holds the process up there for
-# the while. It looks on from the loop's import only, for a profiled import of TensorFlow takes
-# long.
+# while after the n-th call of a function of ours, from a thread; signal 0 holds the process up
+# there for the while. The function is wrapped as soon as its module has been imported.
 HOOK = """
-import contextlib, os, sys, threading, time
-number, file, function, call, delay = os.environ["SIGNAL_IN"].split(",")
-left = int(call)
+import contextlib, functools, importlib.machinery, os, sys, threading, time
+number, file, name, left, delay = os.environ["SIGNAL_IN"].split(",")
+number, left, delay = int(number), int(left), float(delay)
 def act():
-    time.sleep(float(delay))
+    time.sleep(delay)
     with contextlib.suppress(OSError):  # a terminal that has closed
         print("signalled at", time.monotonic(), flush=True)
-    os.kill(os.getpid(), int(number))
-def profile(frame, event, argument):
-    global left
-    code = frame.f_code
-    if event == "call" and code.co_name == function and code.co_filename.endswith("/" + file):
+    os.kill(os.getpid(), number)
+def wrap(function):
+    @functools.wraps(function)
+    def wrapped(*arguments, **options):
+        global left
         left -= 1
         if not left:
-            sys.setprofile(None)
-            print("reached", function, flush=True)
-            threading.Thread(target=act).start() if int(number) and float(delay) else act()
-def audit(event, arguments):
-    if event == "import" and arguments[0] == "tf_textrnn.training.loop":
-        threading.setprofile(profile)
-        sys.setprofile(profile)
-sys.addaudithook(audit)
+            print("reached", name, flush=True)
+            threading.Thread(target=act).start() if number and delay else act()
+        return function(*arguments, **options)
+    return wrapped
+class Loader(importlib.machinery.SourceFileLoader):
+    def exec_module(self, module):
+        super().exec_module(module)
+        classes = [value for value in vars(module).values() if isinstance(value, type)]
+        for holder in (module, *classes):
+            function = vars(holder).get(name)
+            if getattr(function, "__module__", "") == module.__name__:
+                setattr(holder, name, wrap(function))
+class Finder:
+    @staticmethod
+    def find_spec(module, path, target=None):
+        spec = importlib.machinery.PathFinder.find_spec(module, path, target)
+        if module.startswith("tf_textrnn.") and spec and spec.origin.endswith("/" + file):
+            spec.loader = Loader(module, spec.origin)
+            return spec
+sys.meta_path.insert(0, Finder)
 """
 
 

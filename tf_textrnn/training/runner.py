@@ -78,6 +78,8 @@ def run(
             trainer = Trainer(config, data, folder, workers, on_step)
             with contextlib.closing(trainer):
                 trainer.restore()
+                if config.run.resume:  # nothing refuses the new options any more
+                    workers.broadcast(lambda: _write_config(folder, config))
                 trainer.train()
                 report, exported = trainer.report(export if config.run.export else None)
             workers.wait()
@@ -177,6 +179,10 @@ def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
         folder.check_new()  # again: another process may have been faster
         write_lines(folder.vocabulary, data.vocabulary)
         write_lines(folder.labels, [label.encode() for label in data.labels])
+        _write_config(folder, config)
+
+
+def _write_config(folder: RunFolder, config: Config) -> None:
     with atomic_write(folder.config) as file:
         file.write(config.to_json().encode())
 
