@@ -52,14 +52,18 @@ def check(config: Config) -> None:
     summary = summarize(data, settled.text)
     others = count_labels(data.splits.values()).keys() - set(data.labels)
     labels = [*data.labels, *sorted(others)]
+    reading = [line for source in sources.values() for line in source.reading or [source.name]]
+    if "valid" not in sources:
+        share = settled.data.valid_fraction
+        reading.append(f"valid: {share:.0%} of the texts to train on (--valid_fraction={share:g})")
     blocks = [
-        [line for source in sources.values() for line in source.reading or [source.name]],
+        reading,
         summary.notes,
         _label_table({name: count_labels([split]) for name, split in data.splits.items()}, labels),
         [
             *_length_table(summary),
-            f"(of --tokenizer={settled.text.tokenizer}; the first {settled.text.max_len:,} of a "
-            f"text are read, and {len(data.vocabulary):,} are known)",
+            f"(--tokenizer={settled.text.tokenizer}; what comes after --max_len="
+            f"{settled.text.max_len} is cut; {len(data.vocabulary):,} token ids)",
         ],
         [line for finding in summary.findings for line in finding.block()]
         or ["nothing stands out"],
@@ -81,10 +85,15 @@ def _label_table(counts: dict[str, Counter[str]], labels: list[str]) -> list[str
 def _length_table(summary: "Summary") -> list[str]:
     """Lines with the quantiles of the lengths of the texts of each split."""
     rows = [
-        [name, *(f"{length:,}" for length in numbers["length_quantiles"])]
+        [
+            name,
+            *(f"{length:,}" for length in numbers["length_quantiles"]),
+            f"{numbers['lost_tokens'] / max(numbers['tokens'], 1):.1%}",
+            f"{numbers['unknown_tokens'] / max(numbers['tokens'] - numbers['lost_tokens'], 1):.1%}",
+        ]
         for name, numbers in summary.splits.items()
     ]
-    return _table([["tokens of a text", *_LENGTHS], *rows])
+    return _table([["tokens of a text", *_LENGTHS, "cut", "unknown"], *rows])
 
 
 def _table(rows: list[list[str]]) -> list[str]:
