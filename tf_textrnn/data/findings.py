@@ -34,9 +34,9 @@ class Finding:
 
     Attributes:
       kind: one word for programs.
-      count: number of texts or labels that it is about.
+      count: number of examples that there are.
       line: what it is, for people.
-      examples: the first of them, safe for a terminal.
+      examples: the first of them, safe for a terminal; empty where none can be named.
       advice: flags to paste; empty where none help.
     """
 
@@ -153,8 +153,9 @@ class _Copies:
     def leaks(self) -> Finding | None:
         """Texts that stand in two splits."""
         split_of_copy = np.searchsorted(self.ends, self.copies, "right")
-        chosen = split_of_copy != np.searchsorted(self.ends, self.firsts, "right")
-        count = int(chosen.sum())
+        split_of_first = np.searchsorted(self.ends, self.firsts, "right")
+        chosen = np.flatnonzero(split_of_copy != split_of_first)
+        count = len(chosen)
         if not count:
             return None
         return Finding(
@@ -167,15 +168,16 @@ class _Copies:
 
     def contradictions(self) -> Finding | None:
         """Texts that stand twice, with different labels."""
-        chosen = self._labels(self.copies) != self._labels(self.firsts)
-        count = len(np.unique(self.firsts[chosen]))
+        others = np.flatnonzero(self._labels(self.copies) != self._labels(self.firsts))
+        _, of_text = np.unique(self.firsts[others], return_index=True)
+        count = len(of_text)
         if not count:
             return None
         return Finding(
             "contradictions",
             count,
             f"{_number(count, 'text')} with different labels in different places",
-            self._examples(chosen, with_label=True),
+            self._examples(others[of_text], with_label=True),
         )
 
     def _labels(self, texts: np.ndarray) -> np.ndarray:
@@ -192,8 +194,8 @@ class _Copies:
         return labels
 
     def _examples(self, chosen: np.ndarray, with_label: bool) -> list[str]:
-        first_ones = np.flatnonzero(chosen)[:EXAMPLES_KEPT]
-        pairs = zip(self.firsts[first_ones], self.copies[first_ones], strict=True)
+        chosen = chosen[:EXAMPLES_KEPT]
+        pairs = zip(self.firsts[chosen], self.copies[chosen], strict=True)
         return [" = ".join(self._place(int(text), with_label) for text in pair) for pair in pairs]
 
     def _place(self, text: int, with_label: bool) -> str:
@@ -258,10 +260,9 @@ def _alike(counts: Counter[str]) -> Finding | None:
     alike = [group for group in groups.values() if len(group) > 1]
     if not alike:
         return None
-    count = sum(map(len, alike))
     examples = [" and ".join(_with_counts(group)) for group in alike[:EXAMPLES_KEPT]]
-    line = f"{count:,} labels differ only in case, blanks or forms of letters"
-    return Finding("alike_labels", count, line, examples)
+    line = f"{sum(map(len, alike)):,} labels differ only in case, blanks or forms of letters"
+    return Finding("alike_labels", len(alike), line, examples)
 
 
 def _unknown(split: Split, vocab_size: int) -> Finding | None:
