@@ -158,6 +158,17 @@ def test_check_prints_all_of_it_and_trains_nothing(summary_of, tmp_path, capsys)
     assert {path.name for path in tmp_path.iterdir()} == {"train.tsv", "valid.tsv", "cache"}
 
 
+def test_check_says_how_a_table_is_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = ["label;text;", *(line.replace("\t", ";") + ";" for line in FINE)]
+    (tmp_path / "films.csv").write_text("\n".join(lines), encoding="utf-8")
+    assert cli.run(["check", "--train_file=films.csv", "--cache_dir=cache"]) == 0
+    assert capsys.readouterr().out.startswith(
+        "films.csv: csv; utf-8; columns separated by semicolons; header label, text, ''\n"
+        "valid: 10% of the texts to train on (--valid_fraction=0.1)\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("flag", "message"),
     [

@@ -13,7 +13,7 @@ from tf_textrnn.config import Config, DataConfig, FileConfig, TextConfig
 if TYPE_CHECKING:
     from tf_textrnn.data.summary import Summary
 
-_LENGTHS = ("shortest", "25 %", "median", "75 %", "99 %", "longest")
+_LENGTHS = ("shortest", "25%", "median", "75%", "99%", "longest")
 
 
 @dataclasses.dataclass(frozen=True)

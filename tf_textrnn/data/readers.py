@@ -104,7 +104,8 @@ class OpenFile:
         parts = [self.format, self.encoding]
         if self.delimiter:
             parts.append(f"columns separated by {_DELIMITERS.get(self.delimiter, self.delimiter)}")
-            parts.append(f"header {', '.join(self.header)}" if self.header else "no header")
+            names = [name or "''" for name in self.header or []]
+            parts.append(f"header {', '.join(names)}" if names else "no header")
         return f"{self.name}: {'; '.join(filter(None, parts))}"
 
     def records(self) -> Iterator[Record]:
