@@ -59,8 +59,9 @@ print(count)
         ("x.csv", [b"label,text\n", b'"a\n",' * 4_000_000], ": the record is over 16,777,216"),
         ("x.csv", [b"label,text\na,", b"," * 100_000_000], ":2: the line is over"),
         ("x.tsv.gz", [(b"a\t" + b"b" * 10_000 + b"\n") * 20_000], "over 200 times; no text"),
-        ("x.tsv.gz", [b"\0" * 100_000_000], ":1: the line is over"),
-        ("x.txt", [b"x" * 50_000_000], ":1: the line is over"),
+        ("x.tsv.gz", [b"\0" * 100_000_000], "x.tsv.gz: this is no text but binary data"),
+        ("x.txt", [b"x" * 50_000_000], ":1: cannot tell the format"),
+        ("x.json", [b'[{"label": "', b"x" * 50_000_000], ":1: the object is over 16,777,216"),
     ],
 )
 def test_sizes_are_bounded(tmp_path, name, pieces, message):

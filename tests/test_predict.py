@@ -52,7 +52,8 @@ def test_one_line_a_text_in_the_order_of_the_file(command, tmp_path, monkeypatch
     path = tmp_path / "texts.txt"
     path.write_bytes("\ufeff".encode() + "\r\n".join(lines).encode() + b"\n\xff\xfe broken\n")
     status, out, err = command("--input", path)
-    assert (status, err) == (0, "")
+    assert status == 0
+    assert err == f"{path}: 2 places are not utf-8 (first at line 304); U+FFFD stands for them\n"
     rows = [line.split("\t") for line in out.splitlines()]
     assert [row[2] for row in rows] == [*TEXTS, "", "with tab", lines[-1], "\ufffd\ufffd broken"]
     expected = predictor(TEXTS)
@@ -122,7 +123,6 @@ def test_needs_neither_model_nor_trainer_and_answers_while_the_pipe_is_open(expo
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("animals\twolf\nplants\toak\n", "f.tsv:2: the model has no label 'plants'"),
         ("animals\twolf\n\nred\n", "f.tsv:3: expected label<TAB>text, found no tab"),
         ("", "f.tsv: no labeled texts"),
     ],
@@ -141,7 +141,7 @@ def test_mistakes_in_flags_are_one_line(command, tmp_path):
         (("--format=jsonl", "--top_k=-1", "a"), "--top_k=-1: expected a whole number, at least 0"),
         (("--top_k=1", "a"), "--top_k=1: expected --format=jsonl"),
         (("--input=x", "a"), "expected one of them"),
-        (("--inptu=x",), "Unknown command line flag 'inptu'. Did you mean: input ?"),
+        (("--inptu=x",), "Unknown command line flag 'inptu'. Did you mean: input"),
     ):
         status, out, err = command(*arguments)
         assert (status, out, err.count("\n")) == (2, "", 1)

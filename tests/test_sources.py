@@ -57,9 +57,11 @@ def test_columns_and_format_can_be_named(tmp_path):
 
 def test_dirty_text_is_read(tmp_path):
     path = tmp_path / "x.tsv"
-    path.write_bytes(b"a\t\xff\xfe broken\nb\tnul \0 inside\n\nc\ttab\there\n")
+    words = "où ça, déjà là "
+    content = f"a\t{words}X broken\nb\tnul \0 inside\n\nc\ttab\there\n"
+    path.write_bytes(content.encode().replace(b"X", b"\xff"))
     assert pairs(path) == [
-        ("a", "\ufffd\ufffd broken"),
+        ("a", f"{words}\ufffd broken"),
         ("b", "nul \ufffd inside"),
         ("c", "tab\there"),
     ]
@@ -72,24 +74,31 @@ def test_dirty_text_is_read(tmp_path):
         ("x.csv", b"", "x.csv: no labeled texts; the file is empty"),
         ("x.csv", b"label,text\n", "x.csv: no labeled texts; the file is empty"),
         ("x.tsv", b"a\tone\njust words\n", "x.tsv:2: expected label<TAB>text, found no tab"),
-        ("x.tsv", b"a\tone\n\ttwo\n", "x.tsv:2: the label is empty"),
-        ("x.tsv", b"a\x01b\tone\n", "x.tsv:1: expected a label of at most 1000 printable"),
+        ("x.tsv", b"a\tone\n\ttwo\n", "x.tsv:2: a text without a label (line 2)"),
+        ("x.tsv", b"a\x01b\tone\n", "x.tsv:1: the label: found 'a\\x01b'; expected no"),
         ("x.csv", b"label,words\na,one\n", "x.csv:1: no column 'text' (--text_column)"),
         ("x.csv", b"text,kind\na,one\n", "x.csv:1: no column 'label' (--label_column)"),
         ("x.csv", b"label,text\na,one\nb\n", "x.csv:3: expected 2 columns, found 1"),
-        ("x.csv", b'label,text\na,"one\n', "x.csv:2: broken csv"),
+        ("x.csv", b'label,text\na,"one\n', "x.csv:2: a quote that opens here is never closed"),
+        ("x.csv", b'label,text\na,"b\nc","d\ne\n', "x.csv:3: a quote that opens here is never"),
+        ("x.csv", b'label,text\na,"b\nc" d\n', "x.csv:2: broken csv: a quote inside the quotes"),
         ("x.csv", b'label,text\na,"one" two\n', "x.csv:2: broken csv"),
         ("x.jsonl", b'{"label": "a", "text": "x"}\n{"label": \n', "x.jsonl:2: broken JSON"),
         ("x.jsonl", b"[" * 100_000, "x.jsonl:1: broken JSON"),
         ("x.jsonl", b"[1, 2]\n", "x.jsonl:1: expected a JSON object"),
         ("x.jsonl", b'{"label": "a"}\n', "x.jsonl:1: no key 'text' (--text_column)"),
-        ("x.jsonl", b'{"label": null, "text": ""}\n', "x.jsonl:1: expected a string or a whole"),
-        ("x.jsonl", b'{"label": "a", "text": 3}\n', "x.jsonl:1: expected a string as the text"),
-        ("x.txt", b"plain words\n", "x.txt:1: expected __label__<label> <text>"),
-        ("x.txt", b"__label__a __label__b x\n", "x.txt:1: two labels"),
-        ("x.tsv.gz", b"not gzip", "x.tsv.gz:1: broken gzip data"),
+        ("x.jsonl", b'{"label": null, "text": ""}\n', "x.jsonl:1: a text without a label"),
+        ("x.jsonl", b'{"label": {}, "text": ""}\n', "x.jsonl:1: expected a string, a number or"),
+        ("x.jsonl", b'{"label": "a", "text": [3]}\n', "x.jsonl:1: expected a string as the text"),
+        ("x.txt", b"plain words\n", "x.txt:1: cannot tell the format; expected label<TAB>text"),
+        (
+            "x.txt",
+            b"__label__a __label__b x\n",
+            "x.txt:1: 2 labels ('a', 'b'); a text has exactly one here",
+        ),
         ("x.tsv.gz", gzip.compress(b"a\tone\n" * 99)[:-9], "broken gzip data"),
-        ("x.pdf", b"a\tone\n", "--train_file="),
+        ("x.csv", b"label,text,text\na,one,two\n", "x.csv:1: two columns are named 'text'"),
+        ("x.csv", "label,text\na\ufffd,one\n".encode(), "x.csv:2: the label: found U+FFFD in"),
     ],
 )
 def test_mistakes_name_file_and_line(tmp_path, name, content, message):

@@ -56,8 +56,8 @@ def test_a_validation_split_is_no_part_of_the_vocabulary(tmp_path):
 
 
 def test_a_class_is_the_labels_place_in_labels_txt_in_every_split(tmp_path):
-    data = load(tmp_path, "zebra\tx\nant\ty\nant\tz\n", "ant\tx\nzebra\ty\n")
-    assert [data.labels[i] for i in data.train.classes] == ["zebra", "ant", "ant"]
+    data = load(tmp_path, "zebra\tx\nant\ty\nant\tz\nzebra\tw\n", "ant\tx\nzebra\ty\n")
+    assert [data.labels[i] for i in data.train.classes] == ["zebra", "ant", "ant", "zebra"]
     assert [data.labels[i] for i in data.valid.classes] == ["ant", "zebra"]
 
 

@@ -34,7 +34,7 @@ def results(folder: RunFolder):
     report = without_timings(json.loads(folder.report_json.read_text()))
     report["config"] = {k: v for k, v in report["config"].items() if k not in PATHS}
     arrays = {name: array.tobytes() for name, array in [*weights.items(), *newest.items()]}
-    return arrays, metrics, report, folder.mistakes.read_text()
+    return arrays, metrics, report, folder.mistakes.read_text(), folder.predictions.read_text()
 
 
 def test_learns_and_leaves_the_files_of_a_run(finished, topics):
@@ -179,7 +179,7 @@ def test_dirty_texts_are_trained_on(small_options, tmp_path):
     folder = runner.run({**options, "run_dir": str(tmp_path / "run")}).folder
     for line in folder.metrics.read_text().splitlines():
         assert all(np.isfinite(value) for value in json.loads(line).values())
-    assert np.isfinite(json.loads(folder.report_json.read_text())["test_loss"])
+    assert np.isfinite(json.loads(folder.report_json.read_text())["log_loss"])
 
 
 GOOD = b"a\tone\nb\ttwo\n" * 10

@@ -75,7 +75,13 @@ def outcome(folder: RunFolder) -> dict[str, str]:
     report["config"] = without(report["config"], PATHS)
     found["metrics"] = json.dumps(metrics).encode()
     found["report"] = json.dumps(report).encode()
-    for path in (folder.vocabulary, folder.labels, folder.mistakes, folder.confusion_matrix):
+    for path in (
+        folder.vocabulary,
+        folder.labels,
+        folder.mistakes,
+        folder.predictions,
+        folder.confusion_matrix,
+    ):
         found[path.name] = path.read_bytes()
     return {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
 

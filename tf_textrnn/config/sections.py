@@ -56,7 +56,8 @@ class FileConfig(CheckedOptions):
 
     format: str = option(
         "auto",
-        "Format of the files; auto = by content",
+        "Format of the files; tsv = a line is a row, quotes are plain characters; csv = quotes "
+        "enclose cells; auto = by content",
         choices=("auto", "tsv", "csv", "jsonl", "json", "fasttext", "parquet", "folder"),
     )
     encoding: str = option(
@@ -74,7 +75,7 @@ class FileConfig(CheckedOptions):
     text_column: str = option(
         "text",
         "Column of a table, by name or number from 1, or key of a JSON object (a.b = b inside a), "
-        "that holds the text; several, as in title,body, are joined",
+        "that holds the text; several, as in title,body, are joined with a space",
         group=BASIC,
     )
     label_column: str = option(
@@ -84,7 +85,9 @@ class FileConfig(CheckedOptions):
         group=BASIC,
     )
     label_separator: str = option(
-        "", "What separates several labels of one text, such as |; empty = a text has one label"
+        "",
+        "What separates several labels of one text, such as |; json = they are a JSON list; "
+        "empty = a text has one label",
     )
     missing_labels: str = option(
         "", "Labels that stand for none, separated by commas, such as nan,NULL"

@@ -11,7 +11,6 @@ import shutil
 import sys
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -157,22 +156,31 @@ def _zip_member(path: str, file: BinaryIO, stack: contextlib.ExitStack) -> Any:
             and not member.filename.startswith("__MACOSX/")
             and pathlib.PurePosixPath(member.filename).name != ".DS_Store"
         ]
-        names = [member.filename for member in members]
-        if found := what_is_no_archive(names):
-            raise UserError(f"{path}: this is {found}")
-        if len(members) != 1:
-            shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-            raise UserError(
-                f"{path}: expected a zip with one file, found {len(names)}"
-                f"{': ' if names else ''}{shown[:300]}"
-            )
-        if members[0].flag_bits & 1:
-            raise UserError(f"{path}: {names[0]} is encrypted; {UNPACK}")
+    except Exception as error:
+        raise _broken(path, 1, "zip", error) from error
+    names = [member.filename for member in members]
+    if found := what_is_no_archive(names):
+        raise UserError(f"{path}: this is {found}")
+    if len(members) != 1:
+        shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+        raise UserError(
+            f"{path}: expected a zip with one file, found {len(names)}"
+            f"{': ' if names else ''}{shown[:300]}"
+        )
+    if members[0].flag_bits & 1:
+        raise UserError(f"{path}: {names[0]} is encrypted; {UNPACK}")
+    try:
         return stack.enter_context(archive.open(members[0]))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path}:1: broken zip data ({error})") from error
+    except Exception as error:
+        raise _broken(path, 1, "zip", error) from error
+
+
+def _broken(path: str, line: int, kind: str, error: Exception) -> Exception:
+    """Returns what to raise for the error of a decoder, which is of any kind, even IndexError."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    what = str(error) or type(error).__name__
+    return UserError(f"{path}:{line}: broken {kind} data ({what[:200]})")
 
 
 class _Expanding(io.RawIOBase):
@@ -189,21 +197,8 @@ class _Expanding(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         try:
             block = self._expanded.read(len(buffer))
-        except (
-            EOFError,
-            zlib.error,
-            lzma.LZMAError,
-            zipfile.BadZipFile,
-            NotImplementedError,
-            MemoryError,
-            OSError,  # "Invalid data stream" of bzip2 has no number
-        ) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            raise UserError(
-                f"{self._path}:{self._line}: broken {self._kind} data "
-                f"({str(error) or type(error).__name__})"
-            ) from error
+        except Exception as error:
+            raise _broken(self._path, self._line, self._kind, error) from error
         self._bytes += len(block)
         self._line += block.count(b"\n")
         if self._bytes > max(_BOMB_BYTES, MAX_EXPANSION * self._file.tell()):

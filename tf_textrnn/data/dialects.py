@@ -159,8 +159,8 @@ def _are_quotes_csv(sample: str, is_whole: bool) -> bool:
     """Whether quotes in a tab-separated table stand exactly as a program that writes csv puts them.
 
     Such a program encloses all cells in quotes, or all that are no numbers, or those that hold a
-    quote, a tab or an end of a line, spreadsheets also those with a comma; inside it doubles quotes.
-    People do not: with them a quote is a plain character.
+    quote, a tab or an end of a line, spreadsheets also those with a comma; and it doubles quotes
+    inside. People do not: with them a quote is a plain character.
     """
     if '"' not in sample:
         return False

@@ -31,7 +31,7 @@ def read_vectors(path: str, vocabulary: list[bytes], size: int) -> Vectors:
     Only the vectors of the vocabulary are held in memory.
 
     Args:
-      path: file in UTF-8, which may be gzipped (.gz).
+      path: file in UTF-8, which may be compressed.
       vocabulary: the token of each id.
       size: length of a vector.
 

@@ -26,6 +26,7 @@ _ESCAPES = {b"\x1b$B": "iso2022_jp", b"\x1b$@": "iso2022_jp", b"\x1b$)C": "iso20
 # Share of the characters beyond ASCII that may be broken in UTF-8. Text in another encoding is
 # nearly all broken; text that was cut by bytes, or filled up from elsewhere, hardly is.
 _MAX_BAD_UTF8 = 0.25
+_CLEAR = 10_000  # broken places, after which their share is known
 _MIN_TEXT = 0.7  # share of bytes that are no control characters
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b"))
 
@@ -57,18 +58,18 @@ def find_encodings(path: str) -> Encodings:
     with open_bytes(path) as file:
         head = file.read(_BLOCK)
     if encoding := _marked(head) or _wide(head):
-        check = _check(path, encoding)
+        check = _check(path, encoding, max_bad=1)
         return Encodings((encoding,), check.first_bad_line, check.num_bad)
     if len(head.translate(None, _CONTROL)) < _MIN_TEXT * len(head):
         raise UserError(f"{path}: this is no text but binary data")
     if _is_utf8(path):
         return Encodings(("utf-8",))
-    utf8 = _check(path, "utf-8")
+    utf8 = _check(path, "utf-8", _MAX_BAD_UTF8)
     if utf8.num_bad <= _MAX_BAD_UTF8 * utf8.num_characters:
         return Encodings(("utf-8",), utf8.first_bad_line, utf8.num_bad)
     bad = {}
     for encoding in guess(_sample(path)):
-        check = _check(path, encoding)
+        check = _check(path, encoding, MAX_BAD)
         if check.num_bad <= MAX_BAD * check.num_characters:
             bad[encoding] = check.num_bad
     if not bad:
@@ -96,11 +97,18 @@ def check_encoding(path: str, encoding: str, flag: str = "encoding") -> Encoding
             f"--{flag}={encoding}: unknown; expected auto, or a name such as utf-8, cp1252 or gbk"
         ) from None
     with open_bytes(path) as file:
-        marked = _marked(file.read(_BLOCK))
+        head = file.read(_BLOCK)
+    marked = _marked(head)
     if marked and not name.startswith(marked):
         raise UserError(f"{path}:1: --{flag}={encoding}, but it is marked as {marked}")
-    check = _check(path, name)
-    if not name.startswith("utf-8") and check.num_bad > MAX_BAD * check.num_characters:
+    if name in ("utf-16", "utf-32") and not marked:
+        name = _wide(head) if name == "utf-16" and _wide(head) else f"{name}-le"
+    max_bad = 1 if name.startswith("utf-8") else MAX_BAD
+    try:
+        check = _check(path, name, max_bad)
+    except UnicodeError as error:  # of a codec that does not ask what to do about it
+        raise UserError(f"{path}: this is no text in --{flag}={encoding} ({error})") from error
+    if check.num_bad > max_bad * check.num_characters:
         raise UserError(
             f"{path}:{check.first_bad_line}: this is no text in --{flag}={encoding}, which cannot "
             f"read {check.num_bad:,} of {check.num_characters:,} characters beyond ASCII"
@@ -135,28 +143,29 @@ def _is_utf8(path: str) -> bool:
     return True
 
 
-def _check(path: str, encoding: str) -> _Check:
-    try:
-        written = "\ufffd".encode(encoding)
-    except UnicodeEncodeError:
-        written = b""
-    decoder = codecs.getincrementaldecoder(encoding)("replace")
+def _mark_bad(error: UnicodeError) -> tuple[str, int]:
+    """Decodes what cannot be decoded; a U+FFFD may be of the text itself."""
+    assert isinstance(error, UnicodeDecodeError)
+    return _BAD, error.end
+
+
+_BAD = "\udfff"  # half a surrogate pair, which no text has
+codecs.register_error("tf_textrnn.mark_bad", _mark_bad)
+
+
+def _check(path: str, encoding: str, max_bad: float) -> _Check:
+    """Reads a file up to its end, or till it is clear that over `max_bad` of it are broken."""
+    decoder = codecs.getincrementaldecoder(encoding)("tf_textrnn.mark_bad")
     num_lines = num_bad = num_characters = first_bad_line = 0
     with open_bytes(path) as file:
-        block = b"\n"
-        while block:
-            # Up to a line's end, where no character is cut in two; but for UTF-16.
+        more = True
+        while more and not (num_bad > _CLEAR and num_bad > max_bad * num_characters):
             block = file.read(_BLOCK)
-            block += file.readline(_BLOCK)
-            text = decoder.decode(block, final=not block)
-            num_found = text.count("\ufffd")
-            if written:
-                num_found -= block.count(written)
-            if num_found > 0:
-                first_bad_line = first_bad_line or (
-                    num_lines + text.count("\n", 0, text.index("\ufffd")) + 1
-                )
-                num_bad += num_found
+            more = bool(block)
+            text = decoder.decode(block, final=not more)
+            if (found := text.count(_BAD)) and not first_bad_line:
+                first_bad_line = num_lines + text.count("\n", 0, text.index(_BAD)) + 1
+            num_bad += found
             num_characters += len(text) - len(text.encode("ascii", "ignore"))
             num_lines += text.count("\n")
     return _Check(first_bad_line, num_bad, num_characters)

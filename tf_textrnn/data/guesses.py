@@ -6,24 +6,24 @@ from typing import NamedTuple
 
 MAX_BAD = 0.01  # share of the characters beyond ASCII that may be broken: texts cut by bytes
 _MAX_MESS = 0.3
-_MIN_SENSE = 0.8
+_MIN_SENSE = 0.9
 _MANY_RUNS = 10  # of bytes beyond ASCII; so many are hardly ever right by chance
 # Where several read a text equally well, the one that more people use stands first.
-_ENCODINGS = (
-    *("gb18030", "cp932", "euc_jp", "big5hkscs", "cp949"),
-    *("cp1252", "cp1251", "cp1250", "koi8_r", "cp1254", "cp1253", "cp1256", "cp1255", "cp1257"),
-    *("cp1258", "cp874", "iso8859_15", "iso8859_2", "iso8859_5", "iso8859_6", "iso8859_7"),
-    *("mac_roman", "mac_cyrillic", "koi8_u", "cp866", "cp850", "cp437"),
-)
 # Encodings of two bytes a character put the common ones first: those with a first byte up to this
-# one, and with a second byte from that one.
+# one, and with a second byte from that one. Text of one is common in those after it too, if at all.
 _COMMON = {
-    "gb18030": (0xD7, 0xA1),
     "cp932": (0x97, 0x40),
+    "cp949": (0xC8, 0xA1),
     "euc_jp": (0xCF, 0xA1),
     "big5hkscs": (0xC6, 0x40),
-    "cp949": (0xC8, 0xA1),
+    "gb18030": (0xD7, 0xA1),
 }
+_ENCODINGS = (
+    *_COMMON,
+    *("cp1252", "cp1251", "cp1250", "koi8_r", "cp1254", "cp1253", "cp1256", "cp1255", "cp1257"),
+    *("cp1258", "cp874", "iso8859_15", "iso8859_2", "iso8859_5", "iso8859_6", "iso8859_7"),
+    *("mac_roman", "mac_cyrillic", "koi8_u", "cp866", "cp855", "cp850", "cp437"),
+)
 # The letters beyond ASCII of languages in Latin script: a text has those of one language. Without
 # this, `año` in cp1252 is `ańo` in cp1250 with the same right.
 _ALPHABETS = [
@@ -32,7 +32,7 @@ _ALPHABETS = [
     "áéíóúüñªº",  # Spanish
     "áâãàçéêíóôõúüªº",  # Portuguese
     "àèéìíîòóùúª",  # Italian
-    "àçèéíïòóúü·",  # Catalan
+    "àçèéíïòóúü",  # Catalan
     "áâäçéèêëïíîóöôúüû",  # Dutch
     "æøåäöéèüàô",  # Danish, Norwegian, Swedish
     "äöåšž",  # Finnish
@@ -76,23 +76,19 @@ def guess(sample: bytes) -> list[str]:
     Args:
       sample: lines of it that hold bytes beyond ASCII.
     """
-    readings = _readings(sample)
-    readings.sort(key=lambda reading: (-reading.sense, -reading.likeness))
-    if not readings:
-        return []
-    readings = [
-        reading
+    readings = sorted(_readings(sample), key=lambda reading: -5 * reading.sense - reading.likeness)
+    if len(re.findall(rb"[\x80-\xff]+", sample)) >= _MANY_RUNS:
+        senses = {reading.encoding: reading.sense for reading in readings}
+        best = max(senses.get(encoding, 0) for encoding in _COMMON)
+        for encoding in _COMMON:
+            if senses.get(encoding, 0) >= max(best - 0.03, _MIN_SENSE):
+                return [encoding]
+    return [
+        reading.encoding
         for reading in readings
         if reading.sense > readings[0].sense - 0.1
         and reading.likeness > readings[0].likeness - 0.25
     ]
-    # Each of these reads text of the ones before with some rare characters, and not the other way.
-    likely = {reading.encoding for reading in readings if reading.sense >= readings[0].sense - 0.03}
-    if len(re.findall(rb"[\x80-\xff]+", sample)) >= _MANY_RUNS:
-        for encoding in ("cp932", "cp949", "euc_jp", "big5hkscs", "gb18030"):
-            if encoding in likely:
-                return [encoding]
-    return [reading.encoding for reading in readings]
 
 
 def _readings(sample: bytes) -> list[_Reading]:

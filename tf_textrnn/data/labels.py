@@ -2,51 +2,42 @@
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
+
+from tf_textrnn.base.tables import can_be_label
 
 MAX_LABEL = 1_000  # characters
 Cell = str | tuple[str, ...] | None  # what a file has for a text's labels; None = nothing
 _WHOLE = re.compile(r"([+-]?[0-9]+)(\.0+)?")
-_REFUSED = {"Cc", "Cs", "Zl", "Zp"}  # control characters, lone surrogates, ends of lines
 
 
 class LabelError(ValueError):
-    """What is wrong with a label, without the place, which the reader of the file knows."""
+    """What is wrong with a label; the reader of a file adds the place."""
 
 
 def check_label(label: str) -> None:
     r"""Raises a LabelError unless the label can be one.
 
-    Any letters, marks, blanks and joiners inside can; control characters and ends of lines cannot.
+    Letters, marks, blanks and joiners of any script are part of labels; control characters and ends
+    of lines are not.
 
     Args:
-      label: the label, without blanks around it.
+      label: the label.
 
     Example:
       >>> check_label("می\u200cخواهم")
       >>> check_label("a\x1b[2J")
       Traceback (most recent call last):
-      tf_textrnn.data.labels.LabelError: found '\x1b' in the label 'a\x1b[2J'; expected no ...
+      tf_textrnn.data.labels.LabelError: found 'a\x1b[2J'; expected no control ...
     """
-    if not label:
-        raise LabelError("the label is empty")
+    if not label.strip():
+        raise LabelError("found an empty one; expected at least one character")
     if len(label) > MAX_LABEL:
         raise LabelError(
-            f"expected a label of at most {MAX_LABEL:,} characters, found {len(label):,} "
-            f"({label[:40]!r}…); is --label_column right?"
+            f"found {len(label):,} characters ({label[:40]!r}…); expected at most {MAX_LABEL:,}"
         )
-    if "\ufffd" in label:
-        raise LabelError(
-            f"found U+FFFD in the label {label[:40]!r}: bytes that could not be read; expected "
-            "--encoding"
-        )
-    for character in label:
-        if unicodedata.category(character) in _REFUSED:
-            raise LabelError(
-                f"found {character!r} in the label {label[:40]!r}; expected no control character "
-                "and no end of a line; is --label_column right?"
-            )
+    if not can_be_label(label):
+        raise LabelError(f"found {label[:40]!r}; expected no control character or end of a line")
 
 
 class Labels(dict[Cell, tuple[str, ...]]):
@@ -89,7 +80,15 @@ class Labels(dict[Cell, tuple[str, ...]]):
         return [name for name in map(str.strip, names) if name not in self._missing]
 
     def _label(self, name: str) -> str:
-        check_label(name)
+        try:
+            check_label(name)
+        except LabelError as error:
+            raise LabelError(f"{error}; is --label_column right?") from error
+        if "\ufffd" in name:
+            raise LabelError(
+                f"found U+FFFD in {name[:40]!r}, which stands for bytes that cannot be read; "
+                "expected --encoding"
+            )
         match = _WHOLE.fullmatch(name)
         if match is None or not match[2]:
             return name
@@ -109,5 +108,5 @@ def _json_list(cell: str) -> list[str]:
     except (ValueError, RecursionError):
         names = None
     if not isinstance(names, list):
-        raise LabelError(f"expected a JSON list of labels, found {cell[:40]!r}")
+        raise LabelError(f"expected a JSON list, found {cell[:40]!r}")
     return [name if isinstance(name, str) else json.dumps(name) for name in names]

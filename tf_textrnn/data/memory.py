@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
-from tf_textrnn.base.errors import printable
+from tf_textrnn.base.tables import can_be_label
 from tf_textrnn.data.datasets import examples_source
-from tf_textrnn.data.labels import LabelError, check_label
+from tf_textrnn.data.labels import MAX_LABEL
 from tf_textrnn.data.sources import Example, Source
 
 
@@ -78,10 +78,10 @@ def class_names(classes: np.ndarray) -> list[str]:
         raise ValueError(f"labels: found {found}; expected at least two classes")
     names = [str(label) for label in classes.tolist()]
     for name in names:
-        try:
-            check_label(name)
-        except LabelError as error:
-            raise ValueError(f"labels: {printable(str(error))}") from error
+        if not name.strip() or len(name) > MAX_LABEL or not can_be_label(name):
+            raise ValueError(
+                f"labels: found {name[:40]!r}; expected at most {MAX_LABEL} printable characters"
+            )
     return names
 
 

@@ -81,15 +81,21 @@ def read_json_array(path: str, encoding: str, keys: Keys) -> Iterator[Row]:
     """
     decoder = json.JSONDecoder()
     blocks = text_blocks(path, encoding)
-    buffer, position, line = "", 0, 1
+    buffer, position = "", 0
+    line, counted = 1, 0  # the line in which the buffer is at `counted`
+
+    def place() -> int:
+        nonlocal line, counted
+        line += buffer.count("\n", counted, position)
+        counted = position
+        return line
 
     def more() -> bool:
         """Reads on; the part of the buffer that is done is dropped."""
-        nonlocal buffer, position, line
-        line += buffer.count("\n", 0, position)
+        nonlocal buffer, position, counted
         rest = buffer[position:]
         if len(rest) > MAX_LINE:
-            raise UserError(f"{path}:{line}: the object is over {MAX_LINE:,} characters")
+            raise UserError(f"{path}:{place()}: the object is over {MAX_LINE:,} characters")
         # Twice as much each time, so that a long object is not begun too often.
         parts = [rest]
         size = 0
@@ -98,7 +104,8 @@ def read_json_array(path: str, encoding: str, keys: Keys) -> Iterator[Row]:
             size += len(block)
             if size and size >= len(rest):
                 break
-        buffer, position = "".join(parts), 0
+        place()
+        buffer, position, counted = "".join(parts), 0, 0
         return size > 0
 
     def next_character() -> str:
@@ -112,9 +119,8 @@ def read_json_array(path: str, encoding: str, keys: Keys) -> Iterator[Row]:
                 return ""
 
     def broken(expected: str) -> UserError:
-        place = line + buffer.count("\n", 0, position)
         found = repr(buffer[position : position + 20]) if position < len(buffer) else "the end"
-        return UserError(f"{path}:{place}: broken JSON: expected {expected}, found {found}")
+        return UserError(f"{path}:{place()}: broken JSON: expected {expected}, found {found}")
 
     if next_character() != "[":
         raise broken("'['")
@@ -133,16 +139,16 @@ def read_json_array(path: str, encoding: str, keys: Keys) -> Iterator[Row]:
                 break
             except (ValueError, RecursionError) as error:
                 if isinstance(error, RecursionError) or not more():
-                    place = line + buffer.count("\n", 0, getattr(error, "pos", position))
-                    raise UserError(f"{path}:{place}: broken JSON ({error})") from error
-        yield _row(path, line + buffer.count("\n", 0, position), record, keys)
+                    position = getattr(error, "pos", position)
+                    raise UserError(f"{path}:{place()}: broken JSON ({error})") from error
+        yield _row(path, place(), record, keys)
         position = end
     position += 1
     if next_character():
         raise broken("the end of the file")
 
 
-def read_parquet(path: str, keys_config: FileConfig, keys: Keys) -> Iterator[Row]:
+def read_parquet(path: str, config: FileConfig, keys: Keys) -> Iterator[Row]:
     """Yields the rows of a Parquet file, numbered from 1.
 
     Raises:
@@ -158,7 +164,8 @@ def read_parquet(path: str, keys_config: FileConfig, keys: Keys) -> Iterator[Row
     number = 0
     try:
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(_BATCH_ROWS, columns=_columns(file, keys_config)):
+            columns = _columns(path, file.schema_arrow.names, config)
+            for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
                 for record in batch.to_pylist():
                     number += 1
                     row = _row(path, number, record, keys)
@@ -169,16 +176,18 @@ def read_parquet(path: str, keys_config: FileConfig, keys: Keys) -> Iterator[Row
         raise UserError(f"{path}: broken Parquet data ({error})") from error
 
 
-def _columns(file: Any, config: FileConfig) -> list[str]:
-    """The names of the columns of a Parquet file that are needed."""
-    names = file.schema_arrow.names
+def _columns(path: str, names: list[str], config: FileConfig) -> list[str]:
+    """Returns those columns of a Parquet file that are needed."""
     needed = []
-    for name in [*text_names(config.text_column, names), config.label_column]:
-        for part in (name, name.split(".")[0]):
-            found = find_name(part, names)
-            if found is not None:
-                needed.append(names[found])
-                break
+    try:
+        for name in [*text_names(config.text_column, names), config.label_column]:
+            for outer in (name, name.split(".")[0]):
+                found = find_name(outer, names)
+                if found is not None:
+                    needed.append(names[found])
+                    break
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     return needed
 
 

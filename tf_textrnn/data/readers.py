@@ -5,18 +5,16 @@ The content of a file tells what it is, its name only helps. What is found is sa
 
 import contextlib
 import hashlib
-import io
-import json
 import pathlib
-import re
 import stat
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
-from tf_textrnn.data.containers import local_path
-from tf_textrnn.data.dialects import Dialect, find_dialect, has_header
+from tf_textrnn.data.containers import container_note, local_path
+from tf_textrnn.data.contents import first_lines, format_of_content, format_of_name
+from tf_textrnn.data.dialects import Dialect, find_dialect
 from tf_textrnn.data.encodings import Encodings, check_encoding, find_encodings
 from tf_textrnn.data.labels import LabelError, Labels
 from tf_textrnn.data.objects import (
@@ -24,24 +22,16 @@ from tf_textrnn.data.objects import (
     read_json_array,
     read_json_lines,
     read_parquet,
-    text_blocks,
 )
 from tf_textrnn.data.tables import Row, Table, open_table
 from tf_textrnn.data.texts import (
-    FASTTEXT_LABEL,
     folder_files,
     read_fasttext,
     read_folder,
     read_lines,
 )
 
-_ENDINGS = {".tsv": "tsv", ".tab": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl",
-            ".json": "jsonl", ".ft": "fasttext", ".fasttext": "fasttext",
-            ".parquet": "parquet"}  # fmt: skip
-_CONTAINER_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _PARQUET_MARK = b"PAR1"
-_SAMPLE = 1 << 20  # characters from which the format is told
-_SAMPLE_LINES = 100  # of these to tell whether they are fastText's
 _SHOWN_LABELS = 4
 _DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "blanks"}
 
@@ -119,8 +109,8 @@ class OpenFile:
         try:
             for cell, text, place, cells in self._rows():
                 yield Record(labels[cell], text, place, cells)
-        except LabelError as fault:
-            raise UserError(f"{place_name(self.name, place)}: {fault}") from fault
+        except LabelError as error:
+            raise UserError(f"{place_name(self.name, place)}: the label: {error}") from error
         if labels.whole_number:
             self._note(
                 f"{self.name}: all labels are whole numbers; {labels.whole_number} and the like "
@@ -171,7 +161,9 @@ def open_file(path: str, config: FileConfig, flag: str, needs_label: bool) -> Op
     else:
         encodings = check_encoding(path, config.encoding)
     opened = _settle_encoding(path, encodings, config, needs_label)
-    hint = _hint(path)
+    if note := container_note(path):
+        opened.notes.append(note)
+    hint = format_of_name(path)
     if config.format == "auto" and hint and {hint, opened.format} not in _SAME:
         how = f"columns separated by {opened.delimiter!r}" if opened.delimiter else opened.format
         opened.notes.append(f"{path}: its name says {hint}, its content {how}; read as that")
@@ -240,11 +232,11 @@ def _with_same_labels(path: str, candidates: list[str], config: FileConfig) -> l
 
 def _open_text(path: str, encoding: str, config: FileConfig, needs_label: bool) -> OpenFile:
     """Looks at a file of text whose encoding is known."""
-    lines, is_whole = _first_lines(path, encoding)
+    lines, is_whole = first_lines(path, encoding)
     file_format = config.format
-    hint = _hint(path) if file_format == "auto" else file_format
+    hint = format_of_name(path) if file_format == "auto" else file_format
     if file_format == "auto":
-        file_format = _format_by_content(lines, hint, config, needs_label)
+        file_format = format_of_content(lines, hint, config, needs_label)
     reading = "" if encoding == "utf-8" else f" {encoding}"
     for option in ("label_separator", "missing_labels", "skip_unlabeled"):
         if value := getattr(config, option):
@@ -282,49 +274,3 @@ def _table_reading(table: Table, file_format: str) -> str:
     if (table.names is None) != (file_format == "tsv"):
         parts.append("header" if table.names else "no header")
     return "".join(f" {part}" for part in parts)
-
-
-def _hint(path: str) -> str:
-    """The format that a file's name says; empty if it says none."""
-    suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes]
-    if suffixes and suffixes[-1] in _CONTAINER_ENDINGS:
-        suffixes.pop()
-    return _ENDINGS.get(suffixes[-1], "") if suffixes else ""
-
-
-def _first_lines(path: str, encoding: str) -> tuple[list[str], bool]:
-    """Returns the first lines, with their ends, and whether they are the whole file."""
-    text = ""
-    for block in text_blocks(path, encoding):
-        text += block
-        if len(text) > _SAMPLE:
-            break
-    lines = io.StringIO(text, newline="").readlines()
-    is_whole = len(text) <= _SAMPLE
-    return (lines if is_whole or len(lines) == 1 else lines[:-1]), is_whole
-
-
-def _format_by_content(lines: list[str], hint: str, config: FileConfig, needs_label: bool) -> str:
-    """Returns jsonl, json or fasttext by the first lines of a file; else "table"."""
-    if config.delimiter != "auto" or config.header != "auto":
-        return "table"
-    full = [line for line in lines if line.strip()][:_SAMPLE_LINES]
-    if not full:
-        return hint or "lines"
-    first = full[0].strip()
-    if first.startswith("{"):
-        if hint == "jsonl" or _is_json(first) or (needs_label and re.match(r'\{\s*("|$)', first)):
-            return "jsonl"
-    elif first.startswith("[") and re.match(r"\[\s*(\{|\]\s*$|$)", "".join(full).strip()):
-        return "json"
-    num_labeled = sum(bool(FASTTEXT_LABEL.search(line)) for line in full)
-    if num_labeled * 2 > len(full) and not has_header(lines, config, needs_label):
-        return "fasttext"
-    return "jsonl" if hint == "jsonl" and first[0] in '[{"' else "table"
-
-
-def _is_json(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False

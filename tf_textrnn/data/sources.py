@@ -62,8 +62,8 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
         they are passed over, and for labels to train on that look like texts or numbers of rows.
     """
     paths = [local_path(one, flag) for one in _paths(path, flag)]
-    stamps = [_stamp(one, flag) for one in paths]
     files = [open_file(one, config, flag, needs_label=True) for one in paths]
+    stamps = [_stamp(one, flag) for one in paths]
     for file in files[1:]:
         if file.header != files[0].header:
             raise UserError(

@@ -120,9 +120,8 @@ class Table(NamedTuple):
                 seen.add(row[0])
         if len(seen) < count and len(seen) * 2 <= max(count, _FEW):
             raise UserError(
-                f"{self.path}:{first[2]}: the first line has the label {str(first[0])[:40]!r}, which "
-                f"stands nowhere else; does the line, {shown(first[3])}, name the columns? "
-                "expected --header=yes or --header=no"
+                f"{self.path}:{first[2]}: the first line, {shown(first[3])}, has a label that "
+                "stands nowhere else; expected --header=yes if it names the columns, or --header=no"
             )
 
 

@@ -8,11 +8,14 @@ from tf_textrnn.data.sources import Source
 
 _SAMPLE_TEXTS, _SAMPLE_CHARACTERS = 1_000, 1_000  # the first of a source, and of each of these
 _LETTERS = re.compile(r"[^\W\d_]+")
-# Blocks of the scripts of UAX 14's class SA: Thai, Lao, Burmese, Khmer, Tai Le, New Tai Lue, Tai
-# Tham, Tai Viet, Ahom. Chinese and Japanese characters are words of their own in word mode.
 _UNSPACED = re.compile(
+    # Blocks of the scripts of UAX 14's class SA: Thai, Lao, Burmese, Khmer, Tai Le, New Tai Lue,
+    # Tai Tham, Tai Viet, Ahom.
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\ua9e0-\ua9ff\uaa60-\uaadf"
-    "\U00011700-\U0001173f]+"
+    "\U00011700-\U0001173f"
+    # Chinese and Japanese.
+    "\u3005-\u3007\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9d"
+    "\U00020000-\U0003ffff]+"
 )
 
 

@@ -13,7 +13,7 @@ from tf_textrnn.data.readers import OpenFile, Record
 from tf_textrnn.predicting.options import PredictOptions
 
 DELIMITERS = {"tsv": "\t", "csv": ","}
-TABLES, OBJECTS = ("csv", "tsv"), ("jsonl", "json", "parquet")  # formats of inputs
+TABLES, OBJECTS = ("csv", "tsv"), ("jsonl", "json")  # formats of inputs
 
 
 class Answers(Protocol):

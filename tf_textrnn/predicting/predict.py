@@ -13,20 +13,22 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.terminal import note
-from tf_textrnn.data.readers import OpenFile, Record, open_file
+from tf_textrnn.data.readers import Record, open_file, place_name
+from tf_textrnn.data.sources import Example, Source, file_source
 from tf_textrnn.predicting.answers import Answers, answers_for
 from tf_textrnn.predicting.options import PredictOptions
 from tf_textrnn.predictor.predictor import Predictions, Predictor
 from tf_textrnn.predictor.texts import WINDOW_TEXTS, given_texts, open_texts, read_windows
 from tf_textrnn.runs.evaluation import Evaluation, evaluation_text, label_table
 
+Text = TypeVar("Text", Record, Example)
 WINDOW_CHARACTERS = 1 << 24
 MAX_UNKNOWN_LABELS = 10_000
 
@@ -42,13 +44,17 @@ def predict(options: PredictOptions, texts: Sequence[str]) -> None:
       UserError: a mistake in options, files or the model.
     """
     options.check(bool(texts))
-    path = options.input or ("-" if options.evaluate else "")
-    opened = open_file(path, options.files, "input", options.evaluate) if path else None
+    source = opened = None
+    if options.evaluate:
+        source = file_source(options.input or "-", options.files, "input")
+    elif options.input:
+        opened = open_file(options.input, options.files, "input", needs_label=False)
     with _sink(options.output) as write:
         predictor = Predictor(options.model)
-        seen = Seen(opened.notes if opened else [], is_alone=bool(options.output))
-        if opened and options.evaluate:
-            write(_evaluated(options, predictor, opened, seen))
+        notes = source.notes if source else (lambda: opened.notes if opened else [])
+        seen = Seen(notes, is_alone=bool(options.output))
+        if source:
+            write(_evaluated(options, predictor, source, seen))
         else:
             is_terminal = not options.output and sys.stdout.isatty()
             answers = answers_for(options, predictor.labels, opened, is_terminal)
@@ -70,40 +76,33 @@ def _answered(
         yield "".join(itertools.starmap(answers.line, found))
 
 
-def _evaluated(
-    options: PredictOptions, predictor: Predictor, opened: OpenFile, seen: "Seen"
-) -> str:
+def _evaluated(options: PredictOptions, predictor: Predictor, source: Source, seen: "Seen") -> str:
     """How good the model is on a file, for people or as JSON.
 
     Raises:
-      UserError: there is no labeled text, one has several labels, or, by `--strict_labels`, the
-        model lacks one; or it lacks so many that they can be no labels.
+      UserError: there is no labeled text, or, by `--strict_labels`, the model lacks a label; or it
+        lacks so many that they can be no labels.
     """
     evaluation = Evaluation(predictor.labels)
     known = set(predictor.labels)
     unknown: set[str] = set()
-    for records in _windows(opened.records()):
-        classes = []
-        for record in records:
-            where = f"{opened.name}:{record.place}"
-            if len(record.labels) != 1:
-                raise UserError(f"{where}: expected one label, found {len(record.labels)}")
-            label = record.labels[0].strip()
-            if label not in known:
-                if options.strict_labels:
-                    raise UserError(f"{where}: the model has no label {label[:40]!r}")
-                unknown.add(label)
-                if len(unknown) > MAX_UNKNOWN_LABELS:
-                    raise UserError(
-                        f"{where}: over {MAX_UNKNOWN_LABELS:,} labels that the model lacks; is "
-                        f"--label_column={options.label_column} right?"
-                    )
-            classes.append(evaluation.class_of(label))
-        predictions = predictor([record.text for record in records])
+    for examples in _windows(source.read()):
+        for label, _, line in examples:
+            if label in known or label in unknown:
+                continue
+            if options.strict_labels:
+                place = place_name(source.name, line)
+                raise UserError(f"{place}: the model has no label {label[:40]!r}")
+            unknown.add(label)
+            if len(unknown) > MAX_UNKNOWN_LABELS:
+                raise UserError(
+                    f"{source.name}: over {MAX_UNKNOWN_LABELS:,} labels that the model lacks; is "
+                    f"--label_column={options.label_column} right?"
+                )
+        predictions = predictor([example.text for example in examples])
         seen.add(predictions)
-        evaluation.add(np.array(classes), predictions.classes, predictions.probability)
-    if not evaluation.num_texts:
-        raise UserError(f"{opened.name}: no labeled texts")
+        classes = np.array([evaluation.class_of(example.label) for example in examples])
+        evaluation.add(classes, predictions.classes, predictions.probability)
     report = evaluation.report()
     if options.format == "jsonl":
         return json.dumps({"texts": evaluation.num_texts, **report}) + "\n"
@@ -112,13 +111,13 @@ def _evaluated(
     return f"{text}\n{error}\n\n{label_table(report['per_class'])}\n"
 
 
-def _windows(records: Iterator[Record]) -> Iterator[list[Record]]:
-    """Records in lists that are classified together: of bounded number and size."""
-    window: list[Record] = []
+def _windows(read: Iterable[Text]) -> Iterator[list[Text]]:
+    """What is read, in lists that are classified together: of bounded number and size."""
+    window: list[Text] = []
     characters = 0
-    for record in records:
-        window.append(record)
-        characters += len(record.text)
+    for one in read:
+        window.append(one)
+        characters += len(one.text)
         if len(window) == WINDOW_TEXTS or characters >= WINDOW_CHARACTERS:
             yield window
             window, characters = [], 0
@@ -160,13 +159,13 @@ class Seen:
     """What stderr tells: how many texts are done, and in the end which were cut.
 
     Args:
-      notes: of the input; more may come as it is read.
+      notes: returns those of the input; more may come as it is read.
       is_alone: whether nothing else goes to the terminal meanwhile.
     """
 
-    def __init__(self, notes: list[str], is_alone: bool):
+    def __init__(self, notes: Callable[[], list[str]], is_alone: bool):
         self._notes = notes
-        self._num_told = 0
+        self._told: list[str] = []
         self._tell_notes()
         self._shows = sys.stderr.isatty() and (is_alone or not sys.stdout.isatty())
         self._started = time.monotonic()
@@ -193,6 +192,7 @@ class Seen:
             )
 
     def _tell_notes(self) -> None:
-        for text in self._notes[self._num_told :]:
-            note(text)
-        self._num_told = len(self._notes)
+        for text in self._notes():
+            if text not in self._told:
+                note(text)
+                self._told.append(text)

@@ -1,0 +1,233 @@
+"""`textrnn predict --input`: files keep what they hold, and answers are written whole."""
+
+import csv
+import io
+import json
+import sys
+
+import pandas
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tf_textrnn import cli
+from tf_textrnn.data.readers import Record
+from tf_textrnn.predicting import predict
+from tf_textrnn.predicting.answers import TableAnswers, free_name
+from tf_textrnn.predictor.predictor import Predictor
+
+ROWS = [
+    ("1", 'the "wolf"\nand the dog', "a,b"),
+    ("02", "seven of nine\r\nten", ""),
+    ("x y", " red and blue ", "=1+1"),
+]
+
+
+@pytest.fixture(scope="module")
+def predictor(exported):
+    return Predictor(str(exported.export / "1"))
+
+
+@pytest.fixture
+def command(exported, capsys):
+    """Runs `textrnn predict` in this process; returns its status, stdout and stderr."""
+
+    def run(*arguments):
+        status = cli.run(["predict", f"--model={exported.export / '1'}", *map(str, arguments)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def table(path, header, rows, delimiter=","):
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([header, *rows])
+    return path
+
+
+def frame(text, delimiter=","):
+    return pandas.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_a_csv_keeps_its_columns_as_pandas_reads_them(command, tmp_path, predictor, delimiter):
+    path = table(tmp_path / "new.csv", ["id", "text", "note"], ROWS, delimiter)
+    status, out, err = command("--input", path)
+    assert (status, err) == (0, "")
+    found, before = frame(out, delimiter), frame(path.read_bytes().decode(), delimiter)
+    assert list(found.columns) == ["id", "text", "note", "label", "probability"]
+    pandas.testing.assert_frame_equal(found[list(before.columns)], before)
+    assert found["label"].tolist() == predictor.predict([text for _, text, _ in ROWS]).tolist()
+    largest = predictor.predict_proba([text for _, text, _ in ROWS]).max(axis=1)
+    assert found["probability"].astype(float).to_numpy() == pytest.approx(largest, abs=1e-5)
+
+
+def test_names_that_a_table_has_stay_its_own(command, tmp_path, predictor):
+    rows = [["numbers", "wolf and dog", "0.1"], ["", "seven", "0.2"]]
+    path = table(tmp_path / "new.csv", ["label", "text", "probability_animals"], rows)
+    status, out, _ = command("--input", path, "--all_probabilities")
+    found = frame(out)
+    assert status == 0
+    assert found["label"].tolist() == ["numbers", ""]
+    assert found["predicted_label"].tolist() == ["animals", "numbers"]
+    columns = ["predicted_probability_animals", "probability_colours", "probability_numbers"]
+    probabilities = found[columns].astype(float).to_numpy()
+    expected = predictor.predict_proba(["wolf and dog", "seven"])
+    assert probabilities == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_table_without_a_header_gets_none(command, tmp_path):
+    (tmp_path / "new.tsv").write_text("numbers\twolf and dog\nanimals\tseven\n", encoding="utf-8")
+    status, out, _ = command("--input", tmp_path / "new.tsv", "--header=no")
+    assert status == 0
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert [row[:3] for row in rows] == [
+        ["numbers", "wolf and dog", "animals"],
+        ["animals", "seven", "numbers"],
+    ]
+
+
+@pytest.mark.parametrize("name", ["new.jsonl", "new.json"])
+def test_objects_keep_their_keys(command, tmp_path, name):
+    objects = [{"text": "wolf\nand dog", "of": {"a": [1, None]}}, {"label": 3, "text": "seven"}]
+    lines = [json.dumps(one) for one in objects]
+    content = "\n".join(lines) if name == "new.jsonl" else f"[{', '.join(lines)}]"
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    status, out, err = command("--input", tmp_path / name)
+    assert (status, err) == (0, "")
+    found = [json.loads(line) for line in out.splitlines()]
+    # One name for what is predicted in all of them, though only one object has a label.
+    assert [one.pop("predicted_label") for one in found] == ["animals", "numbers"]
+    assert all(0 < one.pop("probability") <= 1 for one in found)
+    assert found == objects
+
+
+def test_a_format_that_is_asked_for_is_written(command, tmp_path):
+    path = table(tmp_path / "new.csv", ["id", "text"], [["7", "wolf\nand dog"]])
+    _, out, _ = command("--input", path, "--format=jsonl", "--all_probabilities")
+    found = json.loads(out)
+    assert (found["id"], found["text"], found["label"]) == ("7", "wolf\nand dog", "animals")
+    assert set(found["probabilities"]) == {"animals", "colours", "numbers"}
+    _, out, _ = command("--input", path, "--format=tsv")
+    assert frame(out, "\t")["text"].tolist() == ["wolf\nand dog"]
+    _, out, _ = command("--format=csv", "wolf, and dog")
+    assert frame(out)[["text", "label"]].to_numpy().tolist() == [["wolf, and dog", "animals"]]
+
+
+def test_the_output_is_written_whole_or_not_at_all(command, tmp_path):
+    path, output = tmp_path / "new.csv", tmp_path / "out.csv"
+    table(path, ["id", "text"], [[str(i), "wolf and dog"] for i in range(50)])
+    assert command("--input", path, "--output", output) == (0, "", "")
+    whole = output.read_bytes()
+    assert frame(whole.decode())["label"].tolist() == ["animals"] * 50
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("50\n")  # a row of another width
+    status, out, err = command("--input", path, "--output", output)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert output.read_bytes() == whole
+    assert {each.name for each in tmp_path.iterdir()} == {"new.csv", "out.csv"}
+    status, _, err = command("--output", tmp_path / "none" / "out.csv", "wolf")
+    assert (status, err.count("\n")) == (2, 1)
+    assert f"--output={tmp_path / 'none' / 'out.csv'}: cannot be written (No such file" in err
+
+
+def test_cut_texts_are_counted_in_one_line(command, tmp_path):
+    lines = ["wolf " * 400, "wolf " * 401, "seven", "red " * 5_000]
+    (tmp_path / "texts.txt").write_text("\n".join(lines), encoding="utf-8")
+    status, _, err = command("--input", tmp_path / "texts.txt")
+    assert status == 0
+    assert err == (
+        "2 of 4 texts are longer than the model's 400 tokens; the rest of them was not read\n"
+    )
+
+
+def test_texts_of_the_command_line_are_counted_too(command):
+    status, _, err = command("red " * 401)
+    assert (status, err.startswith("1 of 1 texts are longer")) == (0, True)
+
+
+def test_a_label_that_the_model_lacks_is_a_mistake_and_named(command, tmp_path):
+    (tmp_path / "f.tsv").write_text("animals\twolf\nplants\toak\nnumbers\tseven\n")
+    arguments = ("--evaluate", "--input", tmp_path / "f.tsv")
+    status, out, _ = command(*arguments, "--format=jsonl")
+    found = json.loads(out)
+    assert status == 0
+    assert (found["texts"], found["accuracy"]) == (3, pytest.approx(2 / 3))
+    assert found["unknown_labels"] == ["plants"]
+    assert found["per_class"]["plants"]["support"] == 1
+    assert found["labels_left_out"] == 1  # colours
+    _, out, _ = command(*arguments)
+    assert "labels that the model lacks, all mistakes: plants (1)\n" in out
+    assert "without a text to test on: colours\n" in out
+    status, _, err = command(*arguments, "--strict_labels")
+    assert (status, err.count("\n")) == (2, 1)
+    assert f"{tmp_path / 'f.tsv'}:2: the model has no label 'plants'" in err
+
+
+def test_evaluates_a_csv_by_other_columns(command, tmp_path):
+    path = table(tmp_path / "f.csv", ["body", "kind"], [["wolf", "animals"], ["red", "colours"]])
+    status, out, _ = command(
+        "--evaluate", "--input", path, "--text_column=body", "--label_column=kind"
+    )
+    assert (status, out.startswith("2 texts: accuracy 1.0000 (95 % interval ")) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--evaluate", "--format=csv"), "--format=csv, and --evaluate"),
+        (("--evaluate", "--all_probabilities"), "--all_probabilities, and --evaluate"),
+        (("--all_probabilities", "a"), "--all_probabilities: expected --format=csv or"),
+        (("--format=csv", "--top_k=2", "a"), "--top_k=2: expected --format=jsonl"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_one_line(command, arguments, message):
+    status, out, err = command(*arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
+def test_a_person_sees_no_cell_that_drives_the_terminal(command, tmp_path, monkeypatch):
+    path = table(tmp_path / "new.csv", ["id\x1b[2J", "text"], [["\x9b2J", "wolf \u202e"]])
+    _, exact, _ = command("--input", path)
+    assert "\x1b[2J" in exact
+    assert "\x9b2J" in exact
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    _, shown, _ = command("--input", path)
+    assert not set(shown) & set("\x1b\x9b\u202e")
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=4), min_size=1),
+    st.sampled_from(",;\t|"),
+)
+def test_any_cells_come_back_from_a_csv(rows, delimiter):
+    answers = TableAnswers(None, True, delimiter, ["a", "b\n"], (), False)
+    lines = [answers.line(Record((), "", 0, row), 1, [0.25, 0.75]) for row in rows]
+    found = list(csv.reader(io.StringIO("".join(lines), newline=""), delimiter=delimiter))
+    assert found == [[*row, "b\n", "0.750000"] for row in rows]
+
+
+@given(st.text(), st.lists(st.text()))
+def test_a_free_name_is_free(name, taken):
+    assert free_name(name, taken) not in taken
+
+
+def test_memory_does_not_grow_with_the_file(monkeypatch):
+    """Only a window of records lives at a time."""
+    monkeypatch.setattr(predict, "WINDOW_TEXTS", 3)
+    monkeypatch.setattr(predict, "WINDOW_CHARACTERS", 100)
+    read = 0
+
+    def records():
+        nonlocal read
+        for text in ["a"] * 7 + ["b" * 200] + ["c"] * 2:
+            read += 1
+            yield Record((), text, 0, None)
+
+    seen = []
+    for window in predict._windows(records()):
+        seen.append(len(window))
+        assert read == sum(seen)
+    assert seen == [3, 3, 2, 2]
