@@ -175,6 +175,16 @@ def _predict(arguments: list[str]) -> None:
     predict.predict(*_parsed(arguments, "predict", predict, predict.PredictOptions, "[TEXT …]"))
 
 
+def _check(arguments: list[str]) -> None:
+    from tf_textrnn.base import flags
+    from tf_textrnn.config import Config
+    from tf_textrnn.data import check
+
+    page = flags.Page("check", check.__doc__ or "", check.SECTIONS)
+    given, _ = flags.parse(arguments, page)
+    check.check(Config().replace(**given))
+
+
 def _export(arguments: list[str]) -> None:
     from tf_textrnn.exporting import saved_model
 
@@ -216,6 +226,9 @@ class Command(NamedTuple):
 COMMANDS = {
     "train": Command(
         "Trains a text classifier on labeled texts and reports how good it is", _train
+    ),
+    "check": Command(
+        "Says how labeled files are read and what stands out in them, without training", _check
     ),
     "predict": Command(
         "Classifies texts, or scores a labeled file, with a trained model", _predict

@@ -43,7 +43,7 @@ _CHUNK_TEXTS, _CHUNK_CHARACTERS = 4_096, 1 << 22
 _SCRATCH_PREFIX = ".making-"
 _FILES = (
     "type_ids", "lengths", "labels", "places", "types.txt", "label_names.txt", "quotes",
-    "quote_sizes",
+    "quote_sizes", "notes.json",
 )  # fmt: skip
 QUOTE_CHARACTERS = 1_000  # kept of each text, for reports
 _OVERFLOW_TYPE = b""  # type 0; neither tokenizer makes an empty token
@@ -82,6 +82,7 @@ class Corpus:
       labels: int32[texts], the index of each text's label in `label_names`.
       places: int64[texts], the line on which each text starts in its file; 0 without a file.
       quotes: the start of each text.
+      notes: what a user should be told of the source, each a line.
     """
 
     source: Source
@@ -93,6 +94,7 @@ class Corpus:
     labels: np.ndarray
     places: np.ndarray
     quotes: Quotes
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -194,6 +196,9 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
             ]
             quotes.writelines(starts)
             np.array([len(start) for start in starts], np.int32).tofile(quote_sizes)
+    late = [note for note in source.notes() if note not in source.first_notes]
+    notes = {"source": source.name, "notes": late}
+    (folder / "notes.json").write_text(json.dumps(notes) + "\n", encoding="utf-8")
     write_lines(folder / "types.txt", list(types))
     write_lines(folder / "label_names.txt", [name.encode() for name in label_ids])
     checksums = {name: _checksum(folder / name) for name in _FILES}
@@ -263,9 +268,24 @@ def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | No
             quotes=Quotes(
                 _memory_map(folder / "quotes", np.uint8), _memory_map(folder / "quote_sizes")
             ),
+            notes=_notes(folder, source),
         )
     except (OSError, ValueError, AttributeError):  # UserError is a ValueError
         return None
+
+
+def _notes(folder: pathlib.Path, source: Source) -> tuple[str, ...]:
+    """The notes of a source, with those of the pass in which its corpus was made.
+
+    The file may have had another name then.
+    """
+    made = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
+    then = f"{made['source']}: "
+    late = [
+        f"{source.name}: {note.removeprefix(then)}" if note.startswith(then) else note
+        for note in made["notes"]
+    ]
+    return tuple(dict.fromkeys([*source.notes(), *late]))
 
 
 def _memory_map(path: pathlib.Path, dtype: type = np.int32) -> np.ndarray:

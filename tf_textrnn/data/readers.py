@@ -33,6 +33,7 @@ from tf_textrnn.data.texts import (
 
 _PARQUET_MARK = b"PAR1"
 _SHOWN_LABELS = 4
+_DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "blanks"}
 
 
 class Record(NamedTuple):
@@ -59,6 +60,7 @@ class OpenFile:
       format: how it is read: tsv, csv, jsonl, json, fasttext, parquet, folder or lines.
       header: the names of a table's columns; None where it has none.
       delimiter: what separates a table's columns; empty for the other formats.
+      encoding: that of its text; empty where it has none of its own.
       notes: what a user should be told of it, each a line; complete after a pass.
       reading: what tells files apart that hold the same bytes and are read in other ways; empty
         where it is read as the first release did.
@@ -72,17 +74,29 @@ class OpenFile:
         config: FileConfig,
         table: Table | None = None,
         reading: str = "",
+        encoding: str = "",
     ):
         self.name = name
         self.format = file_format
         self.header = table.names if table else None
         self.delimiter = table.dialect.delimiter if table else ""
+        self.encoding = encoding
         self.notes: list[str] = []
         self.reading = reading
         self._rows = rows
         self._labels = Labels(
             config.label_separator, config.missing_labels, lambda: (row[0] for row in rows())
         )
+
+    @property
+    def description(self) -> str:
+        """How it is read, in a line."""
+        parts = [self.format, self.encoding]
+        if self.delimiter:
+            parts.append(f"columns separated by {_DELIMITERS.get(self.delimiter, self.delimiter)}")
+            names = [name or "''" for name in self.header or []]
+            parts.append(f"header {', '.join(names)}" if names else "no header")
+        return f"{self.name}: {'; '.join(filter(None, parts))}"
 
     def records(self) -> Iterator[Record]:
         """Starts a new pass over the texts.
@@ -244,12 +258,13 @@ def _open_text(path: str, encoding: str, config: FileConfig, needs_label: bool) 
             )
     if dialect is None:
         file_format = file_format if file_format in others else "lines"
-        return OpenFile(path, file_format, others[file_format], config, None, reading)
+        rows = others[file_format]
+        return OpenFile(path, file_format, rows, config, None, reading, encoding)
     table = open_table(path, encoding, lines, dialect, config, needs_label)
     if config.format == "auto":
         file_format = "tsv" if dialect.delimiter == "\t" else "csv"
     reading += _table_reading(table, file_format)
-    return OpenFile(path, file_format, table.rows, config, table, reading)
+    return OpenFile(path, file_format, table.rows, config, table, reading, encoding)
 
 
 def _table_reading(table: Table, file_format: str) -> str:

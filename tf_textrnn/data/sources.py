@@ -35,12 +35,16 @@ class Source:
       fingerprint: string that changes whenever the examples do.
       read: function that starts a new pass over the examples.
       notes: returns what a user should be told of it, each a line; complete after a pass.
+      first_notes: those of the notes that were known before any pass.
+      reading: how each file is read, each a line.
     """
 
     name: str
     fingerprint: str
     read: Callable[[], Iterator[Example]]
     notes: Callable[[], list[str]] = list
+    first_notes: tuple[str, ...] = ()
+    reading: tuple[str, ...] = ()
 
 
 def file_source(path: str, config: FileConfig, flag: str) -> Source:
@@ -65,6 +69,7 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
             raise UserError(
                 f"--{flag}: {file.name} has other columns than {files[0].name}; expected the same"
             )
+    first_notes = tuple(note for file in files for note in file.notes)
     passed_over: dict[str, str] = {}  # by file, a note
 
     def check_unchanged(one: str, stamp: object) -> None:
@@ -116,7 +121,8 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
         f"{_digest(one, flag)} {file.format} {columns}{file.reading}"
         for one, file in zip(paths, files, strict=True)
     ]
-    return Source(path, "\n".join(prints), read, notes)
+    reading = tuple(file.description for file in files)
+    return Source(path, "\n".join(prints), read, notes, first_notes, reading)
 
 
 def _paths(path: str, flag: str) -> list[str]:

@@ -39,6 +39,12 @@ class Data:
     test: Split | None
     fingerprint: str
 
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits that there are, by name."""
+        named = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: split for name, split in named.items() if split}
+
 
 def load(
     config: Config,

@@ -43,7 +43,12 @@ class Mistake:
 
 
 def report_values(
-    config: Config, data: Data, scores: np.ndarray, temperature: float, history: dict[str, Any]
+    config: Config,
+    data: Data,
+    scores: np.ndarray,
+    temperature: float,
+    history: dict[str, Any],
+    summary: dict[str, Any],
 ) -> dict[str, Any]:
     """Returns the values of `report.json`.
 
@@ -53,6 +58,7 @@ def report_values(
       scores: float32[texts, classes], the scores of that split.
       temperature: probabilities are the softmax of the scores divided by it.
       history: values that come from training, such as `best_epoch`.
+      summary: what is known of the texts before training.
     """
     split = data.test or data.valid
     evaluation = Evaluation(data.labels)
@@ -60,9 +66,8 @@ def report_values(
     measures = evaluation.report()
     per_class = measures.pop("per_class")
     of_test = {f"test_{name}": measures[name] for name in ("accuracy", "macro_f1")}
-    splits = {"train": data.train, "valid": data.valid, "test": data.test}
     return {
-        "texts": {name: len(split) for name, split in splits.items() if split},
+        "texts": {name: len(split) for name, split in data.splits.items()},
         "evaluated_on": "test" if data.test else "valid",
         **measures,
         **(of_test if data.test else {}),
@@ -70,6 +75,7 @@ def report_values(
         "temperature": temperature,
         **history,
         "per_class": per_class,
+        "data": summary,
         "config": config.options(),
     }
 

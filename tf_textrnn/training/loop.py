@@ -241,11 +241,12 @@ class Trainer:
                 raise DivergedError(f"{name} is no longer finite at step {self.replicas.steps}")
 
     def report(
-        self, export: Callable[[str], pathlib.Path] | None = None
+        self, summary: dict[str, Any], export: Callable[[str], pathlib.Path] | None = None
     ) -> tuple[dict[str, Any], pathlib.Path | None]:
         """Evaluates the best weights; then writes numbers, export, texts and pictures.
 
         Args:
+          summary: what is known of the texts before training.
           export: makes the next version of what a folder's run exports; None = nothing does.
 
         Returns:
@@ -266,7 +267,7 @@ class Trainer:
             "train_examples_per_second": statistics.median(rates),
             "parameters": self.model.count_params(),
         }
-        values = report.report_values(self._config, data, scores, temperature, learned)
+        values = report.report_values(self._config, data, scores, temperature, learned, summary)
         self._folder.report_text.unlink(missing_ok=True)  # it comes last, and marks the end
         report.write_values(self._folder, values)
         exported = export(str(self._folder.path)) if export else None

@@ -18,6 +18,7 @@ from tf_textrnn.config import Config
 from tf_textrnn.data import splits
 from tf_textrnn.data.sources import Source
 from tf_textrnn.data.splits import Data
+from tf_textrnn.data.summary import summarize
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training.distribution import Workers, connect
 from tf_textrnn.training.loop import Trainer
@@ -74,14 +75,14 @@ def run(
             workers.wait()
             return _nothing_left(folder, config, *end) if workers.is_chief else None
 
-        def train(data: Data) -> Finished:
+        def train(data: Data, summary: dict[str, Any]) -> Finished:
             trainer = Trainer(config, data, folder, workers, on_step)
             with contextlib.closing(trainer):
                 trainer.restore()
                 if config.run.resume:  # nothing refuses the new options any more
                     workers.broadcast(lambda: _write_config(folder, config))
                 trainer.train()
-                report, exported = trainer.report(export if config.run.export else None)
+                report, exported = trainer.report(summary, export if config.run.export else None)
             workers.wait()
             return Finished(folder, config, report, exported)
 
@@ -125,7 +126,7 @@ def _run(
     config: Config,
     workers: Workers,
     load: Callable[[], Data],
-    train: Callable[[Data], Finished],
+    train: Callable[[Data, dict[str, Any]], Finished],
 ) -> Finished:
     resume = how_to_go_on(given, folder)
     if config.run.resume:
@@ -148,9 +149,10 @@ def _run(
                 signals.advise(lambda: advice(given, folder))
             tf.config.experimental.enable_op_determinism()  # earlier, it tokenizes on one core
             keras.utils.set_random_seed(config.training.seed)
+            summary = {}
             if workers.is_chief:
-                _show_start(folder, data, workers)
-            return train(data)
+                summary = _show_start(folder, config, data, workers)
+            return train(data, summary)
     except OSError as error:
         raise UserError(
             f"{error.filename or 'the output'}: cannot be written ({error.strerror}); what was "
@@ -187,7 +189,9 @@ def _write_config(folder: RunFolder, config: Config) -> None:
         file.write(config.to_json().encode())
 
 
-def _show_start(folder: RunFolder, data: Data, workers: Workers) -> None:
+def _show_start(folder: RunFolder, config: Config, data: Data, workers: Workers) -> dict[str, Any]:
+    """Says what the run trains on, and returns what the report keeps of that."""
+    summary = summarize(data, config.text)
     show(
         f"{data.train.corpus.source.name}: {len(data.train):,} training texts, "
         f"{len(data.valid):,} to validate on"
@@ -196,3 +200,6 @@ def _show_start(folder: RunFolder, data: Data, workers: Workers) -> None:
         + (f"; {workers.num_replicas} replicas" if workers.num_replicas > 1 else "")
         + f"\nrun: {folder.path}",
     )
+    for line in summary.lines():
+        show(line)
+    return summary.values

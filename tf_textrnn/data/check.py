@@ -1,0 +1,108 @@
+"""Says how labeled files are read and what stands out in their texts, without training."""
+
+import dataclasses
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from tf_textrnn.base.options import CheckedOptions, option
+from tf_textrnn.base.startup import load_tensorflow
+from tf_textrnn.base.tables import display_width, pad, shown_labels
+from tf_textrnn.base.terminal import show
+from tf_textrnn.config import Config, DataConfig, FileConfig, TextConfig
+
+if TYPE_CHECKING:
+    from tf_textrnn.data.summary import Summary
+
+_LENGTHS = ("shortest", "25%", "median", "75%", "99%", "longest")
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckOptions(CheckedOptions):
+    """What decides how the texts are split and where they are kept."""
+
+    seed: int = option(1, "Seed of the split without --valid_file", minimum=0, maximum=2**31 - 1)
+    cache_dir: str = option(
+        "", "Folder of encoded files; empty = tf_textrnn in the user's cache folder", is_path=True
+    )
+
+
+SECTIONS = (DataConfig, FileConfig, TextConfig, CheckOptions)
+
+
+def check(config: Config) -> None:
+    """Prints how the files of a run are read, and all that there is to say of their texts.
+
+    Args:
+      config: options of the run, not yet settled.
+
+    Raises:
+      UserError: flags that contradict one another, or a file with a mistake.
+    """
+    settled = config.settled()  # before TensorFlow loads: mistakes are told at once
+    load_tensorflow()
+    from tf_textrnn.data import splits
+    from tf_textrnn.data.findings import count_labels
+    from tf_textrnn.data.summary import summarize
+    from tf_textrnn.data.unspaced import best_tokenizer
+
+    sources = splits.open_sources(settled)
+    if config.text.tokenizer == "auto" and settled.data.train_file:
+        settled = config.settled(best_tokenizer(sources["train"]))
+    data = splits.load(settled, sources)
+    summary = summarize(data, settled.text)
+    others = count_labels(data.splits.values()).keys() - set(data.labels)
+    labels = [*data.labels, *sorted(others)]
+    reading = [line for source in sources.values() for line in source.reading or [source.name]]
+    if "valid" not in sources:
+        share = settled.data.valid_fraction
+        reading.append(f"valid: {share:.0%} of the texts to train on (--valid_fraction={share:g})")
+    blocks = [
+        reading,
+        summary.notes,
+        _label_table({name: count_labels([split]) for name, split in data.splits.items()}, labels),
+        [
+            *_length_table(summary),
+            f"(--tokenizer={settled.text.tokenizer}; what comes after --max_len="
+            f"{settled.text.max_len} is cut; {len(data.vocabulary):,} token ids)",
+        ],
+        [line for finding in summary.findings for line in finding.block()]
+        or ["nothing stands out"],
+    ]
+    show("\n\n".join("\n".join(block) for block in blocks if block))
+
+
+def _label_table(counts: dict[str, Counter[str]], labels: list[str]) -> list[str]:
+    """Lines with the number of texts of each label in each split, and in all."""
+    shown = shown_labels(labels)
+    rows = [
+        [shown[label], *(f"{of_split[label]:,}" for of_split in counts.values())]
+        for label in labels
+    ]
+    totals = ["all", *(f"{of_split.total():,}" for of_split in counts.values())]
+    return _table([["texts of a label", *counts], *rows, totals])
+
+
+def _length_table(summary: "Summary") -> list[str]:
+    """Lines with the quantiles of the lengths of the texts of each split."""
+    rows = [
+        [
+            name,
+            *(f"{length:,}" for length in numbers["length_quantiles"]),
+            f"{numbers['lost_tokens'] / max(numbers['tokens'], 1):.1%}",
+            f"{numbers['unknown_tokens'] / max(numbers['tokens'] - numbers['lost_tokens'], 1):.1%}",
+        ]
+        for name, numbers in summary.splits.items()
+    ]
+    return _table([["tokens of a text", *_LENGTHS, "cut", "unknown"], *rows])
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    """Rows with their columns below one another, the first to the left."""
+    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [pad(row[0], widths[0])]
+            + [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
+        )
+        for row in rows
+    ]
