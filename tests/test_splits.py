@@ -65,7 +65,7 @@ def test_a_class_is_the_labels_place_in_labels_txt_in_every_split(tmp_path):
     ("train", "valid", "message"),
     [
         ("a\tx\na\ty\n", None, "train.tsv: expected at least two labels, found only 'a'"),
-        ("a\tx\nb\ty\n", "a\tx\nc\ty\n", "valid.tsv:2: the label 'c' is not in "),
+        ("a\tx\nb\ty\n", "c\tx\nc\ty\n", "valid.tsv:1: no label of this file is in "),
         ("a\tx\nb\ty\n", None, "--valid_fraction=0.1 of "),
         ("a\tx\nb\ty\n", "", "valid.tsv: no labeled texts; the file is empty"),
     ],

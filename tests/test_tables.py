@@ -5,10 +5,10 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tf_textrnn.predictor.evaluation import label_table
 
 from tf_textrnn.base import terminal
 from tf_textrnn.base.tables import can_be_label, display_width, pad, shown_labels
+from tf_textrnn.runs.evaluation import label_table
 
 FORGED = "a\x1b[2J\x9b\x07\r\b\u202e\u2066\u2028\x00"
 texts = st.text(

@@ -50,8 +50,6 @@ def check(config: Config) -> None:
         settled = config.settled(best_tokenizer(sources["train"]))
     data = splits.load(settled, sources)
     summary = summarize(data, settled.text)
-    others = count_labels(data.splits.values()).keys() - set(data.labels)
-    labels = [*data.labels, *sorted(others)]
     reading = [line for source in sources.values() for line in source.reading or [source.name]]
     if "valid" not in sources:
         share = settled.data.valid_fraction
@@ -59,7 +57,9 @@ def check(config: Config) -> None:
     blocks = [
         reading,
         summary.notes,
-        _label_table({name: count_labels([split]) for name, split in data.splits.items()}, labels),
+        _label_table(
+            {name: count_labels([split]) for name, split in data.splits.items()}, data.all_labels
+        ),
         [
             *_length_table(summary),
             f"(--tokenizer={settled.text.tokenizer}; what comes after --max_len="

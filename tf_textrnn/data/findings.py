@@ -67,6 +67,7 @@ def find(data: Data, config: TextConfig) -> list[Finding]:
     counts = count_labels(splits.values())
     found = [
         _cut(splits, config.max_len),
+        _unknown_labels(data, counts),
         copies.leaks(),
         copies.contradictions(),
         _missing(counts),
@@ -249,6 +250,20 @@ def _missing(counts: Counter[str]) -> Finding | None:
         f"{len(missing):,} {look}{'' if len(missing) == 1 else ' values'}",
         _with_counts(missing),
         f"to pass over their texts: {flag} --skip_unlabeled",
+    )
+
+
+def _unknown_labels(data: Data, counts: Counter[str]) -> Finding | None:
+    unknown = {label: counts[label] for label in data.unknown_labels}
+    if not unknown:
+        return None
+    have = "label is" if len(unknown) == 1 else "labels are"
+    return Finding(
+        "unknown_labels",
+        len(unknown),
+        f"{len(unknown):,} {have} not in {data.train.corpus.source.name}, and each text of such a "
+        "label is a mistake",
+        _with_counts(unknown),
     )
 
 

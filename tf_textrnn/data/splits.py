@@ -26,6 +26,8 @@ class Data:
     Attributes:
       vocabulary: the token of each id.
       labels: the label of each class.
+      unknown_labels: labels that `train` lacks and `valid` or `test` has. Their numbers follow
+        those of the classes; no prediction has them, so that each such text is a mistake.
       train: texts to train on.
       valid: texts that decide which epoch is the best.
       test: texts that the report scores; None = it scores `valid`.
@@ -34,10 +36,16 @@ class Data:
 
     vocabulary: list[bytes]
     labels: list[str]
+    unknown_labels: list[str]
     train: Split
     valid: Split
     test: Split | None
     fingerprint: str
+
+    @property
+    def all_labels(self) -> list[str]:
+        """The label of each class, and then the unknown labels."""
+        return self.labels + self.unknown_labels
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -76,8 +84,10 @@ def load(
         raise UserError(
             f"{train_corpus.source.name}: expected at least two labels, found only {labels[0]!r}"
         )
+    found = {name for corpus in corpora.values() for name in corpus.label_names}
+    unknown_labels = natural_order(found - set(labels))
     for corpus in corpora.values():
-        _check_labels(corpus, train_corpus)
+        _check_labels(corpus, train_corpus, config.data.strict_labels)
 
     rows = {split: np.arange(len(corpus)) for split, corpus in corpora.items()}
     if "valid" not in corpora:
@@ -106,7 +116,7 @@ def load(
         count_types(train_corpus, rows["train"], max_len),
         config.text.vocab_size,
     )
-    class_of_name = {name: index for index, name in enumerate(labels)}
+    class_of_name = {name: index for index, name in enumerate(labels + unknown_labels)}
     splits = {
         split: Split(
             corpus,
@@ -133,6 +143,7 @@ def load(
     return Data(
         vocabulary,
         labels,
+        unknown_labels,
         train,
         splits["valid"],
         splits.get("test"),
@@ -172,14 +183,18 @@ def open_sources(config: Config) -> dict[str, Source]:
     return datasets.splits(data.dataset)
 
 
-def _check_labels(corpus: Corpus, train_corpus: Corpus) -> None:
+def _check_labels(corpus: Corpus, train_corpus: Corpus, is_strict: bool) -> None:
+    """Checks that labels to validate or test on are known: all if strict, else at least one."""
     unknown = set(corpus.label_names) - set(train_corpus.label_names)
-    if unknown:
-        example = next(e for e in corpus.source.read() if e.label in unknown)
-        raise UserError(
-            f"{corpus.source.name}:{example.line}: the label {example.label!r} is not in "
-            f"{train_corpus.source.name}"
-        )
+    if not unknown or (not is_strict and len(unknown) < len(corpus.label_names)):
+        return
+    example = next(e for e in corpus.source.read() if e.label in unknown)
+    what = (
+        f"the label {example.label!r} is not in {train_corpus.source.name}"
+        if is_strict
+        else f"no label of this file is in {train_corpus.source.name}, such as {example.label!r}"
+    )
+    raise UserError(f"{corpus.source.name}:{example.line}: {what}")
 
 
 def stratified_split(

@@ -35,9 +35,11 @@ def measure(scores: np.ndarray, classes: np.ndarray) -> Measures:
 
     Args:
       scores: float32[texts, classes].
-      classes: int[texts], the class of each text.
+      classes: int[texts], the class of each text; a number beyond the classes is an unknown label,
+        which is a mistake and has no loss.
     """
-    loss = float(loss_of(softmax(scores), classes).mean())
+    is_known = classes < scores.shape[1]
+    loss = float(loss_of(softmax(scores[is_known]), classes[is_known]).mean())
     return Measures(loss, float(np.mean(scores.argmax(axis=1) == classes)))
 
 

@@ -62,6 +62,8 @@ def report_values(
     """
     split = data.test or data.valid
     evaluation = Evaluation(data.labels)
+    for label in data.unknown_labels:
+        evaluation.class_of(label)
     evaluation.add(split.classes, scores.argmax(axis=1), softmax(scores / temperature))
     measures = evaluation.report()
     per_class = measures.pop("per_class")
@@ -126,7 +128,7 @@ def write_predictions(
       split: the split that was scored.
       scores: float32[texts, classes], its scores.
       temperature: probabilities are the softmax of the scores divided by it.
-      labels: the label of each class.
+      labels: the label of each class, and then the unknown ones.
     """
     shown = [tab_separated(label) for label in labels]
     places = split.corpus.places[split.rows]
@@ -153,7 +155,7 @@ def draw_report(
       split: the split that was scored.
       scores: float32[texts, classes], its scores.
       temperature: probabilities are the softmax of the scores divided by it.
-      labels: the label of each class.
+      labels: the label of each class, and then the unknown ones.
 
     Returns:
       The figures that could be drawn, by name.
@@ -198,7 +200,7 @@ def worst_mistakes(split: Split, scores: np.ndarray, labels: list[str]) -> list[
     Args:
       split: the split that was scored.
       scores: float32[texts, classes], its scores.
-      labels: the label of each class.
+      labels: the label of each class, and then the unknown ones.
     """
     probability = softmax(scores)
     predictions = scores.argmax(axis=1)

@@ -271,9 +271,9 @@ class Trainer:
         self._folder.report_text.unlink(missing_ok=True)  # it comes last, and marks the end
         report.write_values(self._folder, values)
         exported = export(str(self._folder.path)) if export else None
-        mistakes = report.worst_mistakes(split, scores / temperature, data.labels)
-        report.write_predictions(self._folder, split, scores, temperature, data.labels)
-        figures = report.draw_report(self._folder, split, scores, temperature, data.labels)
+        mistakes = report.worst_mistakes(split, scores / temperature, data.all_labels)
+        report.write_predictions(self._folder, split, scores, temperature, data.all_labels)
+        figures = report.draw_report(self._folder, split, scores, temperature, data.all_labels)
         with terminal.optional("the picture of the gradient flow"):
             if flows := measure_longest(self.model, data.valid):
                 figures["gradient_flow"] = gradient_flow_figure(flows)

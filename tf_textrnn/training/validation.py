@@ -51,7 +51,8 @@ class SplitScorer:
         branches = 2 if ngrams else 1
         scores = self._score(self._branch_scorer, valid, branches * classes)
         scores = scores.reshape(-1, branches, classes)
-        weights = fit_branch_weights(scores, valid.classes)
+        is_known = valid.classes < classes
+        weights = fit_branch_weights(scores[is_known], valid.classes[is_known])
         weights, temperature = weights / weights[0], float(1.0 / weights[0])
         if ngrams:
             for weight in (ngrams.kernel, ngrams.bias):
