@@ -58,7 +58,7 @@ def test_labels_are_read_right_or_refused_with_the_flag(tmp_path, table):
     try:
         assert labels_of(path, **options) == expected
     except UserError as error:
-        assert "--encoding" in str(error)  # noqa: PT017
+        assert "--encoding" in str(error)
 
 
 @pytest.mark.parametrize(
