@@ -8,6 +8,7 @@ from typing import Any
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
 from tf_textrnn.data.columns import find_name, shown, text_names
+from tf_textrnn.data.containers import stored_at
 from tf_textrnn.data.encodings import MAX_LINE, numbered_lines, open_bytes
 from tf_textrnn.data.labels import Cell
 from tf_textrnn.data.tables import Row
@@ -163,7 +164,7 @@ def read_parquet(path: str, config: FileConfig, keys: Keys) -> Iterator[Row]:
         ) from error
     number = 0
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(stored_at(path)) as file:
             columns = _columns(path, file.schema_arrow.names, config)
             for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
                 for record in batch.to_pylist():

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
-from tf_textrnn.data.containers import container_note, local_path
+from tf_textrnn.data.containers import container_note, local_path, stored_at
 from tf_textrnn.data.contents import first_lines, format_of_content, format_of_name
 from tf_textrnn.data.dialects import Dialect, find_dialect
 from tf_textrnn.data.encodings import Encodings, check_encoding, find_encodings
@@ -142,14 +142,14 @@ def open_file(path: str, config: FileConfig, flag: str, needs_label: bool) -> Op
     """
     path = local_path(path, flag)
     try:
-        mode = pathlib.Path(path).stat().st_mode
+        mode = pathlib.Path(stored_at(path)).stat().st_mode
         if stat.S_ISDIR(mode) and config.format in ("auto", "folder"):
             return _open_folder(path, config, flag)
         if not stat.S_ISREG(mode) or config.format == "folder":
             raise UserError(
                 f"--{flag}={path}: expected a {'folder' if config.format == 'folder' else 'file'}"
             )
-        with open(path, "rb") as file:
+        with open(stored_at(path), "rb") as file:
             mark = file.read(len(_PARQUET_MARK))
     except OSError as error:
         raise UserError(f"--{flag}={path}: {error.strerror}") from error

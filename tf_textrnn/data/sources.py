@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
-from tf_textrnn.data.containers import local_path
+from tf_textrnn.data.containers import local_path, stored_at
 from tf_textrnn.data.readers import open_file, place_name
 from tf_textrnn.data.texts import folder_files
 
@@ -62,6 +62,7 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
         they are passed over, and for labels to train on that look like texts or numbers of rows.
     """
     paths = [local_path(one, flag) for one in _paths(path, flag)]
+    name = paths[0] if len(paths) == 1 else path
     files = [open_file(one, config, flag, needs_label=True) for one in paths]
     stamps = [_stamp(one, flag) for one in paths]
     for file in files[1:]:
@@ -77,7 +78,7 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
             raise UserError(f"{one}: it was changed while it was in use; start again")
 
     def read() -> Iterator[Example]:
-        counts = _Counts(path, config.label_column)
+        counts = _Counts(name, config.label_column)
         for one, stamp, file in zip(paths, stamps, files, strict=True):
             check_unchanged(one, stamp)
             unlabeled: list[int] = []  # the first places
@@ -107,7 +108,7 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
             check_unchanged(one, stamp)
         if not counts:
             raise UserError(
-                f"{path}: no labeled texts{'' if passed_over else '; the file is empty'}"
+                f"{name}: no labeled texts{'' if passed_over else '; the file is empty'}"
             )
         if flag == "train_file":  # a few texts to test on may well have a label each
             counts.check()
@@ -122,7 +123,7 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
         for one, file in zip(paths, files, strict=True)
     ]
     reading = tuple(file.description for file in files)
-    return Source(path, "\n".join(prints), read, notes, first_notes, reading)
+    return Source(name, "\n".join(prints), read, notes, first_notes, reading)
 
 
 def _paths(path: str, flag: str) -> list[str]:
@@ -146,7 +147,7 @@ def _contents(path: str, flag: str) -> list[pathlib.Path]:
     """The files whose bytes are the content of a path: itself, or those of a folder."""
     if pathlib.Path(path).is_dir():
         return [file for _, file in folder_files(path, flag)]
-    return [pathlib.Path(path)]
+    return [pathlib.Path(stored_at(path))]
 
 
 def _stamp(path: str, flag: str) -> list[tuple[str, int, int, int]]:
