@@ -50,7 +50,7 @@ def test_many_chunks_keep_their_order(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["type_ids", "lengths", "labels", "places", "types.txt", "label_names.txt"]
+    "name", ["type_ids", "lengths", "labels", "places", "files", "types.txt", "label_names.txt"]
 )
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
 def test_damage_is_seen_and_mended(tmp_path, name, damage):

@@ -34,7 +34,7 @@ from tf_textrnn.data.sources import Example, Source
 from tf_textrnn.text import tokenize
 
 VERSION = 1  # of the tokenization; raise it with every change, so that no run goes on with another
-CACHE_VERSION = 2  # of the files; raise it with every change, so that no old cache is read
+CACHE_VERSION = 3  # of the files; raise it with every change, so that no old cache is read
 MAX_TYPES = 4_000_000  # new types beyond it count as one type, which no vocabulary holds
 MAX_TYPE_BYTES = 1 << 30  # of all types together; new types beyond it count as that one too
 MAX_TEXTS = 1 << 27
@@ -42,7 +42,7 @@ MAX_LABELS = 10_000
 _CHUNK_TEXTS, _CHUNK_CHARACTERS = 4_096, 1 << 22
 _SCRATCH_PREFIX = ".making-"
 _FILES = (
-    "type_ids", "lengths", "labels", "places", "types.txt", "label_names.txt", "quotes",
+    "type_ids", "lengths", "labels", "places", "files", "types.txt", "label_names.txt", "quotes",
     "quote_sizes", "notes.json",
 )  # fmt: skip
 QUOTE_CHARACTERS = 1_000  # kept of each text, for reports
@@ -80,7 +80,9 @@ class Corpus:
       type_ids: int32[tokens], the index in `types` of each token, the texts end to end.
       offsets: int64[texts + 1], where each text starts in `type_ids`.
       labels: int32[texts], the index of each text's label in `label_names`.
-      places: int64[texts], the line on which each text starts in its file; 0 without a file.
+      places: int64[texts], the line on which each text starts in its file; in a folder, the number
+        of its file; 0 without a file.
+      files: int32[texts], the index of each text's file in `source.files`.
       quotes: the start of each text.
       notes: what a user should be told of the source, each a line.
     """
@@ -93,11 +95,18 @@ class Corpus:
     offsets: np.ndarray
     labels: np.ndarray
     places: np.ndarray
+    files: np.ndarray
     quotes: Quotes
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def place_name(self, row: int) -> str:
+        """Where a text stands: its file and line, or its number where it has no line."""
+        if line := int(self.places[row]):
+            return self.source.place(line, int(self.files[row]))
+        return f"{self.source.name}, text {row + 1:,}"
 
 
 def open_corpus(source: Source, tokenizer: str, cache_dir: str) -> Corpus:
@@ -170,6 +179,7 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
         open(folder / "lengths", "wb") as lengths,
         open(folder / "labels", "wb") as labels,
         open(folder / "places", "wb") as places,
+        open(folder / "files", "wb") as files,
         open(folder / "quotes", "wb") as quotes,
         open(folder / "quote_sizes", "wb") as quote_sizes,
     ):
@@ -191,6 +201,7 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
                     raise UserError(f"{source.name}: over {MAX_LABELS:,} different labels")
             np.array([label_ids[example.label] for example in chunk], np.int32).tofile(labels)
             np.array([example.line for example in chunk], np.int64).tofile(places)
+            np.array([example.file for example in chunk], np.int32).tofile(files)
             starts = [
                 example.text[:QUOTE_CHARACTERS].encode("utf-8", "replace") for example in chunk
             ]
@@ -265,6 +276,7 @@ def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | No
             offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
             labels=_memory_map(folder / "labels"),
             places=_memory_map(folder / "places", np.int64),
+            files=_memory_map(folder / "files"),
             quotes=Quotes(
                 _memory_map(folder / "quotes", np.uint8), _memory_map(folder / "quote_sizes")
             ),

@@ -42,7 +42,7 @@ class Record(NamedTuple):
     Attributes:
       labels: its labels; none where it is unlabeled.
       text: the text.
-      place: the line it starts on, from 1; the row of a Parquet file; 0 in a folder.
+      place: the line it starts on, from 1; a Parquet file's row; the number of a folder's file.
       cells: the record as read: the row of a table (list of str), a JSON object, or None.
     """
 
@@ -62,6 +62,7 @@ class OpenFile:
       delimiter: what separates a table's columns; empty for the other formats.
       encoding: that of its text; empty where it has none of its own.
       notes: what a user should be told of it, each a line; complete after a pass.
+      members: the file of each text of a folder; empty for the other formats.
       reading: what tells files apart that hold the same bytes and are read in other ways; empty
         where it is read as the first release did.
     """
@@ -82,6 +83,7 @@ class OpenFile:
         self.delimiter = table.dialect.delimiter if table else ""
         self.encoding = encoding
         self.notes: list[str] = []
+        self.members: list[str] = []
         self.reading = reading
         self._rows = rows
         self._labels = Labels(
@@ -110,12 +112,16 @@ class OpenFile:
             for cell, text, place, cells in self._rows():
                 yield Record(labels[cell], text, place, cells)
         except LabelError as error:
-            raise UserError(f"{place_name(self.name, place)}: the label: {error}") from error
+            raise UserError(f"{self.place_name(place)}: the label: {error}") from error
         if labels.whole_number:
             self._note(
                 f"{self.name}: all labels are whole numbers; {labels.whole_number} and the like "
                 "are read without the point"
             )
+
+    def place_name(self, place: int) -> str:
+        """The place of a record, for messages: file and line, or a folder's file."""
+        return self.members[place - 1] if self.members else place_name(self.name, place)
 
     def _note(self, note: str) -> None:
         if note not in self.notes:
@@ -178,6 +184,7 @@ def _open_folder(path: str, config: FileConfig, flag: str) -> OpenFile:
     notes: list[str] = []
     opened = OpenFile(path, "folder", lambda: read_folder(files, config.encoding, notes), config)
     opened.notes = notes
+    opened.members = [str(file) for _, file in files]
     return opened
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
 from tf_textrnn.data.containers import local_path, stored_at
-from tf_textrnn.data.readers import open_file, place_name
+from tf_textrnn.data.readers import OpenFile, open_file, place_name
 from tf_textrnn.data.texts import folder_files
 
 _SHOWN_PLACES = 5
@@ -19,11 +19,19 @@ _FEW_TEXTS = 20  # with fewer, nothing can be said of the labels
 
 
 class Example(NamedTuple):
-    """A labeled text and the line it starts on (from 1; 0 if there is no file)."""
+    """A labeled text and where it stands; `Source.place` says that in words.
+
+    Attributes:
+      label: its label.
+      text: the text.
+      line: the line it starts on, from 1; in a folder, its file's number; 0 if there is no file.
+      file: the index of its file in `Source.files`.
+    """
 
     label: str
     text: str
     line: int = 0
+    file: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Source:
       read: function that starts a new pass over the examples.
       notes: returns what a user should be told of it, each a line; complete after a pass.
       first_notes: those of the notes that were known before any pass.
-      reading: how each file is read, each a line.
+      files: the files; none for texts that come from elsewhere.
     """
 
     name: str
@@ -44,7 +52,11 @@ class Source:
     read: Callable[[], Iterator[Example]]
     notes: Callable[[], list[str]] = list
     first_notes: tuple[str, ...] = ()
-    reading: tuple[str, ...] = ()
+    files: tuple[OpenFile, ...] = ()
+
+    def place(self, line: int, file: int) -> str:
+        """Where a text stands, for messages, by what its example says; else the source's name."""
+        return self.files[file].place_name(line) if self.files else place_name(self.name, line)
 
 
 def file_source(path: str, config: FileConfig, flag: str) -> Source:
@@ -79,7 +91,7 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
 
     def read() -> Iterator[Example]:
         counts = _Counts(name, config.label_column)
-        for one, stamp, file in zip(paths, stamps, files, strict=True):
+        for number, (one, stamp, file) in enumerate(zip(paths, stamps, files, strict=True)):
             check_unchanged(one, stamp)
             unlabeled: list[int] = []  # the first places
             num_unlabeled = 0
@@ -87,10 +99,10 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
                 if len(labels) == 1:
                     label = labels[0]
                     counts[label] += 1
-                    yield Example(label, text, place)
+                    yield Example(label, text, place, number)
                 elif labels:
                     raise UserError(
-                        f"{place_name(file.name, place)}: {len(labels)} labels "
+                        f"{file.place_name(place)}: {len(labels)} labels "
                         f"({', '.join(map(repr, labels))[:200]}); a text has exactly one here"
                     )
                 else:
@@ -101,7 +113,7 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
                 what = _without_label(unlabeled, num_unlabeled)
                 if not config.skip_unlabeled:
                     raise UserError(
-                        f"{place_name(file.name, unlabeled[0])}: {what}; expected a label, or "
+                        f"{file.place_name(unlabeled[0])}: {what}; expected a label, or "
                         "--skip_unlabeled"
                     )
                 passed_over[file.name] = f"{file.name}: passes over {what}"
@@ -122,8 +134,7 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
         f"{_digest(one, flag)} {file.format} {columns}{file.reading}"
         for one, file in zip(paths, files, strict=True)
     ]
-    reading = tuple(file.description for file in files)
-    return Source(name, "\n".join(prints), read, notes, first_notes, reading)
+    return Source(name, "\n".join(prints), read, notes, first_notes, tuple(files))
 
 
 def _paths(path: str, flag: str) -> list[str]:

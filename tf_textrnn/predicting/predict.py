@@ -20,7 +20,7 @@ import numpy as np
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.terminal import note
-from tf_textrnn.data.readers import Record, open_file, place_name
+from tf_textrnn.data.readers import Record, open_file
 from tf_textrnn.data.sources import Example, Source, file_source
 from tf_textrnn.predicting.answers import Answers, answers_for
 from tf_textrnn.predicting.options import PredictOptions
@@ -87,11 +87,11 @@ def _evaluated(options: PredictOptions, predictor: Predictor, source: Source, se
     known = set(predictor.labels)
     unknown: set[str] = set()
     for examples in _windows(source.read()):
-        for label, _, line in examples:
+        for label, _, line, file in examples:
             if label in known or label in unknown:
                 continue
             if options.strict_labels:
-                place = place_name(source.name, line)
+                place = source.place(line, file)
                 raise UserError(f"{place}: the model has no label {label[:40]!r}")
             unknown.add(label)
             if len(unknown) > MAX_UNKNOWN_LABELS:
