@@ -4,6 +4,7 @@ The content of a file tells what it is, its name only helps. What is found is sa
 """
 
 import contextlib
+import functools
 import hashlib
 import pathlib
 import stat
@@ -19,6 +20,7 @@ from tf_textrnn.data.encodings import Encodings, check_encoding, find_encodings
 from tf_textrnn.data.labels import LabelError, Labels
 from tf_textrnn.data.objects import (
     Keys,
+    parquet_names,
     read_json_array,
     read_json_lines,
     read_parquet,
@@ -43,7 +45,8 @@ class Record(NamedTuple):
       labels: its labels; none where it is unlabeled.
       text: the text.
       place: the line it starts on, from 1; a Parquet file's row; the number of a folder's file.
-      cells: the record as read: the row of a table (list of str), a JSON object, or None.
+      cells: the record as read: the row of a table (list of str), a JSON object, or None; the row
+        of a Parquet file only where no labels are needed.
     """
 
     labels: tuple[str, ...]
@@ -58,7 +61,7 @@ class OpenFile:
     Attributes:
       name: its name, for messages.
       format: how it is read: tsv, csv, jsonl, json, fasttext, parquet, folder or lines.
-      header: the names of a table's columns; None where it has none.
+      header: the names of a table's columns; None where it has none, or its rows have no cells.
       delimiter: what separates a table's columns; empty for the other formats.
       encoding: that of its text; empty where it has none of its own.
       notes: what a user should be told of it, each a line; complete after a pass.
@@ -161,7 +164,11 @@ def open_file(path: str, config: FileConfig, flag: str, needs_label: bool) -> Op
         raise UserError(f"--{flag}={path}: {error.strerror}") from error
     if config.format == "parquet" or (config.format == "auto" and mark == _PARQUET_MARK):
         keys = Keys(config, config.skip_unlabeled or not needs_label)
-        return OpenFile(path, "parquet", lambda: read_parquet(path, config, keys), config)
+        keeps_cells = not needs_label
+        rows = functools.partial(read_parquet, path, config, keys, keeps_cells)
+        opened = OpenFile(path, "parquet", rows, config)
+        opened.header = parquet_names(path) if keeps_cells else None
+        return opened
     if config.encoding == "auto":
         encodings = find_encodings(path)
     else:

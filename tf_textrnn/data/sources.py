@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
-from tf_textrnn.data.containers import local_path, stored_at
+from tf_textrnn.data.containers import stored_at
 from tf_textrnn.data.readers import OpenFile, open_file, place_name
 from tf_textrnn.data.texts import folder_files
 
@@ -73,15 +73,10 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
         source raises it for a line that is not a labeled text, for texts without a label unless
         they are passed over, and for labels to train on that look like texts or numbers of rows.
     """
-    paths = [local_path(one, flag) for one in _paths(path, flag)]
+    files = open_files(path, config, flag, needs_label=True)
+    paths = [file.name for file in files]
     name = paths[0] if len(paths) == 1 else path
-    files = [open_file(one, config, flag, needs_label=True) for one in paths]
     stamps = [_stamp(one, flag) for one in paths]
-    for file in files[1:]:
-        if file.header != files[0].header:
-            raise UserError(
-                f"--{flag}: {file.name} has other columns than {files[0].name}; expected the same"
-            )
     first_notes = tuple(note for file in files for note in file.notes)
     passed_over: dict[str, str] = {}  # by file, a note
 
@@ -135,6 +130,28 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
         for one, file in zip(paths, files, strict=True)
     ]
     return Source(name, "\n".join(prints), read, notes, first_notes, tuple(files))
+
+
+def open_files(path: str, config: FileConfig, flag: str, needs_label: bool) -> list[OpenFile]:
+    """Looks at one file or several; tables have the same columns.
+
+    Args:
+      path: as for `file_source`.
+      config: how files are read.
+      flag: flag that named the files, for errors.
+      needs_label: as for `open_file`.
+
+    Raises:
+      UserError: a file is missing or unreadable, or it cannot be told how it is read; or tables
+        differ in their columns.
+    """
+    files = [open_file(one, config, flag, needs_label) for one in _paths(path, flag)]
+    for file in files[1:]:
+        if file.header != files[0].header:
+            raise UserError(
+                f"--{flag}: {file.name} has other columns than {files[0].name}; expected the same"
+            )
+    return files
 
 
 def _paths(path: str, flag: str) -> list[str]:
