@@ -8,8 +8,6 @@ Windows can neither rename nor remove a file that is open or mapped. So a corpus
 checked with every file closed before its folder gets its name, and is mapped only afterwards.
 """
 
-import collections
-import concurrent.futures
 import dataclasses
 import hashlib
 import itertools
@@ -19,19 +17,16 @@ import pathlib
 import shutil
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_lines, write_lines
-from tf_textrnn.base.startup import usable_cores
-from tf_textrnn.config import MAX_TEXT_TOKENS
-from tf_textrnn.data.sources import Example, Source
-from tf_textrnn.text import tokenize
+from tf_textrnn.data.sources import Source
+from tf_textrnn.data.tokens import tokenized
 
 VERSION = 1  # of the tokenization; raise it with every change, so that no run goes on with another
 CACHE_VERSION = 3  # of the files; raise it with every change, so that no old cache is read
@@ -39,7 +34,6 @@ MAX_TYPES = 4_000_000  # new types beyond it count as one type, which no vocabul
 MAX_TYPE_BYTES = 1 << 30  # of all types together; new types beyond it count as that one too
 MAX_TEXTS = 1 << 27
 MAX_LABELS = 10_000
-_CHUNK_TEXTS, _CHUNK_CHARACTERS = 4_096, 1 << 22
 _SCRATCH_PREFIX = ".making-"
 _FILES = (
     "type_ids", "lengths", "labels", "places", "files", "types.txt", "label_names.txt", "quotes",
@@ -183,7 +177,7 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
         open(folder / "quotes", "wb") as quotes,
         open(folder / "quote_sizes", "wb") as quote_sizes,
     ):
-        for tokens, token_counts, chunk in _tokenized(source.read(), tokenizer):
+        for tokens, token_counts, chunk in tokenized(source.read(), tokenizer):
             texts += len(chunk)
             if texts > MAX_TEXTS:
                 raise UserError(f"{source.name}: over {MAX_TEXTS:,} texts")
@@ -214,50 +208,6 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
     write_lines(folder / "label_names.txt", [name.encode() for name in label_ids])
     checksums = {name: _checksum(folder / name) for name in _FILES}
     (folder / "manifest.json").write_text(json.dumps(checksums, indent=2) + "\n", encoding="utf-8")
-
-
-def _tokenized(
-    examples: Iterable[Example], tokenizer: str
-) -> Iterator[tuple[np.ndarray, np.ndarray, list[Example]]]:
-    """Tokenizes texts on all cores, in chunks of n texts.
-
-    Yields:
-      bytes[tokens], the tokens end to end; int64[n], the number of tokens of each text; the texts.
-    """
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def split(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        tokens = tokenize(texts, tokenizer, MAX_TEXT_TOKENS)
-        return tokens.flat_values, tokens.row_lengths()
-
-    traced = split.get_concrete_function()  # traces once, before the threads start
-
-    def job(chunk: list[Example]) -> tuple[np.ndarray, np.ndarray, list[Example]]:
-        tokens, token_counts = traced(tf.constant([example.text for example in chunk]))
-        return tokens.numpy(), token_counts.numpy(), chunk
-
-    workers = usable_cores()
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        pending: collections.deque[concurrent.futures.Future] = collections.deque()
-        for chunk in _chunks(examples):
-            pending.append(pool.submit(job, chunk))
-            if len(pending) > workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
-def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
-    chunk: list[Example] = []
-    characters = 0
-    for example in examples:
-        chunk.append(example)
-        characters += len(example.text)
-        if len(chunk) == _CHUNK_TEXTS or characters >= _CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
 
 
 def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | None:
