@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests.test_encodings import CASES
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
+from tf_textrnn.data.encodings import find_encodings
 from tf_textrnn.data.sources import file_source
 
 WORDS = {
@@ -29,9 +30,9 @@ def tables(draw):
     encoding = draw(st.sampled_from(sorted(WORDS)))
     words = st.sampled_from(WORDS[encoding])
     letters = st.text(st.sampled_from(LETTERS[encoding]), min_size=1, max_size=4)
-    texts = st.one_of(letters, st.lists(words, max_size=8).map(" ".join))
+    texts = st.one_of(letters, st.lists(words, max_size=3).map(" ".join))
     names = draw(st.lists(st.one_of(letters, words), min_size=1, max_size=3))
-    rows = draw(st.lists(st.tuples(st.sampled_from(names), texts), min_size=1, max_size=8))
+    rows = draw(st.lists(st.tuples(st.sampled_from(names), texts), min_size=1, max_size=5))
     return encoding, rows
 
 
@@ -49,12 +50,8 @@ def test_labels_are_read_right_or_refused_with_the_flag(tmp_path, table):
         expected = labels_of(path, encoding=encoding, **options)
     except UserError:  # a label of nothing but what the encoding lacks
         return
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        pass
-    else:
-        return  # it is UTF-8 too
+    if find_encodings(str(path)).candidates == ("utf-8",):
+        return  # it happens to be that, but for a quarter of its characters at most
     try:
         assert labels_of(path, **options) == expected
     except UserError as error:
