@@ -125,6 +125,14 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
     return Source(path, "\n".join(prints), read, notes, first_notes, reading)
 
 
+def is_there(path: str) -> bool:
+    """Whether all files that a flag names exist; standard input always does."""
+    try:
+        return all(one == "-" or pathlib.Path(one).exists() for one in _paths(path, ""))
+    except UserError:
+        return False
+
+
 def _paths(path: str, flag: str) -> list[str]:
     """The files that a flag names: one, several with commas between, or with `*` and the like."""
     if path == "-" or pathlib.Path(path).exists():
