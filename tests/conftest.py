@@ -100,12 +100,12 @@ def small_options(
         "valid_file": str(topics / "valid.tsv"),
         "test_file": str(topics / "test.tsv"),
         "cache_dir": str(tmp_path_factory.mktemp("cache")),
-        "hidden_size": 8,
+        "hidden_size": 16,
         "embedding_dim": 8,
         "bidirectional": False,
         "batch_size": 32,
         "num_epochs": 3,
-        "learning_rate": 0.02,
+        "learning_rate": 0.01,
     }
 
 

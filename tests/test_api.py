@@ -77,7 +77,7 @@ def run(small_options, tmp_path_factory):
     random.seed(3)
     expected = random.random()
     random.seed(3)
-    run = tf_textrnn.train(**{**options, "hidden_size": np.int64(8)}, run_dir=path)
+    run = tf_textrnn.train(**{**options, "hidden_size": np.int64(16)}, run_dir=path)
     assert random.random() == expected
     assert not tf_config.is_op_determinism_enabled()
     return run
@@ -85,7 +85,7 @@ def run(small_options, tmp_path_factory):
 
 def test_a_run_tells_what_it_came_to(run, finished):
     assert weights(RunFolder(str(run.path))) == weights(finished)  # as the command's
-    assert run.config.model.hidden_size == 8
+    assert run.config.model.hidden_size == 16
     assert run.config.run.run_dir == str(run.path)
     assert run.report["epochs"] == 3
     assert run.report["config"] == run.config.options()

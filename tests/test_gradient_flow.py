@@ -142,7 +142,8 @@ def test_the_claims_of_the_article(tmp_path: pathlib.Path, capsys) -> None:
 
 def test_a_run_is_measured_on_its_own_texts(small_options, tmp_path: pathlib.Path, capsys) -> None:
     run_dir = str(tmp_path / "run")
-    folder = runner.run({**small_options, "run_dir": run_dir, "num_epochs": 1}).folder
+    options = {**small_options, "bidirectional": True, "num_epochs": 1}
+    folder = runner.run({**options, "run_dir": run_dir}).folder
     capsys.readouterr()
     gradient_flow.study(
         gradient_flow.FlowOptions(run_dir=run_dir, output=str(tmp_path / "plot.png"))

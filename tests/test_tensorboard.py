@@ -172,7 +172,7 @@ def test_hparams(tensorboard, folder):
     (group,) = answer["sessionGroups"]
     assert group["name"] == folder.path.name
     config = folder.read_config()
-    assert group["hparams"]["hidden_size"] == 8
+    assert group["hparams"]["hidden_size"] == 16
     assert group["hparams"]["cell"] == "lstm"
     assert group["hparams"]["bidirectional"] is True
     assert group["hparams"]["train_file"] == config.data.train_file

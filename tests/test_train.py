@@ -223,7 +223,7 @@ def test_bad_input_is_named_and_leaves_nothing_behind(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"hidden_size": 16}, "flag --hidden_size=16: the run to resume has 8"),
+        ({"hidden_size": 8}, "flag --hidden_size=8: the run to resume has 16"),
         ({"max_len": 7}, "flag --max_len=7: the run to resume has 400"),
         ({"run_dir": ""}, "--resume: expected --run_dir"),
         ({"run_dir": "nowhere"}, "--run_dir=nowhere: holds no run"),
