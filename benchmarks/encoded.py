@@ -22,6 +22,7 @@ def as_data(texts: Contest, max_len: int) -> Data:
         offsets=texts.offsets,
         labels=texts.classes,
         places=np.zeros(len(texts.classes), np.int64),
+        files=np.zeros(len(texts.classes), np.int32),
         quotes=Quotes(np.zeros(0, np.uint8), np.zeros(len(texts.classes), np.int32)),
     )
     identity = np.arange(texts.vocab_size, dtype=np.int32)

@@ -1,6 +1,7 @@
 """Compressed files and standard input are read as their text; what is no text is refused."""
 
 import io
+import os
 import pathlib
 import pickle
 import re
@@ -9,15 +10,19 @@ import sys
 import tracemalloc
 
 import numpy as np
+import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from tests.containers import CONTAINERS, zipped
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.config import FileConfig
 from tf_textrnn.data import containers
 from tf_textrnn.data.containers import container_note, local_path, open_bytes
 from tf_textrnn.data.encodings import numbered_lines
+from tf_textrnn.data.sources import file_source
 
 ROOT = pathlib.Path(__file__).parents[1]
 TEXT = "".join(f"label {i % 3}\ttext {i} of many\n" for i in range(200)).encode()
@@ -226,36 +231,57 @@ def test_what_cannot_be_opened(tmp_path):
 
 
 STANDARD_INPUT = """
-import pathlib
+import os
+import sys
+from tf_textrnn.config import FileConfig
 from tf_textrnn.data.containers import local_path, open_bytes
+from tf_textrnn.data.sources import file_source
 path = local_path("-", "train_file")
 for _ in range(2):
     assert local_path("-", "train_file") == path
-    with open_bytes(path) as file:
-        print(len(file.read()))
-try:
-    local_path("-", "valid_file")
-except ValueError as error:
-    print(error)
-print(path)
+    with open_bytes(path) as file, open_bytes(path) as other:
+        print(len(other.read()), len(file.read()))
+for flag in ("valid_file", "train_file"):
+    try:
+        list(file_source("-", FileConfig(format="tsv", header="no"), flag).read())
+    except ValueError as error:
+        print(error)
+sys.stdout.flush()
+os._exit(0)
 """
 
 
-def test_standard_input_is_read_as_often_as_needed_by_one_flag():
+@pytest.mark.parametrize("kind", ["gzip", "plain"])
+def test_standard_input_is_read_as_often_as_needed_by_one_flag(tmp_path, kind):
+    content = TEXT + b"no label\n"
     done = subprocess.run(
         [sys.executable, "-c", STANDARD_INPUT],
         cwd=ROOT,
-        input=CONTAINERS["gzip"](TEXT),
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        input=CONTAINERS[kind](content) if kind != "plain" else content,
         capture_output=True,
         check=True,
     )
-    *lines, path = done.stdout.decode().splitlines()
-    assert lines == [
-        str(len(TEXT)),
-        str(len(TEXT)),
+    assert done.stdout.decode().splitlines() == [
+        f"{len(content)} {len(content)}",
+        f"{len(content)} {len(content)}",
         "--train_file=- and --valid_file=-: standard input can be read for one flag alone",
+        "standard input:201: expected label<TAB>text, found no tab ('no label')",
     ]
-    assert not pathlib.Path(path).parent.exists()
+    if sys.platform == "linux":  # elsewhere it goes as Python ends
+        assert not list(tmp_path.iterdir())
+
+
+def test_parquet_comes_from_standard_input_too(tmp_path, monkeypatch):
+    table = pyarrow.table({"label": ["a", None], "text": ["one", "two"]})
+    parquet.write_table(table, tmp_path / "x")
+    monkeypatch.setattr(containers, "_spool", None)
+    with open(tmp_path / "x", "rb") as file:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
+        source = file_source("-", FileConfig(), "train_file")
+        message = r"^standard input:2: a text without a label \(line 2\)"
+        with pytest.raises(UserError, match=message):
+            list(source.read())
 
 
 def test_other_paths_are_left_alone_and_no_standard_input_is_an_error(monkeypatch):

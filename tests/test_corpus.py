@@ -5,6 +5,7 @@ import pytest
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.data import corpus as corpus_module
+from tf_textrnn.data import tokens
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.sources import Example, Source
 
@@ -50,7 +51,7 @@ def test_many_chunks_keep_their_order(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["type_ids", "lengths", "labels", "places", "types.txt", "label_names.txt"]
+    "name", ["type_ids", "lengths", "labels", "places", "files", "types.txt", "label_names.txt"]
 )
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
 def test_damage_is_seen_and_mended(tmp_path, name, damage):
@@ -80,7 +81,7 @@ def test_a_mistake_in_the_source_leaves_nothing_behind(tmp_path):
 
 def test_types_past_the_limit_are_one(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus_module, "MAX_TYPES", 2)
-    monkeypatch.setattr(corpus_module, "_CHUNK_TEXTS", 1)
+    monkeypatch.setattr(tokens, "_CHUNK_TEXTS", 1)
     examples = [Example("a", "one"), Example("a", "two one"), Example("a", "three two one")]
     corpus = open_corpus(counting_source([], examples), "word", str(tmp_path))
     np.testing.assert_array_equal(corpus.type_ids, [1, 0, 1, 0, 0, 1])

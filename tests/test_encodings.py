@@ -127,16 +127,41 @@ def test_the_encoding_of_real_sentences_is_found(tmp_path, encoding, sentences, 
 
 def test_what_few_bytes_leave_open_has_several_candidates(tmp_path):
     path = written(tmp_path / "x.tsv", b"a\tna\xefve\nb\tcaf\xe9\n")
-    assert {"cp1252", "cp1250"} == set(find_encodings(path).candidates)
-    assert find_encodings(path).candidates[0] == "cp1252"
+    assert find_encodings(path).candidates == ("cp1252", "cp1250", "cp1251", "koi8_r")
+    for content in ("pos\ta€\nneg\t€\ncafé\tx\n", "neg\taa€\npos\tßéß\ncafé\tx\n"):
+        path = written(tmp_path / "x.tsv", content.encode("cp1252"))
+        found = find_encodings(path).candidates
+        assert "cp1252" in found
+        assert len({content.encode("cp1252").decode(encoding) for encoding in found}) > 2
+
+
+def test_one_percent_of_the_characters_may_be_broken_in_an_encoding(tmp_path):
+    lines = "".join(f"a\t{line}\n" for line in CASES[0][1]) * 7
+    num_letters = len(lines) - len(lines.encode("ascii", "ignore"))
+    assert 100 < num_letters < 200
+    for num_broken, is_found in ((1, True), (2, False)):
+        broken = b"b\tf\x81r\n" * num_broken  # in cp1252 nothing
+        found = find_encodings(written(tmp_path / "x.tsv", lines.encode("cp1252") + broken))
+        assert ("cp1252" in found.candidates) == is_found
+        assert found.num_bad == is_found
+
+
+def test_sense_in_two_bytes_a_character_outweighs_sense_in_one(tmp_path):
+    words = (
+        "아침 저녁 점심 병원 회사 은행 내일 우리 너무 책상 위에 창문 두께 바다 것이 함께 모두 영화 "
+        "기차 음악 아름 시간 사람 오늘 어제 친구 나라 마음 학교 가게 도시 여행"
+    )
+    path = written(tmp_path / "x.tsv", words.replace(" ", "\n").encode("cp949"))
+    assert find_encodings(path).candidates == ("cp949",)
 
 
 def test_a_file_that_is_utf_8_at_first_is_looked_at_where_it_is_not(tmp_path, monkeypatch):
     monkeypatch.setattr(encodings, "_BLOCK", 1 << 10)
     for start in ("a\tplain\n" * 2_000, ""):
-        text = start + "а\tСегодня утром мы гуляли по берегу реки\n" * 200
+        text = start + "а\tСегодня утром мы гуляли по берегу большой реки\n" * 200
         path = written(tmp_path / "x.tsv", text.encode("koi8_r"))
-        assert find_encodings(path) == Encodings(("koi8_r",), start.count("\n") + 1)
+        found = find_encodings(path)
+        assert (found.candidates[0], found.first_bad_line) == ("koi8_r", start.count("\n") + 1)
     long_ago = "a\tcafé\n" * 1_000
     path = written(tmp_path / "x.tsv", long_ago.encode() + b"b\t\xe9t\xe9\n" * 3)
     assert find_encodings(path) == Encodings(("utf-8",), 1_001, 6)
@@ -203,7 +228,8 @@ def test_broken_places_in_utf_8_leave_it_utf_8(tmp_path):
 def test_broken_places_in_another_encoding(tmp_path):
     whole = "".join(f"财经\t{sentence}\n" for sentence in SENTENCES["gb18030"] * 9)
     path = written(tmp_path / "x.tsv", whole.encode("gb18030") + b"\xb2\xc6\xbe\n")
-    assert find_encodings(path) == Encodings(("gb18030",), 1, 1)
+    found = find_encodings(path)
+    assert (found.candidates[0], found.first_bad_line, found.num_bad) == ("gb18030", 1, 1)
     assert check_encoding(path, "gbk") == Encodings(("gbk",), 37, 1)
     assert check_encoding(path, "utf8").num_bad > 300  # read all the same, as it was asked for
 

@@ -12,7 +12,7 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_lines
 from tf_textrnn.config import Config, FileConfig
 from tf_textrnn.data import corpus as corpus_module
-from tf_textrnn.data import splits
+from tf_textrnn.data import splits, tokens
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example, file_source
@@ -90,7 +90,7 @@ def test_too_many_labels_texts_and_bytes_of_types(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"x\.tsv: over 9,999 texts"):
         open_corpus(source, "word", str(tmp_path))
     monkeypatch.setattr(corpus_module, "MAX_TYPE_BYTES", 6)
-    monkeypatch.setattr(corpus_module, "_CHUNK_TEXTS", 1)
+    monkeypatch.setattr(tokens, "_CHUNK_TEXTS", 1)
     source = examples_source("y", [Example("a", "seven"), Example("a", "x"), Example("a", "y x")])
     corpus = open_corpus(source, "word", str(tmp_path))
     np.testing.assert_array_equal(corpus.type_ids, [1, 2, 0, 2])

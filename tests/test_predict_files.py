@@ -1,14 +1,17 @@
 """`textrnn predict --input`: files keep what they hold, and answers are written whole."""
 
 import csv
+import datetime
 import io
 import json
 import sys
 
 import pandas
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from tf_textrnn import cli
 from tf_textrnn.data.readers import Record
@@ -85,6 +88,59 @@ def test_a_table_without_a_header_gets_none(command, tmp_path):
         ["numbers", "wolf and dog", "animals"],
         ["animals", "seven", "numbers"],
     ]
+
+
+def test_parquet_keeps_its_columns(command, tmp_path, predictor):
+    texts = ["wolf and dog", None, "seven,\n"]
+    columns = {
+        "day": [datetime.date(2020, 1, day) for day in (1, 2, 3)],
+        "text": texts,
+        "n": [1, None, 3],
+        "of": [{"a": ["é"]}, None, {"a": []}],
+    }
+    parquet.write_table(pyarrow.table(columns), tmp_path / "new.parquet")
+    status, out, err = command("--input", tmp_path / "new.parquet")
+    found = frame(out)
+    assert (status, err) == (0, "")
+    assert found["day"].tolist() == ["2020-01-01", "2020-01-02", "2020-01-03"]
+    assert found["text"].tolist() == ["wolf and dog", "", "seven,\n"]
+    assert found["n"].tolist() == ["1", "", "3"]
+    assert found["of"].tolist() == ['{"a": ["é"]}', "", '{"a": []}']
+    expected = predictor.predict([text or "" for text in texts]).tolist()
+    assert found["label"].tolist() == expected
+    parquet.write_table(
+        pyarrow.table([[1], ["a"], [2]], names=["n", "text", "n"]), tmp_path / "new.parquet"
+    )
+    status, _, err = command("--input", tmp_path / "new.parquet")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "new.parquet: 2 columns are named 'n'" in err
+
+
+def test_several_files_are_answered_as_one(command, tmp_path, predictor):
+    a = table(tmp_path / "a.csv", ["id", "text"], [["1", "wolf and dog"]])
+    b = table(tmp_path / "b.csv", ["id", "text"], [["2", "seven"], ["3", "red"]], ";")
+    for named in (f"{a},{b}", tmp_path / "?.csv"):
+        status, out, err = command("--input", named)
+        assert (status, err) == (0, "")
+        assert frame(out)["id"].tolist() == ["1", "2", "3"]
+        assert frame(out)["label"].tolist() == ["animals", "numbers", "colours"]
+    (tmp_path / "c.jsonl").write_text('{"text": "wolf"}\n', encoding="utf-8")
+    (tmp_path / "d.json").write_text('[{"text": "seven", "label": 1}]', encoding="utf-8")
+    (tmp_path / "e.txt").write_text("wolf\n", encoding="utf-8")
+    _, out, _ = command("--input", f"{tmp_path / 'c.jsonl'},{tmp_path / 'd.json'}")
+    found = [json.loads(line)["predicted_label"] for line in out.splitlines()]
+    assert found == ["animals", "numbers"]
+    table(tmp_path / "f.csv", ["text"], [["wolf"]])
+    for other, message in (
+        ("f.csv", "f.csv has other columns than"),
+        ("c.jsonl", "c.jsonl has other columns than"),
+    ):
+        status, out, err = command("--input", f"{a},{tmp_path / other}")
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert message in err
+    status, _, err = command("--input", f"{tmp_path / 'c.jsonl'},{tmp_path / 'e.txt'}")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "e.txt is lines and" in err
 
 
 @pytest.mark.parametrize("name", ["new.jsonl", "new.json"])

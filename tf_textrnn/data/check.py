@@ -50,7 +50,11 @@ def check(config: Config) -> None:
         settled = config.settled(best_tokenizer(sources["train"]))
     data = splits.load(settled, sources)
     summary = summarize(data, settled.text)
-    reading = [line for source in sources.values() for line in source.reading or [source.name]]
+    reading = [
+        line
+        for source in sources.values()
+        for line in [file.description for file in source.files] or [source.name]
+    ]
     if "valid" not in sources:
         share = settled.data.valid_fraction
         reading.append(f"valid: {share:.0%} of the texts to train on (--valid_fraction={share:g})")

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import lzma
+import os
 import pathlib
 import shutil
 import sys
@@ -31,8 +32,11 @@ _CONTAINERS = {
 }
 
 
+STANDARD_INPUT = "standard input"
+
+
 class _Spool(NamedTuple):
-    """What standard input held."""
+    """What standard input held: the flag that named it, and the file that holds it now."""
 
     flag: str
     path: str
@@ -42,10 +46,10 @@ _spool: _Spool | None = None
 
 
 def local_path(path: str, flag: str) -> str:
-    """Returns a path that can be opened any number of times.
+    """Returns a name that `stored_at` finds any number of times.
 
     That is `path` itself, unless it is `-`: standard input is copied into a temporary file, which
-    is removed when the process ends.
+    goes with the process.
 
     Args:
       path: the file, or `-`.
@@ -61,19 +65,34 @@ def local_path(path: str, flag: str) -> str:
         if sys.stdin is None:
             raise UserError(f"--{flag}=-: there is no standard input")
         try:
-            folder = tempfile.mkdtemp(prefix="textrnn-")
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
-            spooled = pathlib.Path(folder, "standard_input")
-            with open(spooled, "wb") as file:
-                shutil.copyfileobj(sys.stdin.buffer, file, _BLOCK)
+            _spool = _copy(flag, sys.stdin.buffer)
         except OSError as error:
             raise UserError(f"--{flag}=-: {error.strerror or error}") from error
-        _spool = _Spool(flag, str(spooled))
     if _spool.flag != flag:
         raise UserError(
             f"--{_spool.flag}=- and --{flag}=-: standard input can be read for one flag alone"
         )
-    return _spool.path
+    return STANDARD_INPUT
+
+
+def stored_at(path: str) -> str:
+    """Returns the path by which a file can be opened, from the one that `local_path` gives."""
+    return _spool.path if _spool and path == STANDARD_INPUT else path
+
+
+def _copy(flag: str, stdin: BinaryIO) -> _Spool:
+    opened = pathlib.Path("/proc/self/fd")
+    if opened.is_dir():  # so that no name is left behind, however the process ends
+        with tempfile.TemporaryFile() as file:
+            shutil.copyfileobj(stdin, file, _BLOCK)
+            file.flush()
+            return _Spool(flag, str(opened / str(os.dup(file.fileno()))))
+    folder = tempfile.mkdtemp(prefix="textrnn-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = pathlib.Path(folder, "standard_input")
+    with open(path, "wb") as copy:
+        shutil.copyfileobj(stdin, copy, _BLOCK)
+    return _Spool(flag, str(path))
 
 
 def container_note(path: str) -> str:
@@ -84,7 +103,7 @@ def container_note(path: str) -> str:
     """
     named = _ENDINGS.get(pathlib.Path(path).suffix.lower(), "")
     try:
-        with open(path, "rb") as file:
+        with open(stored_at(path), "rb") as file:
             kind = _container(file.read(8))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
@@ -108,7 +127,7 @@ def open_bytes(path: str) -> Iterator[BinaryIO]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(open(path, "rb"))
+            file = stack.enter_context(open(stored_at(path), "rb"))
             kind = _container(file.read(8))
             file.seek(0)
             expanded: BinaryIO = file

@@ -8,8 +8,6 @@ Windows can neither rename nor remove a file that is open or mapped. So a corpus
 checked with every file closed before its folder gets its name, and is mapped only afterwards.
 """
 
-import collections
-import concurrent.futures
 import dataclasses
 import hashlib
 import itertools
@@ -19,30 +17,26 @@ import pathlib
 import shutil
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_lines, write_lines
-from tf_textrnn.base.startup import usable_cores
-from tf_textrnn.config import MAX_TEXT_TOKENS
-from tf_textrnn.data.sources import Example, Source
-from tf_textrnn.text import tokenize
+from tf_textrnn.data.sources import Source
+from tf_textrnn.data.tokens import tokenized
 
 VERSION = 1  # of the tokenization; raise it with every change, so that no run goes on with another
-CACHE_VERSION = 2  # of the files; raise it with every change, so that no old cache is read
+CACHE_VERSION = 3  # of the files; raise it with every change, so that no old cache is read
 MAX_TYPES = 4_000_000  # new types beyond it count as one type, which no vocabulary holds
 MAX_TYPE_BYTES = 1 << 30  # of all types together; new types beyond it count as that one too
 MAX_TEXTS = 1 << 27
 MAX_LABELS = 10_000
-_CHUNK_TEXTS, _CHUNK_CHARACTERS = 4_096, 1 << 22
 _SCRATCH_PREFIX = ".making-"
 _FILES = (
-    "type_ids", "lengths", "labels", "places", "types.txt", "label_names.txt", "quotes",
+    "type_ids", "lengths", "labels", "places", "files", "types.txt", "label_names.txt", "quotes",
     "quote_sizes", "notes.json",
 )  # fmt: skip
 QUOTE_CHARACTERS = 1_000  # kept of each text, for reports
@@ -80,7 +74,9 @@ class Corpus:
       type_ids: int32[tokens], the index in `types` of each token, the texts end to end.
       offsets: int64[texts + 1], where each text starts in `type_ids`.
       labels: int32[texts], the index of each text's label in `label_names`.
-      places: int64[texts], the line on which each text starts in its file; 0 without a file.
+      places: int64[texts], the line on which each text starts in its file; in a folder, the number
+        of its file; 0 without a file.
+      files: int32[texts], the index of each text's file in `source.files`.
       quotes: the start of each text.
       notes: what a user should be told of the source, each a line.
     """
@@ -93,11 +89,18 @@ class Corpus:
     offsets: np.ndarray
     labels: np.ndarray
     places: np.ndarray
+    files: np.ndarray
     quotes: Quotes
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def place_name(self, row: int) -> str:
+        """Where a text stands: its file and line, or its number where it has no line."""
+        if line := int(self.places[row]):
+            return self.source.place(line, int(self.files[row]))
+        return f"{self.source.name}, text {row + 1:,}"
 
 
 def open_corpus(source: Source, tokenizer: str, cache_dir: str) -> Corpus:
@@ -170,10 +173,11 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
         open(folder / "lengths", "wb") as lengths,
         open(folder / "labels", "wb") as labels,
         open(folder / "places", "wb") as places,
+        open(folder / "files", "wb") as files,
         open(folder / "quotes", "wb") as quotes,
         open(folder / "quote_sizes", "wb") as quote_sizes,
     ):
-        for tokens, token_counts, chunk in _tokenized(source.read(), tokenizer):
+        for tokens, token_counts, chunk in tokenized(source.read(), tokenizer):
             texts += len(chunk)
             if texts > MAX_TEXTS:
                 raise UserError(f"{source.name}: over {MAX_TEXTS:,} texts")
@@ -191,6 +195,7 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
                     raise UserError(f"{source.name}: over {MAX_LABELS:,} different labels")
             np.array([label_ids[example.label] for example in chunk], np.int32).tofile(labels)
             np.array([example.line for example in chunk], np.int64).tofile(places)
+            np.array([example.file for example in chunk], np.int32).tofile(files)
             starts = [
                 example.text[:QUOTE_CHARACTERS].encode("utf-8", "replace") for example in chunk
             ]
@@ -203,50 +208,6 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
     write_lines(folder / "label_names.txt", [name.encode() for name in label_ids])
     checksums = {name: _checksum(folder / name) for name in _FILES}
     (folder / "manifest.json").write_text(json.dumps(checksums, indent=2) + "\n", encoding="utf-8")
-
-
-def _tokenized(
-    examples: Iterable[Example], tokenizer: str
-) -> Iterator[tuple[np.ndarray, np.ndarray, list[Example]]]:
-    """Tokenizes texts on all cores, in chunks of n texts.
-
-    Yields:
-      bytes[tokens], the tokens end to end; int64[n], the number of tokens of each text; the texts.
-    """
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def split(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        tokens = tokenize(texts, tokenizer, MAX_TEXT_TOKENS)
-        return tokens.flat_values, tokens.row_lengths()
-
-    traced = split.get_concrete_function()  # traces once, before the threads start
-
-    def job(chunk: list[Example]) -> tuple[np.ndarray, np.ndarray, list[Example]]:
-        tokens, token_counts = traced(tf.constant([example.text for example in chunk]))
-        return tokens.numpy(), token_counts.numpy(), chunk
-
-    workers = usable_cores()
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        pending: collections.deque[concurrent.futures.Future] = collections.deque()
-        for chunk in _chunks(examples):
-            pending.append(pool.submit(job, chunk))
-            if len(pending) > workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
-def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
-    chunk: list[Example] = []
-    characters = 0
-    for example in examples:
-        chunk.append(example)
-        characters += len(example.text)
-        if len(chunk) == _CHUNK_TEXTS or characters >= _CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
 
 
 def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | None:
@@ -265,6 +226,7 @@ def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | No
             offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
             labels=_memory_map(folder / "labels"),
             places=_memory_map(folder / "places", np.int64),
+            files=_memory_map(folder / "files"),
             quotes=Quotes(
                 _memory_map(folder / "quotes", np.uint8), _memory_map(folder / "quote_sizes")
             ),

@@ -1,6 +1,7 @@
 """What stands out in the texts of a run, each in a line that says what to do about it."""
 
 import dataclasses
+import itertools
 import re
 import shlex
 import unicodedata
@@ -13,9 +14,8 @@ from tf_textrnn.base.errors import printable
 from tf_textrnn.base.tables import shown_labels
 from tf_textrnn.config import MAX_TEXT_TOKENS, TextConfig
 from tf_textrnn.data.batches import Split
-from tf_textrnn.data.copies import text_hashes
+from tf_textrnn.data.copies import Copies
 from tf_textrnn.data.corpus import Corpus
-from tf_textrnn.data.readers import place_name
 from tf_textrnn.data.splits import Data, count_types
 from tf_textrnn.data.unspaced import unspaced_share
 from tf_textrnn.text import UNKNOWN_ID
@@ -63,13 +63,13 @@ class Finding:
 def find(data: Data, config: TextConfig) -> list[Finding]:
     """Returns what stands out in the texts of a run, the most important first."""
     splits = data.splits
-    copies = _Copies(splits)
+    copies = Copies(list(splits.values()))
     counts = count_labels(splits.values())
     found = [
         _cut(splits, config.max_len),
         _unknown_labels(data, counts),
-        copies.leaks(),
-        copies.contradictions(),
+        _leaks(copies),
+        _contradictions(copies),
         _missing(counts),
         _alike(counts),
         _rare(data.train.corpus),
@@ -99,13 +99,6 @@ def quantiles(lengths: np.ndarray) -> np.ndarray:
     return np.quantile(lengths, QUANTILES, method="higher")
 
 
-def place_of(split: Split, index: int) -> str:
-    """Where a text of a split stands: file and line, or its number where it has no line."""
-    row = split.rows[index]
-    name, place = split.corpus.source.name, int(split.corpus.places[row])
-    return place_name(name, place) if place else f"{name}, text {row + 1:,}"
-
-
 def _cut(splits: dict[str, Split], max_len: int) -> Finding | None:
     lengths = np.concatenate([whole_lengths(split) for split in splits.values()])
     num_cut = int((lengths > max_len).sum())
@@ -125,89 +118,39 @@ def _cut(splits: dict[str, Split], max_len: int) -> Finding | None:
     )
 
 
-class _Copies:
-    """The copies among the texts of all splits.
+def _leaks(copies: Copies) -> Finding | None:
+    pairs = copies.in_two_splits()
+    if not len(pairs):
+        return None
+    return Finding(
+        "leaks",
+        len(pairs),
+        f"{len(pairs):,} of {copies.num_measured:,} texts to measure on stand in another split too",
+        [
+            " = ".join(itertools.starmap(Corpus.place_name, copies.texts(pair)))
+            for pair in pairs[:EXAMPLES_KEPT]
+        ],
+    )
 
-    A text is named by its number, the splits end to end: train, valid, test.
 
-    Attributes:
-      copies: int64[copies], the texts that stand earlier already; empty texts do not count.
-      firsts: int64[copies], where each of them stands first.
-    """
+def _contradictions(copies: Copies) -> Finding | None:
+    pairs = copies.with_two_labels()
+    if not len(pairs):
+        return None
 
-    def __init__(self, splits: dict[str, Split]):
-        self._splits = list(splits.values())
-        self.ends = np.cumsum([len(split) for split in self._splits])
-        corpora = {id(split.corpus): split.corpus for split in self._splits}
-        of_corpus = {key: text_hashes(corpus) for key, corpus in corpora.items()}
-        hashes = np.concatenate([of_corpus[id(split.corpus)][split.rows] for split in self._splits])
-        order = np.argsort(hashes, kind="stable")
-        hashes = hashes[order]
-        is_copy = np.append(False, hashes[1:] == hashes[:-1]) & (hashes != 0)
-        starts = np.flatnonzero(~is_copy)
-        found = np.flatnonzero(is_copy)
-        self.firsts = order[starts[np.searchsorted(starts, found) - 1]]
-        self.copies = order[found]
-        by_place = np.lexsort((self.copies, self.firsts))
-        self.firsts, self.copies = self.firsts[by_place], self.copies[by_place]
+    def shown(corpus: Corpus, row: int) -> str:
+        label = corpus.label_names[corpus.labels[row]]
+        return f"{corpus.place_name(row)} ({printable(label)})"
 
-    def leaks(self) -> Finding | None:
-        """Texts that stand in two splits."""
-        split_of_copy = np.searchsorted(self.ends, self.copies, "right")
-        split_of_first = np.searchsorted(self.ends, self.firsts, "right")
-        chosen = np.flatnonzero(split_of_copy != split_of_first)
-        count = len(chosen)
-        if not count:
-            return None
-        return Finding(
-            "leaks",
-            count,
-            f"{count:,} of {self.ends[-1] - self.ends[0]:,} texts to measure on stand in another "
-            "split too",
-            self._examples(chosen, with_label=False),
-        )
-
-    def contradictions(self) -> Finding | None:
-        """Texts that stand twice, with different labels."""
-        others = np.flatnonzero(self._labels(self.copies) != self._labels(self.firsts))
-        _, of_text = np.unique(self.firsts[others], return_index=True)
-        count = len(of_text)
-        if not count:
-            return None
-        return Finding(
-            "contradictions",
-            count,
-            f"{_number(count, 'text')} with different labels in different places",
-            self._examples(others[of_text], with_label=True),
-        )
-
-    def _labels(self, texts: np.ndarray) -> np.ndarray:
-        """Returns int[texts], equal where the labels of texts are."""
-        numbers: dict[str, int] = {}
-        labels = np.zeros(len(texts), np.int32)
-        first = 0
-        for split, end in zip(self._splits, self.ends, strict=True):
-            names = split.corpus.label_names
-            of_name = np.array([numbers.setdefault(name, len(numbers)) for name in names])
-            is_here = (first <= texts) & (texts < end)
-            labels[is_here] = of_name[split.corpus.labels[split.rows[texts[is_here] - first]]]
-            first = end
-        return labels
-
-    def _examples(self, chosen: np.ndarray, with_label: bool) -> list[str]:
-        chosen = chosen[:EXAMPLES_KEPT]
-        pairs = zip(self.firsts[chosen], self.copies[chosen], strict=True)
-        return [" = ".join(self._place(int(text), with_label) for text in pair) for pair in pairs]
-
-    def _place(self, text: int, with_label: bool) -> str:
-        part = int(np.searchsorted(self.ends, text, "right"))
-        split = self._splits[part]
-        index = text - int(self.ends[part]) + len(split)
-        place = place_of(split, index)
-        if not with_label:
-            return place
-        label = split.corpus.label_names[split.corpus.labels[split.rows[index]]]
-        return f"{place} ({printable(label)})"
+    return Finding(
+        "contradictions",
+        len(pairs),
+        f"{_number(len(pairs), 'text')} with different labels in different places",
+        [
+            " = ".join(itertools.starmap(shown, copies.texts(pair)))
+            for pair in pairs[:EXAMPLES_KEPT]
+        ],
+    )
 
 
 def _number(count: int, noun: str) -> str:
@@ -315,7 +258,7 @@ def _empty(splits: dict[str, Split]) -> Finding | None:
         empty = np.flatnonzero(whole_lengths(split) == 0)
         count += len(empty)
         few = empty[: EXAMPLES_KEPT - len(examples)]
-        examples += [place_of(split, int(index)) for index in few]
+        examples += [split.corpus.place_name(int(row)) for row in split.rows[few]]
     if not count:
         return None
     line = f"{_number(count, 'text')} {'is' if count == 1 else 'are'} empty"

@@ -8,6 +8,11 @@ MAX_BAD = 0.01  # share of the characters beyond ASCII that may be broken: texts
 _MAX_MESS = 0.3
 _MIN_SENSE = 0.9
 _MANY_RUNS = 10  # of bytes beyond ASCII; so many are hardly ever right by chance
+# A text is known by so many characters beyond ASCII in words that differ, and by so much sense.
+_MANY_CHARACTERS, _CLEAR_SENSE = 60, 0.95
+_WORD = re.compile(r"[A-Za-z]*[^\0-\x7f](?:[^\0-\x7f]|[A-Za-z])*")
+_MAX_UNSURE = 3  # encodings, as each costs a pass over the file
+_CONTRAST = "koi8_r"  # reads anything, and nearly nothing as the others do
 # Where several read a text equally well, the one that more people use stands first.
 # Encodings of two bytes a character put the common ones first: those with a first byte up to this
 # one, and with a second byte from that one. Text of one is common in those after it too, if at all.
@@ -73,35 +78,64 @@ class _Reading(NamedTuple):
 def guess(sample: bytes) -> list[str]:
     """Returns the encodings that a text may have, the most plausible one first.
 
+    Where too little tells them apart, those that read all of the text come after the plausible
+    ones, so that what depends on the encoding differs somewhere.
+
     Args:
       sample: lines of it that hold bytes beyond ASCII.
     """
-    readings = sorted(_readings(sample), key=lambda reading: -5 * reading.sense - reading.likeness)
-    if len(re.findall(rb"[\x80-\xff]+", sample)) >= _MANY_RUNS:
-        senses = {reading.encoding: reading.sense for reading in readings}
-        best = max(senses.get(encoding, 0) for encoding in _COMMON)
-        for encoding in _COMMON:
-            if senses.get(encoding, 0) >= max(best - 0.03, _MIN_SENSE):
-                return [encoding]
-    return [
+    texts = _texts(sample)
+    readings = sorted(_readings(texts), key=lambda reading: -5 * reading.sense - reading.likeness)
+    senses = {reading.encoding: reading.sense for reading in readings}
+    plausible = _two_byte(sample, senses) or [
         reading.encoding
         for reading in readings
-        if reading.sense > readings[0].sense - 0.1
-        and reading.likeness > readings[0].likeness - 0.25
+        if (
+            (reading.sense > readings[0].sense - 0.1)
+            and (reading.likeness > readings[0].likeness - 0.25)
+        )
+        or (reading.encoding in _COMMON and reading.sense >= _CLEAR_SENSE)
     ]
+    if not plausible:
+        return []
+    words = "".join(set(_WORD.findall(texts[plausible[0]])))
+    num_characters = len(words) - len(words.encode("ascii", "ignore"))
+    if num_characters >= _MANY_CHARACTERS and senses[plausible[0]] >= _CLEAR_SENSE:
+        return plausible
+    whole = [encoding for encoding, text in texts.items() if "\ufffd" not in text]
+    whole.sort(key=lambda encoding: encoding != "cp1252")
+    few = list(dict.fromkeys([*plausible[:2], *whole]))[:_MAX_UNSURE]
+    return list(dict.fromkeys([*few, _CONTRAST]))
 
 
-def _readings(sample: bytes) -> list[_Reading]:
-    from charset_normalizer import from_bytes  # takes a while to load
+def _two_byte(sample: bytes, senses: dict[str, float]) -> list[str]:
+    """Returns the encoding of two bytes a character in which a text makes sense, if there is one.
 
-    texts: dict[str, str] = {}
+    Nearly any bytes make some sense in an encoding of one byte.
+    """
+    if len(re.findall(rb"[\x80-\xff]+", sample)) < _MANY_RUNS:
+        return []
+    best = max(senses.get(encoding, 0) for encoding in _COMMON)
+    least = max(best - 0.03, _MIN_SENSE)
+    return [encoding for encoding in _COMMON if senses.get(encoding, 0) >= least][:1]
+
+
+def _texts(sample: bytes) -> dict[str, str]:
+    """Returns what a sample says in each encoding that can read it; but once what is the same."""
+    encodings: dict[str, str] = {}
     for encoding in _ENCODINGS:
         text = sample.decode(encoding, "replace")
         beyond_ascii = len(text) - len(text.encode("ascii", "ignore"))
         if text.count("\ufffd") <= MAX_BAD * beyond_ascii + 1:
-            texts.setdefault(text, encoding)
+            encodings.setdefault(text, encoding)
+    return {encoding: text for text, encoding in encodings.items()}
+
+
+def _readings(texts: dict[str, str]) -> list[_Reading]:
+    from charset_normalizer import from_bytes  # takes a while to load
+
     readings = []
-    for text, encoding in texts.items():
+    for encoding, text in texts.items():
         clean = text.replace("\ufffd", "").encode(encoding, "ignore")
         found = from_bytes(
             clean, threshold=_MAX_MESS, cp_isolation=[encoding], preemptive_behaviour=False

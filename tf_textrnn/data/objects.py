@@ -1,13 +1,16 @@
 """Reads files of objects with keys: JSON lines, a JSON array, Parquet."""
 
 import codecs
+import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
 from tf_textrnn.data.columns import find_name, shown, text_names
+from tf_textrnn.data.containers import stored_at
 from tf_textrnn.data.encodings import MAX_LINE, numbered_lines, open_bytes
 from tf_textrnn.data.labels import Cell
 from tf_textrnn.data.tables import Row
@@ -150,12 +153,46 @@ def read_json_array(path: str, encoding: str, keys: Keys) -> Iterator[Row]:
         raise broken("the end of the file")
 
 
-def read_parquet(path: str, config: FileConfig, keys: Keys) -> Iterator[Row]:
+def read_parquet(path: str, config: FileConfig, keys: Keys, keeps_cells: bool) -> Iterator[Row]:
     """Yields the rows of a Parquet file, numbered from 1.
+
+    Args:
+      path: the file.
+      config: names the columns of label and text.
+      keys: takes them from a row.
+      keeps_cells: whether to read all columns; else the rows have no cells.
 
     Raises:
       UserError: pyarrow is not installed, or the file is broken or lacks a column.
     """
+    number = 0
+    with _opened_parquet(path) as file:
+        names = file.schema_arrow.names
+        columns = None if keeps_cells else _columns(path, names, config)
+        for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
+            for record in batch.to_pylist():
+                number += 1
+                label, text, _, _ = _row(path, number, record, keys)
+                cells = list(map(_written, record.values())) if keeps_cells else None
+                yield label, text, number, cells
+
+
+def parquet_names(path: str) -> list[str]:
+    """Returns the names of the columns of a Parquet file.
+
+    Raises:
+      UserError: pyarrow is not installed, the file is broken, or two columns have one name.
+    """
+    with _opened_parquet(path) as file:
+        names = file.schema_arrow.names
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise UserError(f"{path}: {count} columns are named {name!r}")
+    return names
+
+
+@contextlib.contextmanager
+def _opened_parquet(path: str) -> Iterator[Any]:
     try:
         from pyarrow import parquet
     except ImportError as error:
@@ -163,19 +200,22 @@ def read_parquet(path: str, config: FileConfig, keys: Keys) -> Iterator[Row]:
             f"{path}: a Parquet file, and pyarrow is not installed; pip install "
             "'tf_textrnn[formats]'"
         ) from error
-    number = 0
     try:
-        with parquet.ParquetFile(path) as file:
-            columns = _columns(path, file.schema_arrow.names, config)
-            for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
-                for record in batch.to_pylist():
-                    number += 1
-                    row = _row(path, number, record, keys)
-                    yield (*row[:3], None)
+        with parquet.ParquetFile(stored_at(path)) as file:
+            yield file
     except UserError:
         raise
     except (ValueError, OSError) as error:  # ArrowInvalid is a ValueError
         raise UserError(f"{path}: broken Parquet data ({str(error).strip()})") from error
+
+
+def _written(value: Any) -> str:
+    """A value of a row as a table's cell."""
+    if value is None:
+        return ""
+    if isinstance(value, (bool, int, float, list, dict)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
 
 
 def _columns(path: str, names: list[str], config: FileConfig) -> list[str]:

@@ -4,6 +4,7 @@ The content of a file tells what it is, its name only helps. What is found is sa
 """
 
 import contextlib
+import functools
 import hashlib
 import pathlib
 import stat
@@ -12,13 +13,14 @@ from typing import Any, NamedTuple
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
-from tf_textrnn.data.containers import container_note, local_path
+from tf_textrnn.data.containers import container_note, local_path, stored_at
 from tf_textrnn.data.contents import first_lines, format_of_content, format_of_name
 from tf_textrnn.data.dialects import Dialect, find_dialect
 from tf_textrnn.data.encodings import Encodings, check_encoding, find_encodings
 from tf_textrnn.data.labels import LabelError, Labels
 from tf_textrnn.data.objects import (
     Keys,
+    parquet_names,
     read_json_array,
     read_json_lines,
     read_parquet,
@@ -42,8 +44,9 @@ class Record(NamedTuple):
     Attributes:
       labels: its labels; none where it is unlabeled.
       text: the text.
-      place: the line it starts on, from 1; the row of a Parquet file; 0 in a folder.
-      cells: the record as read: the row of a table (list of str), a JSON object, or None.
+      place: the line it starts on, from 1; a Parquet file's row; the number of a folder's file.
+      cells: the record as read: the row of a table (list of str), a JSON object, or None; the row
+        of a Parquet file only where no labels are needed.
     """
 
     labels: tuple[str, ...]
@@ -58,10 +61,11 @@ class OpenFile:
     Attributes:
       name: its name, for messages.
       format: how it is read: tsv, csv, jsonl, json, fasttext, parquet, folder or lines.
-      header: the names of a table's columns; None where it has none.
+      header: the names of a table's columns; None where it has none, or its rows have no cells.
       delimiter: what separates a table's columns; empty for the other formats.
       encoding: that of its text; empty where it has none of its own.
       notes: what a user should be told of it, each a line; complete after a pass.
+      members: the file of each text of a folder; empty for the other formats.
       reading: what tells files apart that hold the same bytes and are read in other ways; empty
         where it is read as the first release did.
     """
@@ -82,6 +86,7 @@ class OpenFile:
         self.delimiter = table.dialect.delimiter if table else ""
         self.encoding = encoding
         self.notes: list[str] = []
+        self.members: list[str] = []
         self.reading = reading
         self._rows = rows
         self._labels = Labels(
@@ -110,12 +115,16 @@ class OpenFile:
             for cell, text, place, cells in self._rows():
                 yield Record(labels[cell], text, place, cells)
         except LabelError as error:
-            raise UserError(f"{place_name(self.name, place)}: the label: {error}") from error
+            raise UserError(f"{self.place_name(place)}: the label: {error}") from error
         if labels.whole_number:
             self._note(
                 f"{self.name}: all labels are whole numbers; {labels.whole_number} and the like "
                 "are read without the point"
             )
+
+    def place_name(self, place: int) -> str:
+        """The place of a record, for messages: file and line, or a folder's file."""
+        return self.members[place - 1] if self.members else place_name(self.name, place)
 
     def _note(self, note: str) -> None:
         if note not in self.notes:
@@ -142,20 +151,24 @@ def open_file(path: str, config: FileConfig, flag: str, needs_label: bool) -> Op
     """
     path = local_path(path, flag)
     try:
-        mode = pathlib.Path(path).stat().st_mode
+        mode = pathlib.Path(stored_at(path)).stat().st_mode
         if stat.S_ISDIR(mode) and config.format in ("auto", "folder"):
             return _open_folder(path, config, flag)
         if not stat.S_ISREG(mode) or config.format == "folder":
             raise UserError(
                 f"--{flag}={path}: expected a {'folder' if config.format == 'folder' else 'file'}"
             )
-        with open(path, "rb") as file:
+        with open(stored_at(path), "rb") as file:
             mark = file.read(len(_PARQUET_MARK))
     except OSError as error:
         raise UserError(f"--{flag}={path}: {error.strerror}") from error
     if config.format == "parquet" or (config.format == "auto" and mark == _PARQUET_MARK):
         keys = Keys(config, config.skip_unlabeled or not needs_label)
-        return OpenFile(path, "parquet", lambda: read_parquet(path, config, keys), config)
+        keeps_cells = not needs_label
+        rows = functools.partial(read_parquet, path, config, keys, keeps_cells)
+        opened = OpenFile(path, "parquet", rows, config)
+        opened.header = parquet_names(path) if keeps_cells else None
+        return opened
     if config.encoding == "auto":
         encodings = find_encodings(path)
     else:
@@ -178,6 +191,7 @@ def _open_folder(path: str, config: FileConfig, flag: str) -> OpenFile:
     notes: list[str] = []
     opened = OpenFile(path, "folder", lambda: read_folder(files, config.encoding, notes), config)
     opened.notes = notes
+    opened.members = [str(file) for _, file in files]
     return opened
 
 

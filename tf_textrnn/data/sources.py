@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
-from tf_textrnn.data.containers import local_path
-from tf_textrnn.data.readers import open_file, place_name
+from tf_textrnn.data.containers import stored_at
+from tf_textrnn.data.readers import OpenFile, open_file, place_name
 from tf_textrnn.data.texts import folder_files
 
 _SHOWN_PLACES = 5
@@ -19,11 +19,19 @@ _FEW_TEXTS = 20  # with fewer, nothing can be said of the labels
 
 
 class Example(NamedTuple):
-    """A labeled text and the line it starts on (from 1; 0 if there is no file)."""
+    """A labeled text and where it stands; `Source.place` says that in words.
+
+    Attributes:
+      label: its label.
+      text: the text.
+      line: the line it starts on, from 1; in a folder, its file's number; 0 if there is no file.
+      file: the index of its file in `Source.files`.
+    """
 
     label: str
     text: str
     line: int = 0
+    file: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Source:
       read: function that starts a new pass over the examples.
       notes: returns what a user should be told of it, each a line; complete after a pass.
       first_notes: those of the notes that were known before any pass.
-      reading: how each file is read, each a line.
+      files: the files; none for texts that come from elsewhere.
     """
 
     name: str
@@ -44,7 +52,11 @@ class Source:
     read: Callable[[], Iterator[Example]]
     notes: Callable[[], list[str]] = list
     first_notes: tuple[str, ...] = ()
-    reading: tuple[str, ...] = ()
+    files: tuple[OpenFile, ...] = ()
+
+    def place(self, line: int, file: int) -> str:
+        """Where a text stands, for messages, by what its example says; else the source's name."""
+        return self.files[file].place_name(line) if self.files else place_name(self.name, line)
 
 
 def file_source(path: str, config: FileConfig, flag: str) -> Source:
@@ -61,14 +73,10 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
         source raises it for a line that is not a labeled text, for texts without a label unless
         they are passed over, and for labels to train on that look like texts or numbers of rows.
     """
-    paths = [local_path(one, flag) for one in _paths(path, flag)]
-    files = [open_file(one, config, flag, needs_label=True) for one in paths]
+    files = open_files(path, config, flag, needs_label=True)
+    paths = [file.name for file in files]
+    name = paths[0] if len(paths) == 1 else path
     stamps = [_stamp(one, flag) for one in paths]
-    for file in files[1:]:
-        if file.header != files[0].header:
-            raise UserError(
-                f"--{flag}: {file.name} has other columns than {files[0].name}; expected the same"
-            )
     first_notes = tuple(note for file in files for note in file.notes)
     passed_over: dict[str, str] = {}  # by file, a note
 
@@ -77,8 +85,8 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
             raise UserError(f"{one}: it was changed while it was in use; start again")
 
     def read() -> Iterator[Example]:
-        counts = _Counts(path, config.label_column)
-        for one, stamp, file in zip(paths, stamps, files, strict=True):
+        counts = _Counts(name, config.label_column)
+        for number, (one, stamp, file) in enumerate(zip(paths, stamps, files, strict=True)):
             check_unchanged(one, stamp)
             unlabeled: list[int] = []  # the first places
             num_unlabeled = 0
@@ -86,10 +94,10 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
                 if len(labels) == 1:
                     label = labels[0]
                     counts[label] += 1
-                    yield Example(label, text, place)
+                    yield Example(label, text, place, number)
                 elif labels:
                     raise UserError(
-                        f"{place_name(file.name, place)}: {len(labels)} labels "
+                        f"{file.place_name(place)}: {len(labels)} labels "
                         f"({', '.join(map(repr, labels))[:200]}); a text has exactly one here"
                     )
                 else:
@@ -100,14 +108,14 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
                 what = _without_label(unlabeled, num_unlabeled)
                 if not config.skip_unlabeled:
                     raise UserError(
-                        f"{place_name(file.name, unlabeled[0])}: {what}; expected a label, or "
+                        f"{file.place_name(unlabeled[0])}: {what}; expected a label, or "
                         "--skip_unlabeled"
                     )
                 passed_over[file.name] = f"{file.name}: passes over {what}"
             check_unchanged(one, stamp)
         if not counts:
             raise UserError(
-                f"{path}: no labeled texts{'' if passed_over else '; the file is empty'}"
+                f"{name}: no labeled texts{'' if passed_over else '; the file is empty'}"
             )
         if flag == "train_file":  # a few texts to test on may well have a label each
             counts.check()
@@ -121,8 +129,29 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
         f"{_digest(one, flag)} {file.format} {columns}{file.reading}"
         for one, file in zip(paths, files, strict=True)
     ]
-    reading = tuple(file.description for file in files)
-    return Source(path, "\n".join(prints), read, notes, first_notes, reading)
+    return Source(name, "\n".join(prints), read, notes, first_notes, tuple(files))
+
+
+def open_files(path: str, config: FileConfig, flag: str, needs_label: bool) -> list[OpenFile]:
+    """Looks at one file or several; tables have the same columns.
+
+    Args:
+      path: as for `file_source`.
+      config: how files are read.
+      flag: flag that named the files, for errors.
+      needs_label: as for `open_file`.
+
+    Raises:
+      UserError: a file is missing or unreadable, or it cannot be told how it is read; or tables
+        differ in their columns.
+    """
+    files = [open_file(one, config, flag, needs_label) for one in _paths(path, flag)]
+    for file in files[1:]:
+        if file.header != files[0].header:
+            raise UserError(
+                f"--{flag}: {file.name} has other columns than {files[0].name}; expected the same"
+            )
+    return files
 
 
 def is_there(path: str) -> bool:
@@ -154,7 +183,7 @@ def _contents(path: str, flag: str) -> list[pathlib.Path]:
     """The files whose bytes are the content of a path: itself, or those of a folder."""
     if pathlib.Path(path).is_dir():
         return [file for _, file in folder_files(path, flag)]
-    return [pathlib.Path(path)]
+    return [pathlib.Path(stored_at(path))]
 
 
 def _stamp(path: str, flag: str) -> list[tuple[str, int, int, int]]:

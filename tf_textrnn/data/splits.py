@@ -194,7 +194,7 @@ def _check_labels(corpus: Corpus, train_corpus: Corpus, is_strict: bool) -> None
         if is_strict
         else f"no label of this file is in {train_corpus.source.name}, such as {example.label!r}"
     )
-    raise UserError(f"{corpus.source.name}:{example.line}: {what}")
+    raise UserError(f"{corpus.source.place(example.line, example.file)}: {what}")
 
 
 def stratified_split(

@@ -81,7 +81,7 @@ def read_folder(
       notes: is told the encoding that was found.
     """
     other = ""
-    for label, file in files:
+    for number, (label, file) in enumerate(files, 1):
         content = _content(file)
         used = encoding
         if encoding == "auto":
@@ -94,7 +94,7 @@ def read_folder(
                         notes.append(note)
                 used = other
         text = content.decode(used, "replace").removeprefix("\ufeff").replace("\0", "\ufffd")
-        yield label, text.rstrip("\r\n"), 0, None
+        yield label, text.rstrip("\r\n"), number, None
 
 
 def _content(file: pathlib.Path) -> bytes:

@@ -13,7 +13,8 @@ from tf_textrnn.data.readers import OpenFile, Record
 from tf_textrnn.predicting.options import PredictOptions
 
 DELIMITERS = {"tsv": "\t", "csv": ","}
-TABLES, OBJECTS = ("csv", "tsv"), ("jsonl", "json")  # formats of inputs
+TABLES, OBJECTS = ("csv", "tsv", "parquet"), ("jsonl", "json")  # formats of inputs
+ANSWERS = {"csv": "csv", "tsv": "tsv", "parquet": "csv", "jsonl": "jsonl", "json": "jsonl"}
 
 
 class Answers(Protocol):
@@ -36,28 +37,33 @@ class Answers(Protocol):
 
 
 def answers_for(
-    options: PredictOptions, labels: Sequence[str], opened: OpenFile | None, is_terminal: bool
+    options: PredictOptions, labels: Sequence[str], files: Sequence[OpenFile], is_terminal: bool
 ) -> Answers:
     """Chooses how answers are written.
 
     Args:
       options: of the command.
       labels: the label of each class.
-      opened: the input; None = texts of the command line, or lines of standard input.
+      files: the input; none = texts of the command line, or lines of standard input.
       is_terminal: whether a person reads the answers as they come.
 
     Raises:
       UserError: what the options ask for has no place in such answers.
     """
+    opened = files[0] if files else None
     source = opened.format if opened else "lines"
-    is_table, is_objects = source in TABLES, source in OBJECTS
-    kind = options.format
-    if kind == "auto":
-        kind = source if is_table else "jsonl" if is_objects else "tsv"
+    is_table = source in TABLES
+    for other in files[1:]:
+        if (other.format in TABLES, other.format in OBJECTS) != (is_table, source in OBJECTS):
+            raise UserError(
+                f"--input: {other.name} is {other.format} and {files[0].name} {source}; expected "
+                "tables, or JSON, or texts alone"
+            )
+    kind = ANSWERS.get(source, "tsv") if options.format == "auto" else options.format
     if options.top_k and kind != "jsonl":
         raise UserError(f"--top_k={options.top_k}: expected --format=jsonl beside it")
     if kind == "jsonl":
-        return JsonAnswers(options, labels, opened)
+        return JsonAnswers(options, labels, files)
     if is_table or kind == "csv":
         delimiter = opened.delimiter if opened and source == kind else DELIMITERS[kind]
         header = opened.header if opened and is_table else ["text"]
@@ -146,19 +152,20 @@ class JsonAnswers:
     Args:
       options: of the command.
       labels: the label of each class.
-      opened: the input; it is read once to learn which names its objects have.
+      files: the input; it is read once to learn which names its objects have.
     """
 
-    def __init__(self, options: PredictOptions, labels: Sequence[str], opened: OpenFile | None):
+    def __init__(self, options: PredictOptions, labels: Sequence[str], files: Sequence[OpenFile]):
         self.head: list[str] = []
         self._labels = labels
-        self._header = opened.header if opened and opened.format in TABLES else None
+        self._header = files[0].header if files and files[0].format in TABLES else None
         self._top_k = options.top_k or len(labels)
-        self._is_own = not (self._header or (opened and opened.format in OBJECTS))
+        is_objects = bool(files) and files[0].format in OBJECTS
+        self._is_own = not (self._header or is_objects)
         self._shows_more = self._is_own or options.all_probabilities or bool(options.top_k)
         taken = set(self._header or ())
-        if opened and opened.format in OBJECTS:
-            taken = {name for record in opened.records() for name in record.cells}
+        if is_objects:
+            taken = {name for file in files for record in file.records() for name in record.cells}
         names = ("label", "probability", "probabilities")
         self._names = [free_name(name, taken) for name in names]
 

@@ -20,8 +20,8 @@ import numpy as np
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.terminal import note
-from tf_textrnn.data.readers import Record, open_file, place_name
-from tf_textrnn.data.sources import Example, Source, file_source
+from tf_textrnn.data.readers import OpenFile, Record
+from tf_textrnn.data.sources import Example, Source, file_source, open_files
 from tf_textrnn.predicting.answers import Answers, answers_for
 from tf_textrnn.predicting.options import PredictOptions
 from tf_textrnn.predictor.predictor import Predictions, Predictor
@@ -44,21 +44,25 @@ def predict(options: PredictOptions, texts: Sequence[str]) -> None:
       UserError: a mistake in options, files or the model.
     """
     options.check(bool(texts))
-    source = opened = None
+    source = None
+    files: list[OpenFile] = []
     if options.evaluate:
         source = file_source(options.input or "-", options.files, "input")
     elif options.input:
-        opened = open_file(options.input, options.files, "input", needs_label=False)
+        files = open_files(options.input, options.files, "input", needs_label=False)
     with _sink(options.output) as write:
         predictor = Predictor(options.model)
-        notes = source.notes if source else (lambda: opened.notes if opened else [])
+        notes = (
+            source.notes if source else (lambda: [note for file in files for note in file.notes])
+        )
         seen = Seen(notes, is_alone=bool(options.output))
         if source:
             write(_evaluated(options, predictor, source, seen))
         else:
             is_terminal = not options.output and sys.stdout.isatty()
-            answers = answers_for(options, predictor.labels, opened, is_terminal)
-            windows = _windows(opened.records()) if opened else _windows_of_lines(texts)
+            answers = answers_for(options, predictor.labels, files, is_terminal)
+            records = itertools.chain.from_iterable(file.records() for file in files)
+            windows = _windows(records) if files else _windows_of_lines(texts)
             for lines in _answered(predictor, answers, windows, seen):
                 write(lines)
         seen.close()
@@ -87,11 +91,11 @@ def _evaluated(options: PredictOptions, predictor: Predictor, source: Source, se
     known = set(predictor.labels)
     unknown: set[str] = set()
     for examples in _windows(source.read()):
-        for label, _, line in examples:
+        for label, _, line, file in examples:
             if label in known or label in unknown:
                 continue
             if options.strict_labels:
-                place = place_name(source.name, line)
+                place = source.place(line, file)
                 raise UserError(f"{place}: the model has no label {label[:40]!r}")
             unknown.add(label)
             if len(unknown) > MAX_UNKNOWN_LABELS:

@@ -123,6 +123,8 @@ def write_predictions(
 ) -> None:
     """Writes `predictions.tsv`: place, label, prediction and probability of every scored text.
 
+    A place is a line, or file and line where there are several files, or a folder's file.
+
     Args:
       folder: folder of the run.
       split: the split that was scored.
@@ -131,18 +133,20 @@ def write_predictions(
       labels: the label of each class, and then the unknown ones.
     """
     shown = [tab_separated(label) for label in labels]
-    places = split.corpus.places[split.rows]
-    # A text that comes from no file has no line there: its number in the source.
-    places = np.where(places > 0, places, split.rows + 1)
+    corpus = split.corpus
+    of_one_file = f"{corpus.source.name}:"
     predictions = scores.argmax(axis=1)
     confidence = softmax(scores / temperature).max(axis=1)
     with optional(str(folder.predictions)), atomic_write(folder.predictions) as file:
         file.write(b"place\tlabel\tprediction\tprobability\n")
-        for place, label, prediction, probability in zip(
-            places, split.classes, predictions, confidence, strict=True
+        for row, label, prediction, probability in zip(
+            split.rows.tolist(), split.classes, predictions, confidence, strict=True
         ):
-            line = f"{place}\t{shown[label]}\t{shown[prediction]}\t{probability:.4f}\n"
-            file.write(line.encode())
+            place = str(row + 1)  # in the source, of a text that comes from no file
+            if corpus.places[row]:
+                place = corpus.place_name(row).removeprefix(of_one_file)
+            cells = tab_separated(place), shown[label], shown[prediction], f"{probability:.4f}"
+            file.write(("\t".join(cells) + "\n").encode())
 
 
 def draw_report(
