@@ -4,6 +4,7 @@
 """
 
 import copy
+import dataclasses
 import gc
 import inspect
 import os
@@ -28,7 +29,7 @@ import tf_textrnn
 from tests.conftest import topic_lines
 from tf_textrnn import TextClassifier
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.config import Config, option_fields
+from tf_textrnn.config import Config, FileConfig, option_fields
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = {"hidden_size": 8, "embedding_dim": 8, "cell": "rnn", "num_epochs": 2, "batch_size": 16}
@@ -53,9 +54,10 @@ def test_parameters_are_flags_with_their_defaults():
     for section in ("text", "model", "training"):
         assert set(vars(getattr(Config(), section))) <= set(defaults)
     assert set(option_fields()) - set(defaults) == {
-        "dataset", "train_file", "valid_file", "test_file", "format", "text_column",
-        "label_column", "resume", "cache_dir", "strategy", "export", "checkpoint_minutes",
-        "gradients_every", "join_minutes", "step_seconds",
+        "dataset", "train_file", "valid_file", "test_file", "strict_labels",
+        *(field.name for field in dataclasses.fields(FileConfig)), "resume", "cache_dir",
+        "strategy", "export", "checkpoint_minutes", "gradients_every", "join_minutes",
+        "step_seconds",
     }  # fmt: skip
 
 
@@ -142,7 +144,7 @@ def test_cross_validation_takes_truth_values():
 
 
 def test_a_grid_over_a_pipeline_gives_numbers_for_numbers(tmp_path):
-    labels = np.array([10, 9] * 12, np.int16)  # as text, "10" comes first
+    labels = np.array([10, 9] * 12, np.int16)  # as text, "10" would come first
     pipeline = make_pipeline(FunctionTransformer(lambda x: [t.upper() for t in x]),
                              TextClassifier(**SMALL))  # fmt: skip
     grid = {"textclassifier__hidden_size": np.array([4])}
@@ -157,8 +159,8 @@ def test_a_grid_over_a_pipeline_gives_numbers_for_numbers(tmp_path):
 
     best.best_estimator_[-1].save(tmp_path)
     loaded = tf_textrnn.load(tmp_path)
-    assert loaded.labels == ["10", "9"]
-    assert loaded.classes_.tolist() == [10, 9]
+    assert loaded.labels == ["9", "10"]
+    assert loaded.classes_.tolist() == [9, 10]
     assert loaded.predict(FILMS).tolist() == labels.tolist()
 
 

@@ -92,5 +92,5 @@ def test_multiworker_needs_a_cluster(monkeypatch):
 def test_a_mistake_of_the_chief_ends_all_with_its_line(options, tmp_path):
     (tmp_path / "bad.tsv").write_text("a\tone\nno tab\n")
     arguments = flags({**options, "train_file": tmp_path / "bad.tsv", "run_dir": tmp_path / "r"})
-    line = f"error: {tmp_path / 'bad.tsv'}:2: expected label<TAB>text, found no tab\n"
+    line = f"error: {tmp_path / 'bad.tsv'}:2: expected label<TAB>text, found no tab ('no tab')\n"
     assert Cluster(2, arguments).finish() == [(2, line), (2, line)]

@@ -52,6 +52,7 @@ def test_an_array_longer_than_a_block_is_read_and_knows_its_lines(tmp_path, monk
         ('[{"label": "a", "text": "x"},\n\n3]', "x.json:3: expected a JSON object, found '3'"),
         ('[{"label": "a",\n"text" "x"}]', "x.json:2: broken JSON"),
         ("[\n" + "[" * 100_000, "x.json:2: broken JSON"),
+        ('[{"label": "a", "text": "x"},\n{"label": "b", "text":}]\n', "x.json:2: broken JSON (Exp"),
         ("[]", "x.json: no labeled texts; the file is empty"),
         ('{\n"label": "a", "text": "x"}', "x.json:1: broken JSON"),
         ('[{"label": "a"}]', "x.json:1: no key 'text' (--text_column); the object has 'label'"),

@@ -119,6 +119,19 @@ def test_copies_stay_on_one_side(texts, seed):
     assert 0 < len(apart) <= len(texts) * 0.2 + 0.5
 
 
+@pytest.mark.parametrize("copies", [[12, 9, 9], [15, 15]])
+def test_copies_of_a_few_texts_stay_on_one_side_too(copies):
+    hashes = np.repeat(np.arange(len(copies), dtype=np.uint64), copies)
+    apart = splits.stratified_split(np.zeros(30, np.int64), 0.1, 1, hashes)[1]
+    assert len(apart) == min(copies)
+    assert len(set(hashes[apart].tolist())) == 1
+
+
+def test_where_most_texts_are_copies_of_one_a_share_of_them_is_set_apart():
+    hashes = np.zeros(30, np.uint64)
+    assert len(splits.stratified_split(np.zeros(30, np.int64), 0.1, 1, hashes)[1]) == 3
+
+
 def test_a_text_under_two_labels_is_not_set_apart():
     labels = np.arange(100) % 2
     hashes = np.arange(100) // np.array(2, np.uint64)  # pairs, a label each

@@ -189,13 +189,17 @@ GOOD = b"a\tone\nb\ttwo\n" * 10
         ({"train_file": "nowhere.tsv"}, None, "--train_file=nowhere.tsv: No such file"),
         ({}, b"", "no labeled texts; the file is empty"),
         ({}, b"a\tone\ntwo\n", ":2: expected label<TAB>text"),
-        ({}, b"a\tone\n\ttwo\n", ":2: the label is empty"),
+        ({}, b"a\tone\n\ttwo\n", ":2: a text without a label"),
         ({}, b"a\tone\na\ttwo\n", "expected at least two labels, found only 'a'"),
         ({"format": "csv"}, b"kind,text\na,one\n", "no column 'label' (--label_column)"),
-        ({"format": "csv"}, b'label,text\na,"one\n', ":2: broken csv"),
+        ({"format": "csv"}, b'label,text\na,"one\n', ":2: a quote that opens here is never"),
         ({"format": "jsonl"}, b'{"label": "a"', ":1: broken JSON"),
-        ({"valid_content": b"c\tone\n"}, GOOD, ":1: the label 'c' is not in"),
-        ({"test_content": b"a\tone\nc\tone\n"}, GOOD, ":2: the label 'c' is not in"),
+        ({"valid_content": b"c\tone\n"}, GOOD, ":1: no label of this file is in"),
+        (
+            {"test_content": b"a\tone\nc\tone\n", "strict_labels": True},
+            GOOD,
+            ":2: the label 'c' is not in",
+        ),
         ({"run_dir": "/proc/run"}, GOOD, "--run_dir=/proc/run: /proc cannot be written"),
         ({"run_dir": "."}, GOOD, "already holds a run; expected a new folder, or --resume"),
     ],
@@ -241,6 +245,6 @@ def test_the_command_exits_with_2_and_one_line(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == (
-        f"error: {tmp_path / 'train.tsv'}:2: expected label<TAB>text, found no tab\n"
+        f"error: {tmp_path / 'train.tsv'}:2: expected label<TAB>text, found no tab ('no tab')\n"
     )
     assert not (tmp_path / "run").exists()

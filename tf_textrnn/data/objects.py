@@ -141,9 +141,11 @@ def read_json_array(path: str, encoding: str, keys: Keys) -> Iterator[Row]:
                 record, end = decoder.raw_decode(buffer, position)
                 break
             except (ValueError, RecursionError) as error:
+                inside = getattr(error, "pos", position) - position
                 if isinstance(error, RecursionError) or not more():
-                    position = getattr(error, "pos", position)
-                    raise UserError(f"{path}:{place()}: broken JSON ({error})") from error
+                    position += inside
+                    what = getattr(error, "msg", error)  # its line is one of the buffer
+                    raise UserError(f"{path}:{place()}: broken JSON ({what})") from error
         yield _row(path, place(), record, keys)
         position = end
     position += 1
@@ -204,7 +206,7 @@ def _opened_parquet(path: str) -> Iterator[Any]:
     except UserError:
         raise
     except (ValueError, OSError) as error:  # ArrowInvalid is a ValueError
-        raise UserError(f"{path}: broken Parquet data ({error})") from error
+        raise UserError(f"{path}: broken Parquet data ({str(error).strip()})") from error
 
 
 def _written(value: Any) -> str:

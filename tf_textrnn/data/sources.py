@@ -154,6 +154,14 @@ def open_files(path: str, config: FileConfig, flag: str, needs_label: bool) -> l
     return files
 
 
+def is_there(path: str) -> bool:
+    """Whether all files that a flag names exist; standard input always does."""
+    try:
+        return all(one == "-" or pathlib.Path(one).exists() for one in _paths(path, ""))
+    except UserError:
+        return False
+
+
 def _paths(path: str, flag: str) -> list[str]:
     """The files that a flag names: one, several with commas between, or with `*` and the like."""
     if path == "-" or pathlib.Path(path).exists():

@@ -202,8 +202,8 @@ def stratified_split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Splits off a fraction of the texts of each label; at least one text of each label stays.
 
-    Copies of a text stay on one side, unless a label has no text with few enough copies. Texts that
-    stand under several labels are not split off, unless nothing else is.
+    Copies of a text stay on one side, unless over half of the texts of a label would be split off
+    so. Texts that stand under several labels are not split off, unless nothing else is.
 
     Args:
       labels: int[texts], the label of each text.
@@ -236,7 +236,8 @@ def stratified_split(
 def _with_copies(hashes: np.ndarray, count: int) -> np.ndarray:
     """Returns bool[texts]: the first texts that are at most `count` with all their copies.
 
-    Where there are none, they are the first `count`.
+    Where there are none, it is the text with the fewest copies, if they are at most half of all;
+    else they are the first `count`.
     """
     found = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
     _, firsts, groups, sizes = found
@@ -248,6 +249,8 @@ def _with_copies(hashes: np.ndarray, count: int) -> np.ndarray:
         if sizes[group] <= count:
             is_taken[group] = True
             count -= sizes[group]
+    if not is_taken.any() and first.any() and sizes.min() <= len(hashes) / 2:
+        is_taken[sizes.argmin()] = True
     return is_taken[groups] if is_taken.any() else first
 
 

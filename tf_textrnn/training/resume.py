@@ -9,13 +9,15 @@ from tf_textrnn.base import invocation
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
-from tf_textrnn.data.sources import Source
+from tf_textrnn.data.sources import Source, is_there
+from tf_textrnn.data.splits import Data
 from tf_textrnn.data.unspaced import best_tokenizer
 from tf_textrnn.predictor.predictor import newest_version
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
 from tf_textrnn.runs.folder import RunFolder, new_run_dir, read_report
 from tf_textrnn.training.recorder import Progress
+from tf_textrnn.training.saved_state import SavedState
 
 
 def open_run(
@@ -57,6 +59,32 @@ def open_run(
     # The cache is this machine's matter: a run folder from elsewhere must not say where to write.
     config = saved.replace(**{"cache_dir": "", **given}).settled(saved.text.tokenizer)
     return config, sources
+
+
+def check_files(given: Mapping[str, Any], config: Config) -> None:
+    """Checks that the files are there which a run began with and the caller did not name anew.
+
+    Raises:
+      UserError: one is not; the message names its flag.
+    """
+    for flag in ("train_file", "valid_file", "test_file"):
+        path = getattr(config.data, flag)
+        if path and flag not in given and not is_there(path):
+            raise UserError(
+                f"--{flag}={path}: the run began with this file, which is not there now; expected "
+                f"--{flag} with its new path"
+            )
+
+
+def check_texts(folder: RunFolder, data: Data) -> None:
+    """Checks that a run that has ended is one over these texts.
+
+    Raises:
+      UserError: it is not.
+    """
+    checkpoint = checkpoints.newest(folder.checkpoints)
+    if checkpoint and SavedState.parse(checkpoint).data != data.fingerprint:
+        raise folder.other_texts()
 
 
 def read_end(folder: RunFolder, config: Config) -> tuple[dict[str, Any], str] | None:

@@ -1,7 +1,6 @@
 """A run from its flags to its report."""
 
 import contextlib
-import functools
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -22,7 +21,14 @@ from tf_textrnn.data.summary import summarize
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training.distribution import Workers, connect
 from tf_textrnn.training.loop import Trainer
-from tf_textrnn.training.resume import advice, how_to_go_on, open_run, read_end
+from tf_textrnn.training.resume import (
+    advice,
+    check_files,
+    check_texts,
+    how_to_go_on,
+    open_run,
+    read_end,
+)
 
 
 class Finished(NamedTuple):
@@ -70,8 +76,18 @@ def run(
     with workers.watched():
         config, sources = _shared_config(given, workers, sources)
         folder = RunFolder(config.run.run_dir)
+        saved = workers.broadcast(lambda: _saved_labels(folder)) if config.run.resume else []
+
+        def load() -> Data:
+            if config.run.resume:
+                check_files(given, config)
+            return splits.load(config, sources, sample_weights, saved)
+
         end = workers.broadcast(lambda: read_end(folder, config)) if config.run.resume else None
         if end:
+            if workers.broadcast(lambda: folder.read_config().data != config.data):
+                data = workers.in_turn(load)
+                workers.broadcast(lambda: check_texts(folder, data))
             workers.wait()
             return _nothing_left(folder, config, *end) if workers.is_chief else None
 
@@ -86,8 +102,6 @@ def run(
             workers.wait()
             return Finished(folder, config, report, exported)
 
-        saved = workers.broadcast(lambda: _saved_labels(folder)) if config.run.resume else []
-        load = functools.partial(splits.load, config, sources, sample_weights, saved)
         try:
             finished = _run(given, folder, config, workers, load, train)
         finally:
