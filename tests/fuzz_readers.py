@@ -40,7 +40,7 @@ COUNTS: dict[str, int] = {}
 def read(path: pathlib.Path, config: FileConfig, is_labeled: bool) -> int:
     count = 0
     if is_labeled:
-        for label, text, line in sources.file_source(str(path), config, "train_file").read():
+        for label, text, line, *_ in sources.file_source(str(path), config, "train_file").read():
             assert label == label.strip()
             labels.check_label(label)
             assert "\ufffd" not in label

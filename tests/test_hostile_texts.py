@@ -113,7 +113,7 @@ def test_any_bytes_give_examples_or_one_line(tmp_path_factory, content, kind):
         assert "\n" not in str(error)
     else:
         assert examples
-        for label, text, line in examples:
+        for label, text, line, *_ in examples:
             assert is_label(label) and label.strip() == label
             assert "\0" not in text
             assert line >= 1
