@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from tf_textrnn import cli
 from tf_textrnn.data.readers import Record
-from tf_textrnn.predicting import predict
+from tf_textrnn.data.sources import chunks_of_texts
 from tf_textrnn.predicting.answers import TableAnswers, free_name
 from tf_textrnn.predictor.predictor import Predictor
 
@@ -270,10 +270,8 @@ def test_a_free_name_is_free(name, taken):
     assert free_name(name, taken) not in taken
 
 
-def test_memory_does_not_grow_with_the_file(monkeypatch):
+def test_memory_does_not_grow_with_the_file():
     """Only a window of records lives at a time."""
-    monkeypatch.setattr(predict, "WINDOW_TEXTS", 3)
-    monkeypatch.setattr(predict, "WINDOW_CHARACTERS", 100)
     read = 0
 
     def records():
@@ -283,7 +281,7 @@ def test_memory_does_not_grow_with_the_file(monkeypatch):
             yield Record((), text, 0, None)
 
     seen = []
-    for window in predict._windows(records()):
+    for window in chunks_of_texts(records(), num_texts=3, num_characters=100):
         seen.append(len(window))
         assert read == sum(seen)
     assert seen == [3, 3, 2, 2]

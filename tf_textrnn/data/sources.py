@@ -4,13 +4,13 @@ import dataclasses
 import glob
 import hashlib
 import pathlib
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
 from tf_textrnn.data.containers import stored_at
-from tf_textrnn.data.readers import OpenFile, open_file, place_name
+from tf_textrnn.data.readers import OpenFile, Record, open_file, place_name
 from tf_textrnn.data.texts import folder_files
 
 _SHOWN_PLACES = 5
@@ -32,6 +32,25 @@ class Example(NamedTuple):
     text: str
     line: int = 0
     file: int = 0
+
+
+_Text = TypeVar("_Text", Record, Example)
+
+
+def chunks_of_texts(
+    texts: Iterable[_Text], num_texts: int, num_characters: int
+) -> Iterator[list[_Text]]:
+    """Yields the texts in lists, each ended by so many texts or characters."""
+    chunk: list[_Text] = []
+    characters = 0
+    for one in texts:
+        chunk.append(one)
+        characters += len(one.text)
+        if len(chunk) == num_texts or characters >= num_characters:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,13 +47,18 @@ class Table(NamedTuple):
         Raises:
           UserError: rows differ in width, quotes are broken, or the first line may be a header.
         """
-        found = self._quoted_rows() if self.dialect.quoted else self._plain_rows()
+        found = self._all_rows()
         return found if self.columns.is_sure else self._without_header(found)
 
-    def _quoted_rows(self) -> Iterator[Row]:
+    def _all_rows(self) -> Iterator[Row]:
         width, (texts, label, header, _) = self.width, self.columns
         text, is_joined = texts[0], len(texts) > 1
-        for place, row in quoted_lines(self.path, self.encoding, self.dialect):
+        if self.dialect.quoted:
+            rows = quoted_lines(self.path, self.encoding, self.dialect)
+        else:
+            # More delimiters in a line belong to the text, where it is the last column.
+            rows = self._plain_lines(-1 if is_joined or text < width - 1 else width - 1)
+        for place, row in rows:
             if len(row) != width:
                 raise UserError(self._other_width(place, row))
             if header:
@@ -66,28 +71,13 @@ class Table(NamedTuple):
                 row,
             )
 
-    def _plain_rows(self) -> Iterator[Row]:
-        width, (texts, label, header, _) = self.width, self.columns
+    def _plain_lines(self, splits: int) -> Iterator[tuple[int, list[str]]]:
+        """Yields (line, cells) of each line that is not empty, in at most `splits` + 1 cells."""
         delimiter, skipped = self.dialect.delimiter, self.dialect.skipped
-        text, is_joined = texts[0], len(texts) > 1
-        # More delimiters in a line belong to the text, where it is the last column.
-        splits = -1 if is_joined or text < width - 1 else width - 1
         for place, line in numbered_lines(self.path, self.newline, self.encoding):
             line = line.rstrip("\r\n")
-            if not line or place <= skipped:
-                continue
-            row = line.split(delimiter, splits)
-            if len(row) != width:
-                raise UserError(self._other_width(place, row))
-            if header:
-                header = False
-                continue
-            yield (
-                None if label is None else row[label],
-                _joined(row, texts) if is_joined else row[text],
-                place,
-                row,
-            )
+            if line and place > skipped:
+                yield place, line.split(delimiter, splits)
 
     def _other_width(self, place: int, row: list[str]) -> str:
         expected = f"expected {self.width} columns, found {len(row)}"

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tf_textrnn.base.startup import usable_cores
 from tf_textrnn.config import MAX_TEXT_TOKENS
-from tf_textrnn.data.sources import Example
+from tf_textrnn.data.sources import Example, chunks_of_texts
 from tf_textrnn.text import tokenize
 
 _CHUNK_TEXTS, _CHUNK_CHARACTERS = 4_096, 1 << 22
@@ -38,22 +38,9 @@ def tokenized(
     workers = usable_cores()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         pending: collections.deque[concurrent.futures.Future] = collections.deque()
-        for chunk in _chunks(examples):
+        for chunk in chunks_of_texts(examples, _CHUNK_TEXTS, _CHUNK_CHARACTERS):
             pending.append(pool.submit(job, chunk))
             if len(pending) > workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-
-
-def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
-    chunk: list[Example] = []
-    characters = 0
-    for example in examples:
-        chunk.append(example)
-        characters += len(example.text)
-        if len(chunk) == _CHUNK_TEXTS or characters >= _CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk

@@ -13,7 +13,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 import numpy as np
 
@@ -21,14 +21,13 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.terminal import note
 from tf_textrnn.data.readers import OpenFile, Record
-from tf_textrnn.data.sources import Example, Source, file_source, open_files
+from tf_textrnn.data.sources import Source, chunks_of_texts, file_source, open_files
 from tf_textrnn.predicting.answers import Answers, answers_for
 from tf_textrnn.predicting.options import PredictOptions
 from tf_textrnn.predictor.predictor import Predictions, Predictor
 from tf_textrnn.predictor.texts import WINDOW_TEXTS, given_texts, open_texts, read_windows
 from tf_textrnn.runs.evaluation import Evaluation, evaluation_text, label_table
 
-Text = TypeVar("Text", Record, Example)
 WINDOW_CHARACTERS = 1 << 24
 MAX_UNKNOWN_LABELS = 10_000
 
@@ -62,7 +61,11 @@ def predict(options: PredictOptions, texts: Sequence[str]) -> None:
             is_terminal = not options.output and sys.stdout.isatty()
             answers = answers_for(options, predictor.labels, files, is_terminal)
             records = itertools.chain.from_iterable(file.records() for file in files)
-            windows = _windows(records) if files else _windows_of_lines(texts)
+            windows = (
+                chunks_of_texts(records, WINDOW_TEXTS, WINDOW_CHARACTERS)
+                if files
+                else _windows_of_lines(texts)
+            )
             for lines in _answered(predictor, answers, windows, seen):
                 write(lines)
         seen.close()
@@ -90,7 +93,7 @@ def _evaluated(options: PredictOptions, predictor: Predictor, source: Source, se
     evaluation = Evaluation(predictor.labels)
     known = set(predictor.labels)
     unknown: set[str] = set()
-    for examples in _windows(source.read()):
+    for examples in chunks_of_texts(source.read(), WINDOW_TEXTS, WINDOW_CHARACTERS):
         for label, _, line, file in examples:
             if label in known or label in unknown:
                 continue
@@ -113,20 +116,6 @@ def _evaluated(options: PredictOptions, predictor: Predictor, source: Source, se
     text = evaluation_text(f"{evaluation.num_texts:,} texts", report)
     error = f"expected calibration error {report['calibration_error']:.4f}"
     return f"{text}\n{error}\n\n{label_table(report['per_class'])}\n"
-
-
-def _windows(read: Iterable[Text]) -> Iterator[list[Text]]:
-    """What is read, in lists that are classified together: of bounded number and size."""
-    window: list[Text] = []
-    characters = 0
-    for one in read:
-        window.append(one)
-        characters += len(one.text)
-        if len(window) == WINDOW_TEXTS or characters >= WINDOW_CHARACTERS:
-            yield window
-            window, characters = [], 0
-    if window:
-        yield window
 
 
 def _windows_of_lines(texts: Sequence[str]) -> Iterator[list[Record]]:
