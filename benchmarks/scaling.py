@@ -75,7 +75,7 @@ def work(index: int, vocab_size: int) -> dict[str, float]:
     replicas.share()
 
     def batches() -> Any:
-        order = (data.train, config.training.batch_size, 1, 0, 0)
+        order = (data.train, config.training.batch_size, 1, 0, 1, 0)
         return training_batches(*order, workers.replicas, workers.num_replicas)
 
     stream = batches()

@@ -105,6 +105,7 @@ def small_options(
         "bidirectional": False,
         "batch_size": 32,
         "num_epochs": 3,
+        "min_epoch_steps": 1,
         "learning_rate": 0.01,
     }
 

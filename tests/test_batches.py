@@ -1,6 +1,7 @@
 """Batches: a pure function of (seed, epoch), every example once, little padding."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from tf_textrnn.data.batches import (
     EVALUATION_TOKENS,
     Split,
-    epoch_batches,
     evaluation_batches,
     ids_of_types,
+    pass_batches,
+    passes_of_an_epoch,
     training_batches,
 )
 from tf_textrnn.data.corpus import open_corpus
@@ -23,28 +25,28 @@ lengths = st.lists(st.integers(0, 400), min_size=1, max_size=300).map(np.array)
 
 
 @given(lengths, st.integers(1, 70), st.integers(0, 2**31 - 1), st.integers(0, 1000))
-def test_every_example_once_an_epoch_and_one_short_batch_at_most(lengths, size, seed, epoch):
-    batches = epoch_batches(lengths, size, seed, epoch)
+def test_every_example_once_a_pass_and_one_short_batch_at_most(lengths, size, seed, index):
+    batches = pass_batches(lengths, size, seed, index)
     np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(len(lengths)))
     sizes = sorted(map(len, batches), reverse=True)
     assert sizes[:-1] == [size] * (len(sizes) - 1)
     assert sizes[-1] == (len(lengths) % size or size)
-    again = epoch_batches(lengths, size, seed, epoch)
+    again = pass_batches(lengths, size, seed, index)
     assert all(map(np.array_equal, batches, again))
 
 
-def test_epochs_and_seeds_have_orders_of_their_own():
+def test_passes_and_seeds_have_orders_of_their_own():
     lengths = np.full(1_000, 7)
     orders = [
-        np.concatenate(epoch_batches(lengths, 10, seed, epoch)).tolist()
-        for seed, epoch in itertools.product(range(3), range(3))
+        np.concatenate(pass_batches(lengths, 10, seed, index)).tolist()
+        for seed, index in itertools.product(range(3), range(3))
     ]
     assert len(set(map(tuple, orders))) == 9
 
 
 def test_texts_of_like_length_meet_and_batches_come_in_no_order_of_length():
     lengths = np.random.default_rng(0).integers(1, 100, 6_400)
-    batches = epoch_batches(lengths, 64, seed=1, epoch=0)
+    batches = pass_batches(lengths, 64, seed=1, index=0)
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
     assert padded / lengths.sum() < 1.05
     longest = [lengths[batch].max() for batch in batches]
@@ -78,8 +80,8 @@ def test_a_batch_holds_its_examples_cut_and_padded(split):
 
 
 def test_an_epoch_can_be_entered_in_the_middle(split):
-    whole = list(training_batches(split, 32, seed=3, epoch=2, first_batch=0))
-    rest = list(training_batches(split, 32, seed=3, epoch=2, first_batch=5))
+    whole = list(training_batches(split, 32, seed=3, epoch=2, passes=1, first_batch=0))
+    rest = list(training_batches(split, 32, seed=3, epoch=2, passes=1, first_batch=5))
     assert len(rest) == len(whole) - 5
     for (size, (expected,)), (found_size, (found,)) in zip(whole[5:], rest, strict=True):
         assert found_size == size == len(expected.labels)
@@ -87,14 +89,32 @@ def test_an_epoch_can_be_entered_in_the_middle(split):
             np.testing.assert_array_equal(a, b)
 
 
+@given(st.integers(1, 10_000), st.integers(1, 300), st.integers(1, 200))
+def test_an_epoch_has_no_more_passes_than_its_least_steps_need(num_texts, size, least):
+    passes = passes_of_an_epoch(num_texts, size, least)
+    steps = math.ceil(num_texts / size)
+    assert passes * steps >= least
+    assert passes == 1 or (passes - 1) * steps < least
+
+
+def test_an_epoch_of_several_passes_is_those_passes_one_after_another(split):
+    epoch = list(training_batches(split, 100, seed=3, epoch=1, passes=2, first_batch=0))
+    passes = [
+        list(training_batches(split, 100, seed=3, epoch=index, passes=1, first_batch=0))
+        for index in (2, 3)
+    ]
+    expected = [batch.labels.tolist() for _, (batch,) in itertools.chain(*passes)]
+    assert [batch.labels.tolist() for _, (batch,) in epoch] == expected
+
+
 @pytest.mark.parametrize("num_replicas", [2, 3, 8])
 def test_replicas_share_the_batches_of_one(split, num_replicas):
-    whole = list(training_batches(split, 30, seed=3, epoch=2, first_batch=0))
-    order = epoch_batches(split.lengths, 30, seed=3, epoch=2)
+    whole = list(training_batches(split, 30, seed=3, epoch=2, passes=1, first_batch=0))
+    order = pass_batches(split.lengths, 30, seed=3, index=2)
     assert {len(examples) for examples in order} == {30, 13}
     halves = [
-        training_batches(split, 30, 3, 2, 0, range(0, 1), num_replicas),
-        training_batches(split, 30, 3, 2, 0, range(1, num_replicas), num_replicas),
+        training_batches(split, 30, 3, 2, 1, 0, range(0, 1), num_replicas),
+        training_batches(split, 30, 3, 2, 1, 0, range(1, num_replicas), num_replicas),
     ]
     for examples, (size, _), *parts in zip(order, whole, *halves, strict=True):
         assert [part[0] for part in parts] == [size, size]

@@ -136,24 +136,3 @@ def test_without_checkpoints_the_newest_best_weights_are_the_runs(four_epochs, t
         path.unlink()
     with pytest.raises(UserError, match="best: holds no weights; expected a run of at least one"):
         load_run(folder)
-
-
-def test_a_run_of_0_1_killed_between_best_and_checkpoint_chooses_the_best_anew(
-    small_options, four_epochs, tmp_path, capsys
-):
-    """0.1 had one best file and overwrote it, so the one before is gone for good."""
-    folder = RunFolder(str(tmp_path / "run"))
-    shutil.copytree(four_epochs.path, folder.path)
-    newer, older = (folder.best / f"{step:010}.npz" for step in (40, 30))
-    newer.replace(folder.best / checkpoints.LONE_BEST)
-    older.unlink()
-    (folder.checkpoints / newer.name).unlink()
-    for path in checkpoints.own_files(folder.checkpoints):
-        arrays, state = checkpoints.read(path)
-        del state["best"], state["vectors"]
-        checkpoints.write(path, arrays, state)
-    runner.run({"run_dir": str(folder.path), "resume": True})
-    warning = f"warning: {folder.best / checkpoints.LONE_BEST} is of a later epoch than"
-    assert warning in capsys.readouterr().err
-    assert weights(folder) == weights(four_epochs)
-    check_best(folder)

@@ -32,7 +32,8 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config, FileConfig, option_fields
 
 ROOT = pathlib.Path(__file__).parents[1]
-SMALL = {"hidden_size": 8, "embedding_dim": 8, "cell": "rnn", "num_epochs": 2, "batch_size": 16}
+SMALL = {"hidden_size": 8, "embedding_dim": 8, "cell": "rnn", "num_epochs": 2}
+SMALL |= {"batch_size": 16, "min_epoch_steps": 1}
 LABELS, TEXTS = map(list, zip(*(line.split("\t") for line in topic_lines(80, seed=7)), strict=True))
 FILMS = ["a fine film", "a dull film"] * 12
 ONE_SPLIT = [(np.arange(16), np.arange(16, 24))]

@@ -46,6 +46,7 @@ def options(tmp_path_factory) -> dict[str, object]:
         "ngrams": 0,
         "batch_size": 16,
         "num_epochs": 2,
+        "min_epoch_steps": 1,
         "learning_rate": 0.05,
     }
 

@@ -87,6 +87,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         bptt_truncate: int = 0,
         batch_size: int = 64,
         num_epochs: int = 16,
+        min_epoch_steps: int = 50,
         optimizer: str = "adam",
         learning_rate: float = 2e-3,
         lr_decay: float = 0.75,
@@ -122,6 +123,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.bptt_truncate = bptt_truncate
         self.batch_size = batch_size
         self.num_epochs = num_epochs
+        self.min_epoch_steps = min_epoch_steps
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.lr_decay = lr_decay

@@ -130,23 +130,24 @@ class Config:
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, source: str) -> "Config":
+    def from_json(cls, text: str, source: str, is_resumed: bool = False) -> "Config":
         """The config that `to_json` wrote; an option that is absent has its default.
 
         Args:
           text: JSON.
           source: the file's name, for errors.
+          is_resumed: whether the run is to go on.
 
         Raises:
           UserError: the text is not JSON or of a newer format, or an option is unknown or not
-            allowed.
+            allowed, or the run cannot go on.
         """
         try:
             sections = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{source}: not JSON ({error})") from error
         if isinstance(sections, dict):
-            check_format(source, sections.pop("format", 1))  # 0.1 wrote none
+            check_format(source, sections.pop("format", 1), is_resumed)  # 0.1 wrote none
         known = {section.name for section in dataclasses.fields(cls)}
         if (
             not isinstance(sections, Mapping)

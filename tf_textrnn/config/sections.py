@@ -196,6 +196,12 @@ class TrainingConfig(CheckedOptions):
 
     batch_size: int = option(64, "Number of examples in a step, over all workers", minimum=1)
     num_epochs: int = option(16, "Maximum number of epochs", minimum=1, on_resume=True, group=BASIC)
+    min_epoch_steps: int = option(
+        50,
+        "Minimum number of steps in an epoch, which goes over few texts several times",
+        minimum=1,
+        maximum=100_000,
+    )
     optimizer: str = option("adam", "Update rule", choices=("adam", "sgd"), group=SOURCE)
     learning_rate: float = option(
         2e-3, "Learning rate before any decay", above=0, on_resume=True, group=BASIC

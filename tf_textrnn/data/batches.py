@@ -1,6 +1,7 @@
-"""Chooses the texts of each batch; the order of an epoch is a pure function of (seed, epoch)."""
+"""Chooses the texts of each batch; their order is a pure function of (seed, epoch)."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from concurrent import futures
 from typing import NamedTuple
@@ -98,23 +99,35 @@ def ids_of_types(corpus: Corpus, vocabulary: list[bytes]) -> np.ndarray:
     return np.array([ids.get(token, UNKNOWN_ID) for token in corpus.types], np.int32)
 
 
-def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Returns the batches of an epoch: every text once, texts of similar length together.
+def passes_of_an_epoch(num_texts: int, batch_size: int, min_steps: int) -> int:
+    """Returns how often an epoch goes over the texts, so that it has at least `min_steps` steps.
+
+    Args:
+      num_texts: number of texts in a pass.
+      batch_size: number of texts in a batch.
+      min_steps: minimum number of steps in an epoch.
+    """
+    steps = -(-num_texts // batch_size)
+    return -(-min_steps // steps)
+
+
+def pass_batches(lengths: np.ndarray, batch_size: int, seed: int, index: int) -> list[np.ndarray]:
+    """Returns the batches of a pass: every text once, texts of similar length together.
 
     The texts are shuffled, cut into pools, sorted by length inside each pool and cut into batches;
     then the order of the batches is shuffled. So a batch has little padding, and both the order of
-    the batches and the texts that share one differ from epoch to epoch.
+    the batches and the texts that share one differ from pass to pass.
 
     Args:
       lengths: int[texts], number of tokens of each text.
       batch_size: number of texts in a batch; one batch holds the remainder.
       seed: seed of the run.
-      epoch: index of the epoch, from 0.
+      index: index of the pass, from 0, over all epochs.
 
     Returns:
       One array of text indices for each batch.
     """
-    random = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+    random = np.random.Generator(np.random.Philox(key=[seed, index]))
     order = random.permutation(len(lengths))
     pool = batch_size * POOL_BATCHES
     for start in range(0, len(order), pool):
@@ -129,6 +142,7 @@ def training_batches(
     batch_size: int,
     seed: int,
     epoch: int,
+    passes: int,
     first_batch: int,
     replicas: range = range(1),
     num_replicas: int = 1,
@@ -140,6 +154,7 @@ def training_batches(
       batch_size: number of texts in a batch, over all replicas.
       seed: seed of the run.
       epoch: index of the epoch, from 0.
+      passes: number of times that an epoch goes over the texts.
       first_batch: index of the first batch to yield.
       replicas: indices of the replicas that train here. Each takes every `num_replicas`-th text of
         a batch, so that the replicas' texts are of similar length.
@@ -149,7 +164,9 @@ def training_batches(
       The number of texts in the batch over all replicas, and the share of each of `replicas`; a
       share can be empty.
     """
-    batches = epoch_batches(split.lengths, batch_size, seed, epoch)[first_batch:]
+    indices = range(epoch * passes, (epoch + 1) * passes)
+    orders = (pass_batches(split.lengths, batch_size, seed, index) for index in indices)
+    batches = list(itertools.chain(*orders))[first_batch:]
     shares = [
         _prefetched(split, [batch[replica::num_replicas] for batch in batches])
         for replica in replicas

@@ -123,11 +123,15 @@ class RunFolder:
                 if name in own_names or checkpoints.is_own_name(name):
                     scratch.unlink()
 
-    def read_config(self) -> Config:
+    def read_config(self, is_resumed: bool = False) -> Config:
         """The run's config.
 
+        Args:
+          is_resumed: whether the run is to go on.
+
         Raises:
-          UserError: there is no run here, its config is damaged, or the folder leads elsewhere.
+          UserError: there is no run here, its config is damaged, the folder leads elsewhere, or
+            the run cannot go on.
         """
         for path in self.path.rglob("*"):
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
@@ -138,7 +142,7 @@ class RunFolder:
             raise UserError(f"--run_dir={self.path}: holds no run (no config.json)") from error
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{self.config}: cannot be read ({error})") from error
-        return Config.from_json(text, str(self.config))
+        return Config.from_json(text, str(self.config), is_resumed)
 
 
 def read_report(folder: RunFolder) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tf_textrnn.base import signals, terminal
 from tf_textrnn.base.errors import DivergedError, UserError
 from tf_textrnn.config import Config, TrainingConfig
 from tf_textrnn.data import embeddings
-from tf_textrnn.data.batches import training_batches
+from tf_textrnn.data.batches import passes_of_an_epoch, training_batches
 from tf_textrnn.data.splits import Data
 from tf_textrnn.network.gradient_flow import measure_longest
 from tf_textrnn.runs import checkpoints, report
@@ -70,8 +70,13 @@ class Trainer:
         self._vectors = ""
         self._saved = time.monotonic()
         self._summaries = Summaries(folder.tensorboard, weights, config.run.gradients_every)
+        training = config.training
+        self._passes = passes_of_an_epoch(
+            len(data.train), training.batch_size, training.min_epoch_steps
+        )
+        self._epoch_texts = self._passes * len(data.train)
         self._recorder = Recorder(
-            config, folder, self._summaries, len(data.train), workers.is_chief
+            config, folder, self._summaries, self._epoch_texts, workers.is_chief
         )
 
     @property
@@ -111,6 +116,7 @@ class Trainer:
             config.batch_size,
             config.seed,
             epoch,
+            self._passes,
             self.progress.batch,
             self._workers.replicas,
             self._workers.num_replicas,
@@ -132,7 +138,7 @@ class Trainer:
         """Ends the epoch under way: measures it, keeps the best weights, moves on to the next."""
         self._check_finite()
         self._check_loss()
-        progress, num_texts = self.progress, len(self._data.train)
+        progress, num_texts = self.progress, self._epoch_texts
         with self.replicas.first.averaged_weights():
             scores, temperature = self._scorer.weigh_branches(self._data.valid)
             valid = measure(scores / temperature, self._data.valid.classes)
@@ -167,7 +173,7 @@ class Trainer:
 
     def _check_loss(self) -> None:
         """Checks the epoch's loss: one far above that of guessing is a divergence, if finite."""
-        loss = self.progress.loss_sum / len(self._data.train)
+        loss = self.progress.loss_sum / self._epoch_texts
         guessing = np.log(len(self._data.labels))
         if loss > FAR_ABOVE_GUESSING * guessing:
             raise DivergedError(
@@ -198,7 +204,7 @@ class Trainer:
         saved = read_state(checkpoint, self._folder)
         if saved.data != self._data.fingerprint:
             raise self._folder.other_texts()
-        if saved.vectors not in ("", self._vectors):
+        if saved.vectors != self._vectors:
             raise UserError(
                 f"--pretrained_embeddings={path}: not the vectors that this run began with; "
                 f"expected the same file, or a new run"
@@ -284,7 +290,7 @@ class Trainer:
         return values, exported
 
     def _read_best(self) -> dict[str, Any]:
-        if self._best is None:  # such as a run of 0.1 that lost it, resumed with fewer epochs
+        if self._best is None:
             raise UserError(f"{self._folder.best}: holds no weights; expected at least one epoch")
         best = read_named_best(self._folder, self._best, self._folder.checkpoints)
         weights = {name: weight.value for name, weight in self.model.saved_weights().items()}

@@ -54,7 +54,7 @@ def open_run(
             sources = sources or splits.open_sources(config)
             config = asked.settled(best_tokenizer(sources["train"]))
         return config.replace(run_dir=run_dir or new_run_dir()), sources
-    saved = RunFolder(run_dir).read_config()
+    saved = RunFolder(run_dir).read_config(is_resumed=True)
     saved.check_resume(given)
     # The cache is this machine's matter: a run folder from elsewhere must not say where to write.
     config = saved.replace(**{"cache_dir": "", **given}).settled(saved.text.tokenizer)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.terminal import warn
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import Named, parse_best, read_named_best
 from tf_textrnn.runs.folder import RunFolder
@@ -33,8 +32,7 @@ class SavedState(NamedTuple):
     Attributes:
       progress: where the run stands.
       data: the fingerprint of its texts.
-      vectors: the checksum of the file of `--pretrained_embeddings`; empty without one, and in a
-        checkpoint of 0.1.
+      vectors: the checksum of the file of `--pretrained_embeddings`; empty without one.
       summaries: the sizes of the event files.
       best: the file of the best weights; None before the first epoch.
     """
@@ -65,7 +63,7 @@ class SavedState(NamedTuple):
             saved = cls(
                 Progress(**state["progress"]),
                 state["data"],
-                state.get("vectors", ""),
+                state["vectors"],
                 dict(state["summaries"]),
                 parse_best(state),
             )
@@ -80,30 +78,13 @@ class SavedState(NamedTuple):
 def read_state(checkpoint: checkpoints.Checkpoint, folder: RunFolder) -> SavedState:
     """The state of a checkpoint, once its best weights are found to be there, and the right ones.
 
-    0.1 wrote the best weights first and in the place of those before. A process killed between the
-    two left weights that the checkpoint does not know; the best epoch is then chosen anew, from the
-    one under way on. That one was better than all before it, and with the same options is again.
-
     Raises:
       UserError: the state is not of a training, or the best weights are missing or others.
     """
     saved = SavedState.parse(checkpoint)
-    if saved.best is None or not saved.progress.best:
-        return saved._replace(best=None)
-    best = read_named_best(folder, saved.best, checkpoint.path)
-    if best.state == saved.progress.best:
-        # 0.1 knew no checksum; the checkpoints to come do.
-        return saved._replace(best=Named(best.path.name, checkpoints.checksum(best.path)))
-    if not saved.best.sha256 and best.state.get("step", 0) > int(checkpoint.path.stem):
-        warn(
-            f"{best.path} is of a later epoch than {checkpoint.path}; the best epoch is chosen anew"
-        )
-        progress = dataclasses.replace(saved.progress, best={})
-        return saved._replace(progress=progress, best=None)
-    raise UserError(
-        f"{best.path}: holds the weights of another epoch than {checkpoint.path} names; put the "
-        f"right ones back, or take away the checkpoints that name them"
-    )
+    if saved.best:
+        read_named_best(folder, saved.best, checkpoint.path)
+    return saved
 
 
 def not_of_a_training(path: pathlib.Path, reason: str) -> UserError:
