@@ -45,7 +45,7 @@ def expected_norms(model: TextRNN, bptt_truncate: int) -> dict[str, list[list[fl
     weights = {k: v.numpy().astype(np.float64) for k, v in model.named_weights().items()}
     directions = ("forward", "backward") if model.config.bidirectional else ("forward",)
     found: dict[str, list[list[float]]] = {direction: [] for direction in directions}
-    for token_ids, length, label, _ in zip(*BATCH, strict=True):
+    for token_ids, length, label in zip(*BATCH[:3], strict=True):
         if not length:
             continue
         outputs = weights["embedding"][token_ids[:length]][None]

@@ -30,6 +30,12 @@ LAYERS = {
         [TOKEN_IDS],
         3e-2,
     ),
+    "ngrams-counted": (
+        NgramScores,
+        {"order": 1, "num_ngrams": 9, "vocab_size": 9, "num_classes": 3, "has_counts": True},
+        [TOKEN_IDS, np.zeros((BATCH, 4), np.float32)],
+        3e-2,
+    ),
     **{
         f"pooling-{kind}": (
             MaskedPooling, {"kind": kind, "bidirectional": True}, [STEPS, MASK], 3e-2
@@ -51,13 +57,13 @@ LAYERS = {
 
 
 def randomize(layer: keras.Layer) -> None:
-    """Gives every weight a value far from zero; the n-grams' keys stay sorted."""
+    """Gives every weight a value far from zero; keys stay sorted, counts and shares positive."""
     draws = np.random.default_rng(2)
     for weight in layer.weights:
         if weight.dtype == "int64":
             weight.assign(np.arange(weight.shape[0]))
         else:
-            weight.assign(draws.uniform(-0.8, 0.8, weight.shape))
+            weight.assign(draws.uniform(-0.8 if weight.trainable else 0.1, 0.8, weight.shape))
 
 
 def called(name: str, **options) -> tuple[keras.Layer, np.ndarray]:

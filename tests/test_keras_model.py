@@ -153,6 +153,38 @@ def test_our_own_step_moves_no_frozen_weight() -> None:
     assert changed == set(weights) == {name for name in before if name.startswith("lstm_0/")}
 
 
+def test_fit_leaves_each_text_out_of_the_counts_of_its_ngrams() -> None:
+    """Keras's step sees the scores of the counts less the text, and trains the trust by them."""
+    config = ModelConfig(embedding_dim=4, hidden_size=4, ngrams=2, keep_prob=1.0, word_dropout=0.0)
+    model = TextRNN(config, VOCABULARY, CLASSES, num_ngrams=20, has_counts=True)
+    model.build()
+    random = np.random.default_rng(3)
+    model.ngrams.keys.assign(range(1, 21))
+    of_class = random.integers(1, 5, (20, CLASSES))
+    counts = np.concatenate([of_class, of_class.sum(axis=1, keepdims=True)], axis=1)
+    model.ngrams.counts.assign(counts)
+    own = np.concatenate([np.eye(CLASSES)[LABELS], np.ones((len(LABELS), 1))], axis=1)
+    scores = {
+        "left out": model((TOKEN_IDS, LENGTHS, own.astype(np.float32))),
+        "in": model((TOKEN_IDS, LENGTHS)),
+    }
+    losses = {
+        name: float(keras.losses.SparseCategoricalCrossentropy(from_logits=True)(LABELS, found))
+        for name, found in scores.items()
+    }
+    assert losses["left out"] > losses["in"] + 0.01
+    for labels, loss in [
+        (LABELS, keras.losses.SparseCategoricalCrossentropy(from_logits=True)),
+        (np.eye(CLASSES)[LABELS], keras.losses.CategoricalCrossentropy(from_logits=True)),
+    ]:
+        model.compile(keras.optimizers.SGD(0.0), loss)
+        history = model.fit((TOKEN_IDS, LENGTHS), labels, batch_size=len(LABELS), verbose=0)
+        assert history.history["loss"] == pytest.approx([losses["left out"]], rel=1e-5)
+    np.testing.assert_allclose(
+        model.without_counts()((TOKEN_IDS, LENGTHS)), scores["in"], rtol=1e-5, atol=1e-6
+    )
+
+
 def test_from_config_leaves_its_argument_alone() -> None:
     model = make(trainable=False, dtype="mixed_float16", name="mine")
     config = model.get_config()

@@ -1,7 +1,10 @@
 """The n-gram branch: keys, log-count ratios and scores, against plain Python."""
 
+import dataclasses
 import math
+import tempfile
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,8 +15,16 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
+from tf_textrnn.data.own_counts import OwnCounts
 from tf_textrnn.data.sources import Example
-from tf_textrnn.network.ngrams import SCALE, NgramScores, choose_ngrams, ngram_keys
+from tf_textrnn.network.ngrams import (
+    SCALE,
+    NgramScores,
+    count_ngrams,
+    counted_texts,
+    log_count_ratios,
+    ngram_keys,
+)
 
 VOCAB_SIZE = 9
 token_lists = st.lists(st.lists(st.integers(1, VOCAB_SIZE - 1), max_size=12), min_size=1)
@@ -86,46 +97,163 @@ def split(tmp_path):
     return split_of(examples, tmp_path)
 
 
-def test_the_ngrams_start_at_half_their_log_count_ratios(split):
-    counts = {
-        (2,): (0, 1), (3,): (2, 1), (4,): (2, 0), (5,): (0, 1),
-        (3, 4): (1, 0), (3, 5): (0, 1), (4, 3): (2, 0),
-    }  # fmt: skip
-    chosen = choose_ngrams(split, 2, 6, 2)
-    found = {int(key): row for key, row in zip(chosen.keys, chosen.log_count_ratios, strict=True)}
+COUNTS = {  # texts of a and of b
+    (2,): (0, 1), (3,): (2, 1), (4,): (2, 0), (5,): (0, 1),
+    (3, 4): (1, 0), (3, 5): (0, 1), (4, 3): (2, 0),
+}  # fmt: skip
+
+
+def test_texts_are_counted_that_hold_an_ngram(split):
+    found = count_ngrams(split, 2, 6, 2)
     expected = {
-        sum(token * 6 ** (len(ngram) - 1 - i) for i, token in enumerate(ngram)): [
-            0.5 * math.log((a + 1) / (b + 1)),
-            0.5 * math.log((b + 1) / (a + 1)),
-        ]
-        for ngram, (a, b) in counts.items()
+        sum(token * 6 ** (len(ngram) - 1 - i) for i, token in enumerate(ngram)): [a, b, a + b]
+        for ngram, (a, b) in COUNTS.items()
     }
-    assert found.keys() == expected.keys()
-    for key, row in expected.items():
-        np.testing.assert_allclose(found[key], row, rtol=1e-6)
+    assert dict(zip(found.keys.tolist(), found.counts.tolist(), strict=True)) == expected
+    assert found.shares.tolist() == [0.5, 0.5]
 
 
-def test_an_ngram_whose_texts_spread_as_the_classes_do_starts_at_0(tmp_path):
+def ratios(counts, shares):
+    return log_count_ratios(tf.constant(counts), tf.constant(shares)).numpy()
+
+
+def test_ratios_are_those_of_one_text_added_to_each_of_two_classes(split):
+    found = count_ngrams(split, 2, 6, 2)
+    for (a, b, _), row in zip(found.counts, ratios(found.counts, found.shares), strict=True):
+        expected = math.log((a + 1) / (b + 1))
+        np.testing.assert_allclose(row, [expected, -expected], rtol=1e-6)
+
+
+def test_an_ngram_whose_texts_spread_as_the_classes_do_has_ratio_0(tmp_path):
     examples = [Example("a", "x"), Example("a", "x"), Example("a", "y"), Example("b", "x z")]
-    start = choose_ngrams(split_of(examples * 2, tmp_path), 1, 6, 2).log_count_ratios
+    counts = count_ngrams(split_of(examples * 2, tmp_path), 1, 6, 2)
+    found = ratios(counts.counts, counts.shares)
     # 6 of 8 texts are of class a, and so are 1.5 of the 2 added texts.
-    ratios = [math.log((a + 1.5) / (b + 0.5)) - math.log(3) for a, b in [(4, 2), (2, 0), (0, 2)]]
-    np.testing.assert_allclose(start[:, 0], [0.5 * ratio for ratio in ratios], rtol=1e-5)
-    np.testing.assert_allclose(start[:, 1], -start[:, 0], rtol=1e-5)
+    expected = [math.log((a + 1.5) / (b + 0.5)) - math.log(3) for a, b in [(4, 2), (2, 0), (0, 2)]]
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(found[:, 1], -found[:, 0], rtol=1e-5)
     examples = [Example("a", "x"), Example("a", "x"), Example("a", "x"), Example("b", "x")]
-    start = choose_ngrams(split_of(examples, tmp_path), 1, 6, 2).log_count_ratios
-    np.testing.assert_allclose(start, 0, atol=1e-6)
+    counts = count_ngrams(split_of(examples, tmp_path), 1, 6, 2)
+    np.testing.assert_allclose(ratios(counts.counts, counts.shares), 0, atol=1e-6)
+
+
+def test_a_class_without_a_text_has_finite_ratios(split):
+    counts = count_ngrams(split, 2, 6, 3)
+    assert np.isfinite(ratios(counts.counts, counts.shares)).all()
+
+
+def scorer_of(split, num_classes=2):
+    """A layer over the texts, whose kernel is 0 and whose trust is 1."""
+    ngrams = count_ngrams(split, 2, 6, num_classes)
+    layer = NgramScores(2, len(ngrams.keys), 6, num_classes, has_counts=True)
+    layer.build()
+    for name, value in ngrams._asdict().items():
+        getattr(layer, name).assign(value)
+    layer.trust.assign(1.0)
+    return layer
+
+
+def own_counts(split, num_classes=2):
+    is_counted = np.zeros(len(split), bool)
+    is_counted[counted_texts(split, 2)] = True
+    hashes = split.corpus.text_hashes[split.rows]
+    return OwnCounts(split.classes, num_classes, hashes, is_counted)
+
+
+some_texts = st.lists(
+    st.tuples(st.sampled_from("ab"), st.lists(st.sampled_from("wxyz"), min_size=1, max_size=4)),
+    min_size=3,
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=30)
+@given(some_texts)
+def test_a_text_left_out_is_scored_as_if_it_and_its_copies_had_not_been_counted(texts):
+    examples = [Example("a", "x"), Example("b", "y")]  # so that both labels are known
+    examples += [Example(label, " ".join(words)) for label, words in texts]
+    with tempfile.TemporaryDirectory() as folder:
+        split = split_of(examples, folder)
+        layer, own = scorer_of(split), own_counts(split)
+        batch = split.batch(np.arange(len(split)))
+        found = layer(batch.token_ids, own.of(np.arange(len(split)))).numpy()
+        for index, example in enumerate(examples):
+            rest = [i for i, other in enumerate(examples) if other.text != example.text]
+            without = dataclasses.replace(split, rows=np.array(rest))
+            counts = dict(zip(layer.keys.numpy().tolist(), np.zeros((99, 3)), strict=False))
+            if rest:
+                counted = count_ngrams(without, 2, 6, 2)
+                counts |= dict(zip(counted.keys.tolist(), counted.counts, strict=True))
+            keys = np.unique(ngram_keys(batch.token_ids[index : index + 1], 2, 6))
+            rows = np.array([counts[key] for key in keys.tolist() if key > 0], np.float32)
+            expected = ratios(rows, layer.shares.numpy()).sum(axis=0) / math.sqrt(len(rows))
+            np.testing.assert_allclose(found[index], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_texts_that_are_not_counted_take_nothing_out(split, monkeypatch):
+    monkeypatch.setattr("tf_textrnn.network.ngrams.MAX_COUNTED", 10)
+    assert counted_texts(split, 2).tolist() == [0, 2]
+    np.testing.assert_array_equal(
+        own_counts(split).of(np.arange(4)), [[1, 0, 1], [0, 0, 0], [1, 0, 1], [0, 0, 0]]
+    )
+
+
+def test_doubled_texts_leave_out_what_single_ones_do(tmp_path):
+    """Twice the texts have twice the counts, so ratios are nearer to what they estimate."""
+    examples = [Example("a", "x y"), Example("b", "x z"), Example("a", "y"), Example("b", "w z")]
+    own = own_counts(split_of(examples * 2, tmp_path))
+    np.testing.assert_array_equal(
+        own.of(np.arange(8)), [[2, 0, 2], [0, 2, 2], [2, 0, 2], [0, 2, 2]] * 2
+    )
+
+
+def test_with_shuffled_labels_the_trust_falls_to_nothing(tmp_path):
+    """Left-out ratios know nothing of such labels; the text's own would tell them all."""
+    random = np.random.default_rng(1)
+    examples = [
+        Example(str(random.choice(["a", "b"])), " ".join(random.choice(list("wxyz"), 6)))
+        for _ in range(400)
+    ]
+    split = split_of(examples, tmp_path)
+    layer, own = scorer_of(split), own_counts(split)
+    layer.kernel.trainable = False
+    batch = split.batch(np.arange(len(split)))
+    left_out = own.of(np.arange(len(split)))
+    optimizer = keras.optimizers.Adam(0.02)
+    losses = []
+    for _ in range(150):
+        with tf.GradientTape() as tape:
+            scores = layer(batch.token_ids, left_out)
+            loss = tf.reduce_mean(
+                tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, scores)
+            )
+        optimizer.apply(tape.gradient(loss, layer.trainable_variables), layer.trainable_variables)
+        losses.append(float(loss))
+    assert float(layer.trust.numpy()) <= 0.1
+    guessing = -np.mean(np.log(layer.shares.numpy()[batch.labels]))
+    assert min(losses) > guessing - 0.005  # the bias may learn the shares
+
+
+def test_the_folded_kernel_scores_the_same(split):
+    layer = scorer_of(split)
+    layer.kernel.assign(np.random.default_rng(0).normal(size=layer.kernel.shape))
+    folded = NgramScores(2, layer.num_ngrams, 6, 2)
+    folded.build()
+    folded.keys.assign(layer.keys)
+    folded.kernel.assign(layer.folded_kernel())
+    ids = split.batch(np.arange(4)).token_ids
+    np.testing.assert_allclose(folded(ids), layer(ids), rtol=1e-5, atol=1e-6)
 
 
 def test_the_most_frequent_ngrams_are_kept_where_they_are_too_many(split, monkeypatch):
     monkeypatch.setattr("tf_textrnn.network.ngrams.MAX_NGRAMS", 3)
-    assert choose_ngrams(split, 2, 6, 2).keys.tolist() == [3, 4, 4 * 6 + 3]
+    assert count_ngrams(split, 2, 6, 2).keys.tolist() == [3, 4, 4 * 6 + 3]
 
 
-def test_order_0_chooses_none(split):
-    assert len(choose_ngrams(split, 0, 6, 2).keys) == 0
+def test_order_0_counts_none(split):
+    assert len(count_ngrams(split, 0, 6, 2).keys) == 0
 
 
 def test_keys_that_would_not_fit_are_refused(split):
     with pytest.raises(UserError, match="flag --ngrams=4: "):
-        choose_ngrams(split, 4, 60_000, 2)
+        count_ngrams(split, 4, 60_000, 2)

@@ -6,8 +6,15 @@ import pytest
 import tensorflow as tf
 
 from tf_textrnn.config import TrainingConfig
+from tf_textrnn.network.ngrams import SCALE
 from tf_textrnn.training.average import WeightAverage
-from tf_textrnn.training.optimizers import RowSparseAdam, make_optimizer, sum_rows
+from tf_textrnn.training.optimizers import (
+    NGRAM_RATE,
+    NgramSteps,
+    RowSparseAdam,
+    make_optimizer,
+    sum_rows,
+)
 
 
 def rows(values, indices, size=6):
@@ -91,3 +98,40 @@ def test_the_average_of_rows_is_that_of_the_whole_table():
                 np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=1e-4)
     for name, value in average.values().items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=1e-4)
+
+
+def test_plain_steps_on_ngrams_are_bounded_and_grow_where_classes_are_many():
+    shares = np.array([1.0, 1 / 64, 1e-5], np.float32)
+    values = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    class_shares = np.array([0.5, 0.3, 0.2], np.float32)
+    kernel = tf.Variable(tf.zeros([3, 3]))
+    steps = NgramSteps(shares, class_shares, batch_size=64)
+    steps.apply(kernel, tf.IndexedSlices(values, tf.constant([0, 2]), [3, 3]), tf.constant(2e-3))
+    wanted = NGRAM_RATE * 2e-3 / (4 * class_shares * (1 - class_shares))
+    bound = 4 / SCALE**2  # of an n-gram that every text holds; one in 64 has 64 times that
+    assert (bound < wanted).all()
+    assert (wanted < 64 * bound).all()
+    np.testing.assert_allclose(kernel[0], -bound * values[0], rtol=1e-5)
+    np.testing.assert_allclose(kernel[1], [0, 0, 0])
+    np.testing.assert_allclose(kernel[2], -wanted * values[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("num_classes", [2, 5])
+def test_plain_steps_on_ngrams_never_raise_the_loss(num_classes):
+    """At the bound, with texts that hold all the same n-grams: the steepest loss there is."""
+    random = np.random.default_rng(0)
+    texts, ngrams = 8, 6
+    labels = random.integers(0, num_classes, texts)
+    features = tf.fill([texts, ngrams], 1.0 / np.sqrt(ngrams))
+    kernel = tf.Variable(random.normal(size=(ngrams, num_classes)).astype(np.float32))
+    class_shares = np.full(num_classes, 1.0 / num_classes, np.float32)
+    steps = NgramSteps(np.ones(ngrams, np.float32), class_shares, texts)
+    losses = []
+    for _ in range(20):
+        with tf.GradientTape() as tape:
+            scores = SCALE * tf.cast(features, tf.float32) @ kernel
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores))
+        gradient = tf.IndexedSlices(tape.gradient(loss, kernel), tf.range(ngrams))
+        steps.apply(kernel, gradient, tf.constant(1e3))
+        losses.append(float(loss))
+    assert losses == sorted(losses, reverse=True)

@@ -171,7 +171,7 @@ def test_each_half_of_a_batch_drops_by_a_seed_of_its_own(monkeypatch) -> None:
 
 
 def test_shares_of_a_batch_sum_to_it_and_an_empty_one_to_nothing() -> None:
-    texts = Batch(*(tensor.numpy() for tensor in BATCH))
+    texts = [tensor.numpy() for tensor in BATCH[:4]]
     found = []
     for rows in ([0, 1, 2], [0, 2], [1], []):
         share = Batch(*(tf.constant(array[rows]) for array in texts))

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_textrnn.data.corpus import Corpus
+from tf_textrnn.data.own_counts import OwnCounts
 from tf_textrnn.text import PADDING_ID, UNKNOWN_ID
 
 POOL_BATCHES = 50  # batches in a pool, which is sorted by length before it is cut
@@ -24,12 +25,15 @@ class Batch(NamedTuple):
       lengths: int32[batch], number of tokens of each text.
       labels: int32[batch], class of each text.
       weights: float32[batch], factor of each text's loss.
+      left_out: float32[batch, classes + 1], what leaving each text out takes from the counts of
+        its n-grams (`data.own_counts`); float32[0, 0] = nothing.
     """
 
     token_ids: tf.Tensor
     lengths: tf.Tensor
     labels: tf.Tensor
     weights: tf.Tensor
+    left_out: tf.Tensor = np.zeros((0, 0), np.float32)
 
 
 BATCH_SPEC = Batch(
@@ -37,6 +41,7 @@ BATCH_SPEC = Batch(
     tf.TensorSpec([None], tf.int32),
     tf.TensorSpec([None], tf.int32),
     tf.TensorSpec([None], tf.float32),
+    tf.TensorSpec([None, None], tf.float32),
 )
 
 
@@ -51,6 +56,7 @@ class Split:
       class_of_label: int32[label names], the class of each label of the corpus.
       max_len: maximum number of tokens of a text; the rest is cut.
       weights: float32[texts], factor of each text's loss; None = 1 for every text.
+      own_counts: what leaving a text out takes from the counts of its n-grams; None = nothing.
     """
 
     corpus: Corpus
@@ -59,6 +65,7 @@ class Split:
     class_of_label: np.ndarray
     max_len: int
     weights: np.ndarray | None = None
+    own_counts: OwnCounts | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -90,7 +97,8 @@ class Split:
         token_ids[is_token] = self.id_of_type[types]
         labels = self.class_of_label[self.corpus.labels[rows]]
         weights = np.ones(len(rows), np.float32) if self.weights is None else self.weights[indices]
-        return Batch(token_ids, lengths.astype(np.int32), labels, weights)
+        batch = Batch(token_ids, lengths.astype(np.int32), labels, weights)
+        return batch._replace(left_out=self.own_counts.of(indices)) if self.own_counts else batch
 
 
 def ids_of_types(corpus: Corpus, vocabulary: list[bytes]) -> np.ndarray:

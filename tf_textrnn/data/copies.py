@@ -1,46 +1,11 @@
 """Finds texts that are copies of one another: those of the same tokens in the same order."""
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tf_textrnn.data.batches import Split
 from tf_textrnn.data.corpus import Corpus
-
-_MULTIPLIER = 0x9E3779B97F4A7C15  # odd: 2**64 over the golden ratio (Knuth, TAOCP 3, 6.4)
-_CHUNK_TOKENS = 1 << 20
-
-
-def text_hashes(corpus: Corpus) -> np.ndarray:
-    """Returns uint64[texts], equal for texts of the same tokens, in whatever corpus they stand.
-
-    The hash of a text is Σ hash(token) · m^position modulo 2^64, a polynomial in m as of Karp and
-    Rabin, 1987; that of a text without a token is 0.
-    """
-    digests = (hashlib.blake2b(token, digest_size=8).digest() for token in corpus.types)
-    of_type = np.frombuffer(b"".join(digests), np.uint64)
-    longest = int(np.diff(corpus.offsets).max(initial=0))
-    powers = np.cumprod(np.full(longest, _MULTIPLIER, np.uint64))
-    hashes = np.zeros(len(corpus), np.uint64)
-    for first, last in _chunks(corpus.offsets):
-        offsets = corpus.offsets[first : last + 1]
-        positions = np.arange(offsets[0], offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
-        products = of_type[corpus.type_ids[offsets[0] : offsets[-1]]] * powers[positions]
-        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(products, dtype=np.uint64)])
-        ends = offsets - offsets[0]
-        hashes[first:last] = sums[ends[1:]] - sums[ends[:-1]]
-    return hashes
-
-
-def _chunks(offsets: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yields (first, last) of runs of texts with some `_CHUNK_TOKENS` tokens, to bound memory."""
-    first = 0
-    while first < len(offsets) - 1:
-        last = int(np.searchsorted(offsets, offsets[first] + _CHUNK_TOKENS))
-        last = min(max(last, first + 1), len(offsets) - 1)
-        yield first, last
-        first = last
 
 
 class Copies:
@@ -55,9 +20,7 @@ class Copies:
     def __init__(self, splits: Sequence[Split]):
         self._splits = splits
         self._ends = np.cumsum([len(split) for split in splits])
-        corpora = {id(split.corpus): split.corpus for split in splits}
-        of_corpus = {key: text_hashes(corpus) for key, corpus in corpora.items()}
-        hashes = np.concatenate([of_corpus[id(split.corpus)][split.rows] for split in splits])
+        hashes = np.concatenate([split.corpus.text_hashes[split.rows] for split in splits])
         order = np.argsort(hashes, kind="stable")
         hashes = hashes[order]
         is_copy = np.append(False, hashes[1:] == hashes[:-1]) & (hashes != 0)

@@ -9,6 +9,7 @@ checked with every file closed before its folder gets its name, and is mapped on
 """
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -25,6 +26,7 @@ import numpy as np
 from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_lines, write_lines
+from tf_textrnn.data.hashes import text_hashes
 from tf_textrnn.data.sources import Source
 from tf_textrnn.data.tokens import tokenized
 
@@ -95,6 +97,11 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @functools.cached_property
+    def text_hashes(self) -> np.ndarray:
+        """uint64[texts], equal for copies; see `data.hashes`."""
+        return text_hashes(self.types, self.type_ids, self.offsets)
 
     def place_name(self, row: int) -> str:
         """Where a text stands: its file and line, or its number where it has no line."""

@@ -11,7 +11,6 @@ from tf_textrnn.base.ordering import natural_order
 from tf_textrnn.config import Config
 from tf_textrnn.data import datasets
 from tf_textrnn.data.batches import Split, ids_of_types
-from tf_textrnn.data.copies import text_hashes
 from tf_textrnn.data.corpus import Corpus, open_corpus
 from tf_textrnn.data.sources import Source, file_source
 from tf_textrnn.text import build_vocabulary
@@ -96,7 +95,7 @@ def load(
             train_corpus.labels,
             config.data.valid_fraction,
             config.training.seed,
-            text_hashes(train_corpus),
+            train_corpus.text_hashes,
         )
         if not len(rows["valid"]):
             raise UserError(

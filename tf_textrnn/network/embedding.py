@@ -22,17 +22,19 @@ def is_pair(inputs: Any) -> bool:
     return isinstance(inputs, (list, tuple)) and isinstance(inputs[0], (list, tuple))
 
 
-def pad_ids(inputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
+def pad_ids(inputs: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
     """Brings every kind of input into one.
 
     Args:
-      inputs: token ids int[batch, time], dense or ragged, or those and lengths int[batch].
+      inputs: token ids int[batch, time], dense or ragged; or those and lengths int[batch]; or both
+        and what to leave out, float[batch, classes + 1].
 
     Returns:
       Token ids int32[batch, time], of at least one step, and lengths int32[batch]; where none are
-      given, a dense text ends at its last id that is not 0.
+      given, a dense text ends at its last id that is not 0. Then what to leave out, or None.
     """
-    token_ids, lengths = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
+    inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    token_ids, lengths, left_out = inputs + [None] * (3 - len(inputs))
     if isinstance(token_ids, tf.RaggedTensor):
         lengths = token_ids.row_lengths() if lengths is None else lengths
         token_ids = token_ids.to_tensor(PADDING_ID)
@@ -43,4 +45,4 @@ def pad_ids(inputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
     if lengths is None:
         places = tf.range(1, tf.shape(token_ids)[1] + 1)
         lengths = tf.reduce_max(tf.where(token_ids != PADDING_ID, places, 0), axis=1)
-    return token_ids, tf.cast(lengths, tf.int32)
+    return token_ids, tf.cast(lengths, tf.int32), left_out

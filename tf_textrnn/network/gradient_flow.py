@@ -52,7 +52,7 @@ def measure(model: TextRNN, batch: Batch) -> list[Flow]:
       model: built.
       batch: texts with their classes; those without a step do not count.
     """
-    token_ids, lengths, labels, _ = (tf.convert_to_tensor(part) for part in batch)
+    token_ids, lengths, labels = (tf.convert_to_tensor(part) for part in batch[:3])
     gradients = tf.function(_gradients)(model, token_ids, lengths, labels)
     return [
         Flow(

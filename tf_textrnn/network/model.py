@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_textrnn.config import ModelConfig
 from tf_textrnn.network.dropout import dropout, word_dropout
 from tf_textrnn.network.embedding import TokenEmbedding, is_pair, pad_ids
+from tf_textrnn.network.keras_model import KerasTextModel
 from tf_textrnn.network.ngrams import NgramScores
 from tf_textrnn.network.pooling import MaskedPooling
 from tf_textrnn.network.recurrent import RecurrentStack
@@ -19,7 +20,7 @@ DTYPES = ("float32", "float64", "mixed_bfloat16", "mixed_float16")
 
 
 @keras.saving.register_keras_serializable("tf_textrnn")
-class TextRNN(keras.Model):
+class TextRNN(KerasTextModel):
     """A recurrent text classifier, an ordinary Keras model from token ids to scores.
 
     With its defaults it is the article's Text-RNN (section 8); `configs/source.flags` makes it
@@ -35,6 +36,8 @@ class TextRNN(keras.Model):
       num_classes: number of classes.
       num_ngrams: number of n-grams that the linear classifier beside the network knows; 0 = no
         such classifier.
+      has_counts: whether that classifier holds the counts of the n-grams, to leave each text out
+        in training (`NgramScores`).
       **kwargs: `name`, `dtype` and `trainable`, as of any Keras layer.
 
     Raises:
@@ -59,6 +62,7 @@ class TextRNN(keras.Model):
         vocab_size: int,
         num_classes: int,
         num_ngrams: int = 0,
+        has_counts: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -75,6 +79,7 @@ class TextRNN(keras.Model):
         self.vocab_size = vocab_size
         self.num_classes = num_classes
         self.num_ngrams = num_ngrams
+        self.has_counts = has_counts
         self.autocast = False  # token ids that come as floats would lose digits
         self.supports_jit = False
 
@@ -112,10 +117,10 @@ class TextRNN(keras.Model):
         self.ngrams = None
         if num_ngrams:
             self.ngrams = NgramScores(
-                config.ngrams, num_ngrams, vocab_size, num_classes, dtype=exact, name="ngrams"
-            )
+                config.ngrams, num_ngrams, vocab_size, num_classes, has_counts,
+                dtype=exact, name="ngrams",
+            )  # fmt: skip
         self.seed_generator = keras.random.SeedGenerator()
-        self._takes_lengths = False
         self._frozen_layers: list[str] = []  # those that `build` freezes
 
     def build(self, input_shape: Any = None) -> None:
@@ -125,7 +130,7 @@ class TextRNN(keras.Model):
           input_shape: (batch, time) of token ids, or that and (batch,) of lengths; `export` takes
             inputs of this kind.
         """
-        self._takes_lengths = is_pair(input_shape)
+        self.takes_lengths = is_pair(input_shape)
         ids_shape = (None, None)
         self.embedding.build(ids_shape)
         embedded_shape = self.embedding.compute_output_shape(ids_shape)
@@ -144,26 +149,6 @@ class TextRNN(keras.Model):
         """The layers, and those inside the recurrent one; their names differ."""
         return [*self.layers, *itertools.chain(*self.recurrent.recurrent_layers)]
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int]:
-        """The shape (batch, num_classes) for inputs of a shape as in `build`."""
-        ids_shape = input_shape[0] if is_pair(input_shape) else input_shape
-        return (ids_shape[0], self.num_classes)
-
-    def compute_output_spec(self, inputs: Any, *_: Any, **__: Any) -> keras.KerasTensor:
-        """Shape and dtype of the scores, which have the dtype of the weights."""
-        shape = keras.tree.map_structure(lambda tensor: tuple(tensor.shape), inputs)
-        return keras.KerasTensor(self.compute_output_shape(shape), self.variable_dtype)
-
-    @property
-    def jit_compile(self) -> bool:
-        """False; `compile(jit_compile=True)` raises ValueError, "auto" is False."""
-        return False
-
-    @jit_compile.setter
-    def jit_compile(self, value: bool) -> None:
-        if value:
-            raise ValueError("TextRNN: expected jit_compile=False; XLA cannot compile its LSTM")
-
     def call(
         self, inputs: Any, training: bool = False, dropout_seed: tf.Tensor | None = None
     ) -> tf.Tensor:
@@ -172,7 +157,8 @@ class TextRNN(keras.Model):
         Args:
           inputs: token ids int[batch, time], ragged or padded on the right; or those and lengths
             int[batch], past which a token id changes nothing. Without lengths a text ends at its
-            last id that is not 0.
+            last id that is not 0. A model with counts takes, as a third, float[batch, classes + 1]:
+            what to take from the counts of each text's n-grams (`Batch.left_out`).
           training: whether to drop units.
           dropout_seed: int32[2], decides the dropout masks; None draws one.
 
@@ -188,10 +174,10 @@ class TextRNN(keras.Model):
 
         Arguments as `call`'s; float[batch, num_classes] each. Their sum is what `call` returns.
         """
-        token_ids, lengths = pad_ids(inputs)
+        token_ids, lengths, left_out = pad_ids(inputs)
         mask = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
         token_ids = tf.where(mask, token_ids, PADDING_ID)
-        branches = [] if self.ngrams is None else [self.ngrams(token_ids)]
+        branches = [] if self.ngrams is None else [self.ngrams(token_ids, left_out)]
         if training and dropout_seed is None:
             dropout_seed = tf.cast(self.seed_generator.next(), tf.int32)
         if training and self.config.word_dropout:
@@ -234,7 +220,7 @@ class TextRNN(keras.Model):
     def named_weights(self) -> dict[str, keras.Variable]:
         """The weights by readable names; `softmax_w` and `softmax_b` are the source's.
 
-        Frozen weights are among them; the n-grams' keys, which nothing trains, are not.
+        Frozen weights are among them; the n-grams' keys and counts, which nothing trains, are not.
         """
         weights = {"embedding": self.embedding.embeddings, **self.recurrent.named_weights()}
         if self.pooling.query is not None:
@@ -242,6 +228,8 @@ class TextRNN(keras.Model):
         weights |= {"softmax_w": self.softmax.kernel, "softmax_b": self.softmax.bias}
         if self.ngrams:
             weights |= {"ngrams/kernel": self.ngrams.kernel, "ngrams/bias": self.ngrams.bias}
+            if self.has_counts:
+                weights["ngrams/trust"] = self.ngrams.trust
         return weights
 
     def named_trainable_weights(self) -> dict[str, keras.Variable]:
@@ -251,26 +239,19 @@ class TextRNN(keras.Model):
 
     def saved_weights(self) -> dict[str, keras.Variable]:
         """All that tells this model from another of its kind: `named_weights` and the n-grams."""
-        return self.named_weights() | ({"ngrams/keys": self.ngrams.keys} if self.ngrams else {})
+        names = (["keys"] if self.ngrams else []) + ["counts", "shares"] * self.has_counts
+        return self.named_weights() | {f"ngrams/{n}": getattr(self.ngrams, n) for n in names}
 
-    def export(
-        self,
-        filepath: Any,
-        format: str = "tf_saved_model",
-        verbose: bool | None = None,
-        input_signature: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """Exports the model; arguments as of `keras.Model.export`.
-
-        Without an `input_signature` the export takes int32 token ids [batch, time], and int32
-        lengths [batch] too where the model was first called with lengths.
-        """
-        if input_signature is None:
-            token_ids = tf.TensorSpec([None, None], tf.int32, "token_ids")
-            lengths = tf.TensorSpec([None], tf.int32, "lengths")
-            input_signature = [(token_ids, lengths) if self._takes_lengths else token_ids]
-        super().export(filepath, format, verbose, input_signature, **kwargs)
+    def without_counts(self) -> "TextRNN":
+        """A model that scores the same and holds no counts: their ratios are in its kernel."""
+        model = TextRNN.from_config({**self.get_config(), "has_counts": False})
+        model.build()
+        weights = self.saved_weights()
+        for name, weight in model.saved_weights().items():
+            weight.assign(weights[name])
+        if self.has_counts:
+            model.ngrams.kernel.assign(self.ngrams.folded_kernel())
+        return model
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of `__init__`, and the names of the layers that are frozen."""
@@ -282,6 +263,7 @@ class TextRNN(keras.Model):
             "vocab_size": self.vocab_size,
             "num_classes": self.num_classes,
             "num_ngrams": self.num_ngrams,
+            "has_counts": self.has_counts,
         }
 
     @classmethod

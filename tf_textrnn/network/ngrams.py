@@ -1,10 +1,9 @@
 """A linear classifier over the n-grams of tokens that a text holds, beside the network.
 
-`choose_ngrams` takes the n-grams and the start of their weights from the training texts,
-`NgramScores` scores texts, and `ngram_keys` numbers the n-grams for both.
+`count_ngrams` takes the n-grams and their counts from the training texts, `NgramScores` scores
+texts, and `ngram_keys` numbers the n-grams for both.
 """
 
-import itertools
 from typing import Any, NamedTuple
 
 import keras
@@ -15,13 +14,11 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.batches import Split
 from tf_textrnn.text import PADDING_ID
 
-# Scores are this times features · kernel. Adam moves every weight by about the learning rate, so
-# this makes the linear part learn five times as fast as the network.
-SCALE = 5.0
+SCALE = 5.0  # scores are this times features · kernel, so that the kernel's steps are large
 MAX_NGRAMS = 500_000
 MAX_WEIGHTS = 100_000_000  # n-grams × classes; fewer n-grams where the classes are many
 MAX_COUNTED = 20_000_000  # n-grams counted; of a larger split, evenly spaced texts are
-PRIOR_WEIGHT = 0.5  # factor of the log-count ratios that the weights start at
+FIRST_TRUST = 0.5  # factor of the log-count ratios before training
 _TEXTS = 1_024  # counted at a time
 
 
@@ -45,12 +42,41 @@ def ngram_keys(token_ids: tf.Tensor, order: int, vocab_size: int) -> tf.Tensor:
     return tf.concat(orders, axis=1)
 
 
+def log_count_ratios(counts: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+    """Tells for each class how much more often n-grams stand in its texts than in others.
+
+    With n_fc the texts of class c that hold n-gram f, n_f all texts that hold it and p_c the share
+    of class c among C classes, the ratio of f for c is
+
+        log((n_fc + C p_c) / (n_f - n_fc + C (1 - p_c))) - log(p_c / (1 - p_c)).
+
+    This counts each n-gram in C more texts, spread over the classes as the texts are. An n-gram
+    whose texts are spread likewise has 0, and a class gains nothing from its size. For two classes
+    of one size it is the ratio of Wang & Manning (2012, NBSVM) with one text added to each.
+
+    Args:
+      counts: float[n-grams, classes + 1], the texts of each class that hold an n-gram, then all.
+      shares: float[classes], share of each class among the texts.
+
+    Returns:
+      float[n-grams, classes].
+    """
+    of_class, all_texts = counts[:, :-1], counts[:, -1:]
+    num_classes = of_class.shape[1]
+    of_class = tf.math.log(of_class + num_classes * shares)
+    others = tf.math.log(all_texts - counts[:, :-1] + num_classes * (1.0 - shares))
+    return of_class - others - tf.math.log(shares / (1.0 - shares))
+
+
 @keras.saving.register_keras_serializable("tf_textrnn")
 class NgramScores(keras.layers.Layer):
     """Scores texts by which n-grams they hold, each text's features scaled to unit length.
 
-    The kernel starts at log-count ratios of the training texts (Wang & Manning 2012, NBSVM); see
-    `choose_ngrams`.
+    Scores are bias + features · (5 kernel + trust · ratios). The ratios are the log-count ratios of
+    the training texts. A text on which the layer is trained is left out of the counts first, with
+    its copies: with it they would be right about it by construction, and nothing could be learned
+    from them (Prokhorenkova 2018, of target statistics). Left-out ratios tell a text's own label
+    backwards, since just that one is missing; so all they have is one trust, never negative.
 
     All of it runs in the dtype of the variables, also where the layer's policy is a shorter one.
 
@@ -59,40 +85,52 @@ class NgramScores(keras.layers.Layer):
       num_ngrams: n-grams that have a weight.
       vocab_size: different token ids.
       num_classes: classes.
+      has_counts: whether the layer holds counts and a trust; else the kernel is all.
     """
 
     def __init__(
-        self, order: int, num_ngrams: int, vocab_size: int, num_classes: int, **kwargs: Any
+        self,
+        order: int,
+        num_ngrams: int,
+        vocab_size: int,
+        num_classes: int,
+        has_counts: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.order = order
         self.num_ngrams = num_ngrams
         self.vocab_size = vocab_size
         self.num_classes = num_classes
+        self.has_counts = has_counts
+        self.autocast = False  # counts would lose digits
         self.supports_jit = False  # XLA has no kernel for tf.unique
 
     def build(self, input_shape: Any = None) -> None:
         """Makes the keys and the weights; their shapes do not depend on the input's."""
-        self.keys = self.add_weight(
-            shape=(self.num_ngrams,),
-            dtype="int64",
-            initializer="zeros",
-            trainable=False,
-            name="keys",
-        )
-        shape = (self.num_ngrams, self.num_classes)
-        self.kernel = self.add_weight(
-            shape=shape, initializer="zeros", autocast=False, name="kernel"
-        )
-        self.bias = self.add_weight(
-            shape=(self.num_classes,), initializer="zeros", autocast=False, name="bias"
-        )
 
-    def call(self, token_ids: tf.Tensor) -> tf.Tensor:
+        def add(name: str, shape: tuple[int, ...], **options: Any) -> keras.Variable:
+            options = {"initializer": "zeros", "autocast": False, **options}
+            return self.add_weight(shape=shape, name=name, **options)
+
+        rows, classes = self.num_ngrams, self.num_classes
+        self.keys = add("keys", (rows,), dtype="int64", trainable=False)
+        self.kernel = add("kernel", (rows, classes))
+        self.bias = add("bias", (classes,))
+        if self.has_counts:
+            self.counts = add("counts", (rows, classes + 1), trainable=False)
+            even = keras.initializers.Constant(1.0 / classes)
+            self.shares = add("shares", (classes,), trainable=False, initializer=even)
+            first = keras.initializers.Constant(FIRST_TRUST)
+            self.trust = add("trust", (), initializer=first, constraint="non_neg")
+
+    def call(self, token_ids: tf.Tensor, left_out: tf.Tensor | None = None) -> tf.Tensor:
         """Scores texts.
 
         Args:
           token_ids: int32[batch, time], padded on the right with 0.
+          left_out: float[batch, classes + 1], what to take from the counts of each text's n-grams;
+            None = nothing.
 
         Returns:
           float[batch, num_classes]: the bias for a text without a known n-gram.
@@ -107,13 +145,23 @@ class NgramScores(keras.layers.Layer):
         # An n-gram counts once a text, however often it occurs.
         pairs, _ = tf.unique((rows * self.num_ngrams + place)[is_known])
         rows, place = pairs // self.num_ngrams, pairs % self.num_ngrams
+        weights = SCALE * tf.gather(self.kernel.value, place)
+        if self.has_counts:
+            counts = tf.gather(self.counts.value, place)
+            if left_out is not None:
+                left_out = tf.cast(left_out, counts.dtype)
+                counts = tf.maximum(counts - tf.gather(left_out, rows), 0.0)
+            weights += self.trust.value * log_count_ratios(counts, self.shares.value)
         ones = tf.ones_like(rows, self.variable_dtype)
-        counts = tf.math.unsorted_segment_sum(ones, rows, batch)
-        weights = (
-            tf.gather(self.kernel.value, place) * tf.gather(tf.math.rsqrt(counts), rows)[:, None]
-        )
-        scores = self.bias + SCALE * tf.math.unsorted_segment_sum(weights, rows, batch)
+        lengths = tf.math.rsqrt(tf.math.unsorted_segment_sum(ones, rows, batch))
+        weights *= tf.gather(lengths, rows)[:, None]
+        scores = self.bias.value + tf.math.unsorted_segment_sum(weights, rows, batch)
         return tf.cast(scores, self.compute_dtype)
+
+    def folded_kernel(self) -> tf.Tensor:
+        """float[n-grams, classes]: the kernel with which a layer without counts scores the same."""
+        ratios = log_count_ratios(self.counts.value, self.shares.value)
+        return self.kernel.value + self.trust.value / SCALE * ratios
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """The shape (batch, num_classes) for token ids of the shape (batch, time)."""
@@ -121,42 +169,43 @@ class NgramScores(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of `__init__`."""
-        names = ("order", "num_ngrams", "vocab_size", "num_classes")
+        names = ("order", "num_ngrams", "vocab_size", "num_classes", "has_counts")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 class Ngrams(NamedTuple):
-    """N-grams and their weights.
+    """N-grams and how many training texts hold them.
 
     Attributes:
       keys: int64[n-grams], ascending.
-      log_count_ratios: float32[n-grams, classes], the weights' start.
+      counts: float32[n-grams, classes + 1], the texts of each class that hold it, then all.
+      shares: float32[classes], share of each class among the texts.
     """
 
     keys: np.ndarray
-    log_count_ratios: np.ndarray
+    counts: np.ndarray
+    shares: np.ndarray
 
 
-def choose_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) -> Ngrams:
-    """Takes the n-grams of the texts, the most frequent ones where there are too many.
-
-    With n_fc the texts of class c that hold n-gram f, n_f those of all C classes and p_c the share
-    of class c, the weight of f for c starts at half of
-
-        log((n_fc + C p_c) / (n_f - n_fc + C (1 - p_c))) - log(p_c / (1 - p_c)).
-
-    This counts each n-gram in C more texts, spread over the classes as the texts are. An n-gram
-    whose texts are spread likewise starts at 0, and a class gains nothing from its size. For two
-    classes of one size it is the ratio of Wang & Manning (2012) with one text added to each.
+def counted_texts(split: Split, order: int) -> np.ndarray:
+    """Returns int64[texts], indices of the texts whose n-grams are counted: all, if not too many.
 
     Args:
       split: the training texts.
-      order: tokens of the longest n-gram; 0 chooses none.
+      order: tokens of the longest n-gram.
+    """
+    stride = max(1, -(-int(split.lengths.sum()) * order // MAX_COUNTED))
+    return np.arange(0, len(split), stride)
+
+
+def count_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) -> Ngrams:
+    """Counts the n-grams of the texts, the most frequent ones where there are too many.
+
+    Args:
+      split: the training texts.
+      order: tokens of the longest n-gram; 0 counts none.
       vocab_size: different token ids.
       num_classes: classes.
-
-    Returns:
-      The n-grams and the start of their weights.
 
     Raises:
       UserError: the n-grams are too many for 64-bit keys.
@@ -166,33 +215,30 @@ def choose_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) -
             f"flag --ngrams={order}: expected less with {vocab_size:,} token ids, or a smaller "
             f"--vocab_size"
         )
+    texts_of_class = np.bincount(split.classes, minlength=num_classes).astype(np.float32)
+    # A class may have no text here, as where its only one is held out.
+    shares = np.clip(texts_of_class, 0.5, max(len(split) - 0.5, 0.5)) / len(split)
     if not order:
-        return Ngrams(np.zeros(0, np.int64), np.zeros((0, num_classes), np.float32))
-    stride = max(1, -(-int(split.lengths.sum()) * order // MAX_COUNTED))
-    examples = np.arange(0, len(split), stride)
+        return Ngrams(np.zeros(0, np.int64), np.zeros((0, num_classes + 1), np.float32), shares)
+    examples = counted_texts(split, order)
     found = []
     for start in range(0, len(examples), _TEXTS):
         batch = split.batch(examples[start : start + _TEXTS])
         keys = ngram_keys(batch.token_ids, order, vocab_size).numpy()
-        found.append([np.unique(text[text > 0]) for text in keys])
-    keys, texts = np.unique(np.concatenate(list(itertools.chain(*found))), return_counts=True)
+        found.extend(np.unique(text[text > 0]) for text in keys)
+    keys, texts = np.unique(np.concatenate(found), return_counts=True)
     most = min(MAX_NGRAMS, MAX_WEIGHTS // num_classes)
     frequent = np.sort(np.argsort(-texts, kind="stable")[:most])
     keys, texts = keys[frequent], texts[frequent]
 
-    counts = np.zeros((len(keys), num_classes), np.float32)
-    classes = split.classes
-    classes_looked_at = classes[examples]
-    for part, start in zip(found, range(0, len(examples), _TEXTS), strict=True):
+    counts = np.zeros((len(keys), num_classes + 1), np.float32)
+    counts[:, -1] = texts
+    classes = split.classes[examples]
+    for start in range(0, len(found), _TEXTS):
+        part = found[start : start + _TEXTS]
         part_keys = np.concatenate(part)
         place = np.minimum(np.searchsorted(keys, part_keys), len(keys) - 1)
         is_known = keys[place] == part_keys
-        part_classes = classes_looked_at[start : start + len(part)]
-        part_classes = np.repeat(part_classes, [len(text) for text in part])
+        part_classes = np.repeat(classes[start : start + _TEXTS], [len(text) for text in part])
         np.add.at(counts, (place[is_known], part_classes[is_known]), 1)
-    texts_of_class = np.bincount(classes, minlength=num_classes).astype(np.float32)
-    share = texts_of_class / len(split)
-    added = num_classes * share
-    ratios = np.log((counts + added) / (texts[:, None] - counts + num_classes - added))
-    ratios -= np.log(share / (1 - share))
-    return Ngrams(keys, (PRIOR_WEIGHT * ratios).astype(np.float32))
+    return Ngrams(keys, counts, shares)

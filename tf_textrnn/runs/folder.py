@@ -256,10 +256,15 @@ def load_run(folder: RunFolder) -> LoadedRun:
             f"{folder.config}"
         )
     num_ngrams = np.size(arrays.get("ngrams/keys", ()))
-    model = TextRNN(config.model, len(vocabulary), len(labels), num_ngrams)
+    has_counts = "ngrams/counts" in arrays  # those of 0.1 and of imported models have none
+    model = TextRNN(config.model, len(vocabulary), len(labels), num_ngrams, has_counts)
     model.build()
     weights = {name: weight.value for name, weight in model.saved_weights().items()}
     # An imported model's words may lack vectors; it then scores NaN, so that this shows.
     not_finite = {"embedding"} if "imported_from" in best else set()
     checkpoints.assign(path, arrays, weights, not_finite)
+    if has_counts:
+        model = model.without_counts()
+        if not np.isfinite(model.ngrams.kernel.numpy()).all():
+            raise UserError(f"{path}: 'ngrams/counts' are not those of texts")
     return LoadedRun(config, labels, vocabulary, model, best)

@@ -27,7 +27,7 @@ from tf_textrnn.training.distribution import Workers
 from tf_textrnn.training.recorder import Progress, Recorder
 from tf_textrnn.training.replicas import Replicas, StopOrSave
 from tf_textrnn.training.saved_state import SavedState, read_state
-from tf_textrnn.training.start import start_from_pretrained
+from tf_textrnn.training.start import start_from_pretrained, with_own_counts
 from tf_textrnn.training.validation import SplitScorer
 
 FAR_ABOVE_GUESSING = 20.0  # times the loss of guessing, the mean of an epoch: a divergence
@@ -59,6 +59,7 @@ class Trainer:
     ):
         self._config = config
         self._data = data
+        self._train = with_own_counts(config, data)
         self._folder = folder
         self._workers = workers
         self._on_step = on_step
@@ -112,7 +113,7 @@ class Trainer:
         rate = learning_rate(config, epoch)
         self.replicas.set_rates(rate, 0 <= config.tune_embeddings_epoch <= epoch)
         batches = training_batches(
-            self._data.train,
+            self._train,
             config.batch_size,
             config.seed,
             epoch,
@@ -150,6 +151,7 @@ class Trainer:
                 "valid_loss": valid.loss,
                 "valid_accuracy": valid.accuracy,
                 "temperature": temperature,
+                **self._trust(),
                 "learning_rate": learning_rate(self._config.training, progress.epoch),
                 "examples_per_second": num_texts / progress.seconds,
             }
@@ -162,6 +164,11 @@ class Trainer:
         per_class = per_class_report(self._data.valid.classes, predictions, self._data.labels)
         self._recorder.finish_epoch(metrics, per_class)
         progress.start_epoch()
+
+    def _trust(self) -> dict[str, float]:
+        """The trust that the log-count ratios have come to; nothing without n-grams."""
+        ngrams = self.model.ngrams
+        return {"trust": float(ngrams.trust.numpy())} if ngrams else {}
 
     def _save_best(self, metrics: dict[str, Any]) -> None:
         """Writes the model's weights as those of the best epoch; the next checkpoint names them."""

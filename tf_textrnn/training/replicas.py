@@ -40,10 +40,11 @@ class Replica:
     """
 
     def __init__(self, config: Config, data: Data):
-        self.model = new_model(config, data)
+        self.model, self.ngram_steps = new_model(config, data)
         self.weights = self.model.named_trainable_weights()
         self.optimizer = make_optimizer(config.training)
-        self.optimizer.build(list(self.weights.values()))
+        apart = {"ngrams/kernel"} if self.ngram_steps else set()
+        self.optimizer.build([w for name, w in self.weights.items() if name not in apart])
         decay = config.training.average_decay
         tables = [name for name in TABLES if name in self.weights]
         self.average = WeightAverage(self.weights, tables, decay) if decay else None
@@ -172,6 +173,7 @@ class Replicas:
             label_smoothing=training.label_smoothing,
             gradient_scales={} if rate is None else {"embedding": rate},
             num_texts=num_texts,
+            ngram_steps=replica.ngram_steps,
             average=replica.average,
             all_reduce=all_reduce,
         )

@@ -1,5 +1,6 @@
 """Makes the model that training starts from."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -8,31 +9,61 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.terminal import show
 from tf_textrnn.config import Config, ModelConfig
 from tf_textrnn.data import splits
+from tf_textrnn.data.batches import Split
 from tf_textrnn.data.embeddings import read_vectors
+from tf_textrnn.data.own_counts import OwnCounts
 from tf_textrnn.data.splits import Data
 from tf_textrnn.network.model import TextRNN, min_weights
-from tf_textrnn.network.ngrams import SCALE, choose_ngrams
+from tf_textrnn.network.ngrams import count_ngrams, counted_texts
+from tf_textrnn.training.optimizers import NgramSteps
 
 
-def new_model(config: Config, data: Data) -> TextRNN:
-    """Makes a model with its first weights; its n-gram branch starts from the training texts.
+def new_model(config: Config, data: Data) -> tuple[TextRNN, NgramSteps | None]:
+    """Makes a model with its first weights; its n-gram branch counts the training texts.
 
     Args:
       config: settled config.
       data: data of the run.
+
+    Returns:
+      The model, and what takes the steps on its n-grams; None where it has none.
 
     Raises:
       UserError: the weights do not fit this machine's memory, or there are too many n-grams.
     """
     vocab_size, num_classes = len(data.vocabulary), len(data.labels)
     check_memory(config.model, vocab_size)
-    ngrams = choose_ngrams(data.train, config.model.ngrams, vocab_size, num_classes)
-    model = TextRNN(config.model, vocab_size, num_classes, len(ngrams.keys), name="text_rnn")
+    order = config.model.ngrams
+    ngrams = count_ngrams(data.train, order, vocab_size, num_classes)
+    num_ngrams = len(ngrams.keys)
+    model = TextRNN(
+        config.model, vocab_size, num_classes, num_ngrams, num_ngrams > 0, name="text_rnn"
+    )
     model.build()
-    if model.ngrams:
-        model.ngrams.keys.assign(ngrams.keys)
-        model.ngrams.kernel.assign(ngrams.log_count_ratios / SCALE)
-    return model
+    if not num_ngrams:
+        return model, None
+    model.ngrams.keys.assign(ngrams.keys)
+    model.ngrams.counts.assign(ngrams.counts)
+    model.ngrams.shares.assign(ngrams.shares)
+    shares = ngrams.counts[:, -1] / len(counted_texts(data.train, order))
+    return model, NgramSteps(shares, ngrams.shares, config.training.batch_size)
+
+
+def with_own_counts(config: Config, data: Data) -> Split:
+    """The training texts of a run, with what leaving each one out takes from its n-grams' counts.
+
+    Args:
+      config: settled config.
+      data: data of the run.
+    """
+    train, order = data.train, config.model.ngrams
+    if not order:
+        return train
+    is_counted = np.zeros(len(train), bool)
+    is_counted[counted_texts(train, order)] = True
+    hashes = train.corpus.text_hashes[train.rows]
+    counts = OwnCounts(train.classes, len(data.labels), hashes, is_counted)
+    return dataclasses.replace(train, own_counts=counts)
 
 
 def check_memory(config: ModelConfig, vocab_size: int) -> None:

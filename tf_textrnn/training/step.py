@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_textrnn.data.batches import Batch
 from tf_textrnn.network.model import TextRNN
 from tf_textrnn.training.average import WeightAverage
-from tf_textrnn.training.optimizers import Gradient, sum_rows
+from tf_textrnn.training.optimizers import Gradient, NgramSteps, sum_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +23,7 @@ class StepSettings:
       label_smoothing: fraction of the network's target that is spread over all classes.
       gradient_scales: float32[] factor of the gradient of each weight named here.
       num_texts: float32[], number of texts in the whole batch; None = those of the step's batch.
+      ngram_steps: takes the steps on the kernel of the n-grams; None = the optimizer does.
       average: running average of the weights, which the step updates; None = no average.
       all_reduce: sums (loss, correct, gradients) over the replicas; None = there is one replica.
     """
@@ -32,6 +33,7 @@ class StepSettings:
     label_smoothing: float = 0.0
     gradient_scales: Mapping[str, tf.Tensor] = dataclasses.field(default_factory=dict)
     num_texts: tf.Tensor | None = None
+    ngram_steps: NgramSteps | None = None
     average: WeightAverage | None = None
     all_reduce: Callable[[Any], Any] | None = None
 
@@ -59,9 +61,10 @@ def train_step(
 
     Args:
       model: a built `TextRNN`.
-      optimizer: built on `model.named_trainable_weights()`; its learning rate is a variable.
+      optimizer: built on `model.named_trainable_weights()`, without the kernel of the n-grams where
+        `settings.ngram_steps` moves it; its learning rate is a variable.
       batch: `Batch(token_ids int32[batch, time], lengths int32[batch], labels int32[batch],
-        weights float32[batch])`.
+        weights float32[batch], left_out float32[batch, classes + 1])`.
       settings: everything else that the step depends on.
 
     Returns:
@@ -92,7 +95,14 @@ def train_step(
     step = tf.identity(optimizer.iterations.value)
     if settings.average:
         settings.average.before_update(gradients)
-    optimizer.apply(gradients, list(weights.values()))
+    updates = dict(zip(weights, gradients, strict=True))
+    if settings.ngram_steps:
+        kernel = "ngrams/kernel"
+        settings.ngram_steps.apply(weights[kernel], updates.pop(kernel), optimizer.learning_rate)
+    optimizer.apply(list(updates.values()), [weights[name] for name in updates])
+    for weight in model.trainable_weights:
+        if weight.constraint:
+            weight.assign(weight.constraint(weight.value))
     if settings.average:
         settings.average.after_update(gradients, step)
     return StepResult(loss, correct, grad_norm, gradients)
@@ -109,9 +119,8 @@ def _objective(
     losses, scores = [], []
     for place, part in enumerate(_parts(batch)):
         seed = tf.random.experimental.stateless_fold_in(settings.dropout_seed, place)
-        branches = model.branch_scores(
-            (part.token_ids, part.lengths), training=True, dropout_seed=seed
-        )
+        inputs = (part.token_ids, part.lengths, part.left_out if model.has_counts else None)
+        branches = model.branch_scores(inputs, training=True, dropout_seed=seed)
         for index, branch in enumerate(branches):
             smoothing = 0.0 if index else settings.label_smoothing  # the network comes first
             losses.append(mean_loss(branch, part.labels, num_texts, smoothing, part.weights))

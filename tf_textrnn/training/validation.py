@@ -55,7 +55,7 @@ class SplitScorer:
         weights = fit_branch_weights(scores[is_known], valid.classes[is_known])
         weights, temperature = weights / weights[0], float(1.0 / weights[0])
         if ngrams:
-            for weight in (ngrams.kernel, ngrams.bias):
+            for weight in (ngrams.kernel, ngrams.bias, ngrams.trust):
                 weight.assign(weight * weights[1])
         return np.einsum("b,tbc->tc", weights, scores), temperature
 
