@@ -249,8 +249,8 @@ class TextRNN(KerasTextModel):
         weights = self.saved_weights()
         for name, weight in model.saved_weights().items():
             weight.assign(weights[name])
-        if self.has_counts:
-            model.ngrams.kernel.assign(self.ngrams.folded_kernel())
+        if self.ngrams and self.has_counts:
+            model.saved_weights()["ngrams/kernel"].assign(self.ngrams.folded_kernel())
         return model
 
     def get_config(self) -> dict[str, Any]:

@@ -265,6 +265,6 @@ def load_run(folder: RunFolder) -> LoadedRun:
     checkpoints.assign(path, arrays, weights, not_finite)
     if has_counts:
         model = model.without_counts()
-        if not np.isfinite(model.ngrams.kernel.numpy()).all():
-            raise UserError(f"{path}: 'ngrams/counts' are not those of texts")
+        if not np.isfinite(model.saved_weights()["ngrams/kernel"].numpy()).all():
+            raise UserError(f"{path}: 'ngrams/counts' or 'ngrams/shares' are not those of texts")
     return LoadedRun(config, labels, vocabulary, model, best)

@@ -40,11 +40,10 @@ def new_model(config: Config, data: Data) -> tuple[TextRNN, NgramSteps | None]:
         config.model, vocab_size, num_classes, num_ngrams, num_ngrams > 0, name="text_rnn"
     )
     model.build()
-    if not num_ngrams:
+    if model.ngrams is None:
         return model, None
-    model.ngrams.keys.assign(ngrams.keys)
-    model.ngrams.counts.assign(ngrams.counts)
-    model.ngrams.shares.assign(ngrams.shares)
+    for name, value in ngrams._asdict().items():
+        getattr(model.ngrams, name).assign(value)
     shares = ngrams.counts[:, -1] / len(counted_texts(data.train, order))
     return model, NgramSteps(shares, ngrams.shares, config.training.batch_size)
 
