@@ -52,7 +52,7 @@ def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
             "texts": report.get("texts"),
         },
         "sizes": {
-            "parameters": run.model.count_params(),
+            "parameters": run.model.num_parameters,
             "token_ids": len(run.vocabulary),
             "labels": len(run.labels),
             "max_len": run.config.text.max_len,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from typing import Any
 
 import keras
@@ -236,6 +237,13 @@ class TextRNN(KerasTextModel):
         """Those of `named_weights` that are not frozen, as Keras sees it, in the same order."""
         trainable = {id(weight) for weight in self.trainable_weights}
         return {name: w for name, w in self.named_weights().items() if id(w) in trainable}
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of weights with which the model scores; the trust is part of others in the end."""
+        weights = self.named_weights()
+        weights.pop("ngrams/trust", None)
+        return sum(math.prod(weight.shape) for weight in weights.values())
 
     def saved_weights(self) -> dict[str, keras.Variable]:
         """All that tells this model from another of its kind: `named_weights` and the n-grams."""

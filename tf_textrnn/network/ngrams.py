@@ -221,7 +221,7 @@ def count_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) ->
     if not order:
         return Ngrams(np.zeros(0, np.int64), np.zeros((0, num_classes + 1), np.float32), shares)
     examples = counted_texts(split, order)
-    found = []
+    found: list[np.ndarray] = []
     for start in range(0, len(examples), _TEXTS):
         batch = split.batch(examples[start : start + _TEXTS])
         keys = ngram_keys(batch.token_ids, order, vocab_size).numpy()

@@ -278,7 +278,7 @@ class Trainer:
             "best_epoch": best["epoch"] + 1,
             "epochs": len(history),
             "train_examples_per_second": statistics.median(rates),
-            "parameters": self.model.count_params(),
+            "parameters": self.model.num_parameters,
         }
         values = report.report_values(self._config, data, scores, temperature, learned, summary)
         self._folder.report_text.unlink(missing_ok=True)  # it comes last, and marks the end
