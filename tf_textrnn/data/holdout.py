@@ -1,4 +1,4 @@
-"""Chooses which labeled texts are held out: a share of each label, or each text in one of K folds."""
+"""Chooses the texts that are held out: a share of each label, or all, one fold after the other."""
 
 import numpy as np
 

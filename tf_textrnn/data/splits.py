@@ -188,6 +188,7 @@ def fold_of(data: Data, fold: int) -> Data:
       data: with folds.
       fold: index of the fold, from 0.
     """
+    assert data.folds is not None
     train, is_held_out = data.train, data.folds == fold
     counts = count_types(train.corpus, train.rows[~is_held_out], train.max_len)
     id_of_type = np.where(counts > 0, train.id_of_type, np.int32(UNKNOWN_ID))

@@ -190,8 +190,9 @@ def choose_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) -
         part_classes = classes_looked_at[start : start + len(part)]
         part_classes = np.repeat(part_classes, [len(text) for text in part])
         np.add.at(counts, (place[is_known], part_classes[is_known]), 1)
-    texts_of_class = np.bincount(classes, minlength=num_classes).astype(np.float32)
-    share = texts_of_class / len(split)
+    # A class without a text, which only a fold can hold, counts as one.
+    texts_of_class = np.maximum(np.bincount(classes, minlength=num_classes), 1)
+    share = texts_of_class.astype(np.float32) / int(texts_of_class.sum())
     added = num_classes * share
     ratios = np.log((counts + added) / (texts[:, None] - counts + num_classes - added))
     ratios -= np.log(share / (1 - share))

@@ -5,6 +5,7 @@ The weights are fitted on validation texts; the weight of a branch is the invers
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,22 @@ from tf_textrnn.training.distribution import Workers
 
 Scorer = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 WEIGHT_BOUNDS = (0.1, 10.0)  # so that a small validation set cannot silence a branch
+
+
+class Weighed(NamedTuple):
+    """The branches of a model, weighed on some texts.
+
+    Attributes:
+      branches: float32[texts, branches, classes], the scores of each branch as it was.
+      scores: float64[texts, classes], those of the weighed branches together.
+      temperature: probabilities are the softmax of `scores` divided by it.
+      ngrams_weight: factor of the n-gram branch beside the network; 1 where there is none.
+    """
+
+    branches: np.ndarray
+    scores: np.ndarray
+    temperature: float
+    ngrams_weight: float
 
 
 class SplitScorer:
@@ -38,26 +55,28 @@ class SplitScorer:
         """Returns float32[texts, classes], the scores of every text of a split, on every worker."""
         return self._score(self._scorer, split, self._model.num_classes)
 
-    def weigh_branches(self, valid: Split) -> tuple[np.ndarray, float]:
+    def branch_scores(self, split: Split) -> np.ndarray:
+        """Returns float32[texts, branches, classes], those of each branch, on every worker."""
+        branches, classes = 2 if self._model.ngrams else 1, self._model.num_classes
+        return self._score(self._branch_scorer, split, branches * classes).reshape(
+            -1, branches, classes
+        )
+
+    def weigh_branches(self, valid: Split) -> Weighed:
         """Scales the n-gram branch against the network, whose scores do not change.
 
         Args:
           valid: texts to fit the weights of the branches on.
-
-        Returns:
-          float32[texts, classes], the scores of these texts, and their temperature.
         """
-        classes, ngrams = self._model.num_classes, self._model.ngrams
-        branches = 2 if ngrams else 1
-        scores = self._score(self._branch_scorer, valid, branches * classes)
-        scores = scores.reshape(-1, branches, classes)
-        is_known = valid.classes < classes
-        weights = fit_branch_weights(scores[is_known], valid.classes[is_known])
-        weights, temperature = weights / weights[0], float(1.0 / weights[0])
-        if ngrams:
-            for weight in (ngrams.kernel, ngrams.bias):
-                weight.assign(weight * weights[1])
-        return np.einsum("b,tbc->tc", weights, scores), temperature
+        weighed = weigh(self.branch_scores(valid), valid.classes)
+        self.scale_ngrams(weighed.ngrams_weight)
+        return weighed
+
+    def scale_ngrams(self, weight: float) -> None:
+        """Scales the n-gram branch, where there is one."""
+        if ngrams := self._model.ngrams:
+            for variable in (ngrams.kernel, ngrams.bias):
+                variable.assign(variable * weight)
 
     def _score(self, scorer: Scorer, split: Split, num_scores: int) -> np.ndarray:
         workers = self._workers
@@ -116,6 +135,20 @@ def score_split(
     for indices, batch in evaluation_batches(split, worker, num_workers):
         scores[indices] = scorer(batch.token_ids, batch.lengths)
     return scores
+
+
+def weigh(branches: np.ndarray, classes: np.ndarray) -> Weighed:
+    """Weighs branches on texts, of which those with an unknown label say nothing.
+
+    Args:
+      branches: float32[texts, branches, classes], scores of each branch.
+      classes: int[texts], class of each text.
+    """
+    is_known = classes < branches.shape[2]
+    weights = fit_branch_weights(branches[is_known], classes[is_known])
+    weights, temperature = weights / weights[0], float(1.0 / weights[0])
+    scores = np.einsum("b,tbc->tc", weights, branches)
+    return Weighed(branches, scores, temperature, float(weights[-1]))
 
 
 def fit_branch_weights(branches: np.ndarray, classes: np.ndarray) -> np.ndarray:
