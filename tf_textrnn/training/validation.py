@@ -4,6 +4,7 @@ The weights are fitted on validation texts; the weight of a branch is the invers
 (Guo 2017).
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -48,8 +49,14 @@ class SplitScorer:
     def __init__(self, model: TextRNN, workers: Workers):
         self._model = model
         self._workers = workers
-        self._scorer = make_scorer(model)
-        self._branch_scorer = make_branch_scorer(model)
+
+    @functools.cached_property
+    def _scorer(self) -> Scorer:
+        return make_scorer(self._model)
+
+    @functools.cached_property
+    def _branch_scorer(self) -> Scorer:
+        return make_branch_scorer(self._model)
 
     def score(self, split: Split) -> np.ndarray:
         """Returns float32[texts, classes], the scores of every text of a split, on every worker."""
@@ -99,7 +106,7 @@ def make_scorer(model: TextRNN) -> Scorer:
     def score(token_ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         return model((token_ids, lengths), training=False)
 
-    return score
+    return score.get_concrete_function()
 
 
 def make_branch_scorer(model: TextRNN) -> Scorer:
@@ -111,7 +118,7 @@ def make_branch_scorer(model: TextRNN) -> Scorer:
     def score(token_ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         return tf.concat(model.branch_scores((token_ids, lengths), training=False), axis=1)
 
-    return score
+    return score.get_concrete_function()
 
 
 def score_split(
