@@ -120,9 +120,12 @@ def run(
 
 
 def _nothing_left(folder: RunFolder, config: Config, report: Any, exported: str) -> Finished:
+    why = f"--num_epochs={config.training.num_epochs}, --patience={config.training.patience}"
+    if config.data.folds:
+        why = f"as its folds say, --folds={config.data.folds}"
     show(
         f"run: {folder.path}\nnothing is left to do: it has ended after epoch {report['epochs']} "
-        f"(--num_epochs={config.training.num_epochs}, --patience={config.training.patience})"
+        f"({why})"
     )
     return Finished(folder, config, report, pathlib.Path(exported) if exported else None)
 
