@@ -8,7 +8,7 @@ from scipy import optimize, special
 
 from tests.conftest import topic_lines, weights
 from tests.train_process import HOOK, Run
-from tf_textrnn import api
+from tf_textrnn import api, cli
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
@@ -16,7 +16,8 @@ from tf_textrnn.data.memory import memory_source
 from tf_textrnn.exporting.saved_model import export_run
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
-from tf_textrnn.training import runner
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.training import folds, runner
 from tf_textrnn.training.distribution import Workers
 
 NUM_TOPICS, NUM_OWN = 90, 30
@@ -144,6 +145,37 @@ def test_kills_inside_a_fold_and_after_it_lose_nothing(whole, options, tmp_path)
     again = runner.run({**resumed, "export": False})  # nothing is left to do
     assert again.report["evaluated_on"] == "folds"
     assert run.folder.report_json.stat().st_mtime_ns == before
+
+
+def test_what_a_fold_has_left_is_taken_if_it_is_whole_and_of_these_texts(whole, options, tmp_path):
+    part, folder = splits.fold_of(load(**options), 0), RunFolder(str(tmp_path))
+    shape = (len(part.valid), 2, 3)
+
+    def read(scores, state, shape=shape):
+        checkpoints.write(folder.scores, {"scores": scores}, state)
+        return folds.read_ended(folder, part, shape)
+
+    assert folds.read_ended(folder, part, shape) is None
+    arrays, state = checkpoints.read(whole.folder.fold(0).scores)
+    scores = arrays["scores"]
+    ended = read(scores, state)
+    assert (ended.scores.tobytes(), ended.best) == (scores.tobytes(), state["best"])
+    with pytest.raises(UserError, match="the texts are not those that this run began with"):
+        read(scores, {**state, "data": "other"})
+    for damaged in (scores[1:], scores.astype(np.float64), scores * np.float32(np.nan)):
+        assert read(damaged, state) is None
+    assert read(scores, {**state, "best": {"epoch": 1}}) is None
+    folder.scores.write_bytes(whole.folder.fold(0).scores.read_bytes()[:-9])
+    assert folds.read_ended(folder, part, shape) is None
+
+
+def test_check_says_that_no_text_is_set_apart(options, capsys):
+    flags = [f"--{name}={options[name]}" for name in ("train_file", "cache_dir", "folds")]
+    assert cli.run(["check", *flags]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert "valid: each text to train on, in 2 folds (--folds=2)" in shown
+    assert "of the tokens to validate on are none of the" in shown[-1]
+    assert "all                 120" in shown
 
 
 def test_what_folds_do_not_go_with(options, monkeypatch, tmp_path):

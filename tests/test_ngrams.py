@@ -117,6 +117,21 @@ def test_an_ngram_whose_texts_spread_as_the_classes_do_starts_at_0(tmp_path):
     np.testing.assert_allclose(start, 0, atol=1e-6)
 
 
+def test_a_class_without_a_text_starts_as_one_of_a_single_text_that_holds_none(tmp_path):
+    examples = [Example(name, text) for name, text in ("ax", "ay", "bx")]
+    corpus = open_corpus(examples_source("fold", examples), "word", str(tmp_path))
+    vocabulary = [b"[PAD]", b"[UNK]", b"x", b"y"]
+    types = ids_of_types(corpus, vocabulary)
+    fold = Split(corpus, np.arange(3), types, np.arange(2, dtype=np.int32), 9)
+    ratios = choose_ngrams(fold, 1, VOCAB_SIZE, 3).log_count_ratios
+    share = 1 / 4  # of class 2
+    expected = [
+        np.log(3 * share / (count + 3 * (1 - share))) - np.log(share / (1 - share))
+        for count in (2, 1)  # texts that hold x, and y
+    ]
+    np.testing.assert_allclose(ratios[:, 2], np.array(expected) / 2, rtol=1e-6)
+
+
 def test_the_most_frequent_ngrams_are_kept_where_they_are_too_many(split, monkeypatch):
     monkeypatch.setattr("tf_textrnn.network.ngrams.MAX_NGRAMS", 3)
     assert choose_ngrams(split, 2, 6, 2).keys.tolist() == [3, 4, 4 * 6 + 3]

@@ -118,7 +118,7 @@ def train_folds(
         shape = (len(part.valid), *branches.shape[1:])
         of_fold = folder.fold(fold)
         of_fold.remove_leftovers()
-        ended = _read_end(of_fold, part, shape)
+        ended = read_ended(of_fold, part, shape)
         name = f"fold {fold + 1} of {config.data.folds}"
         show(f"{name}: {len(part.valid):,} texts to score" if ended is None else f"{name}: done")
         if ended is None:
@@ -128,7 +128,7 @@ def train_folds(
             ) as trainer:
                 train(trainer)
             best = read_best_epoch(of_fold, trainer.best)
-            ended = _End(best.arrays[_SCORES], best.state)
+            ended = Ended(best.arrays[_SCORES], best.state)
             checkpoints.write(
                 of_fold.scores,
                 {_SCORES: ended.scores},
@@ -142,7 +142,7 @@ def train_folds(
     return OutOfFold(weigh(branches, data.train.classes), num_epochs)
 
 
-class _End(NamedTuple):
+class Ended(NamedTuple):
     """What a fold has come to.
 
     Attributes:
@@ -154,8 +154,17 @@ class _End(NamedTuple):
     best: dict[str, Any]
 
 
-def _read_end(folder: RunFolder, data: Data, shape: tuple[int, ...]) -> _End | None:
-    """What a fold has ended with; None where it has not, or, with a warning, damaged."""
+def read_ended(folder: RunFolder, data: Data, shape: tuple[int, ...]) -> Ended | None:
+    """What a fold has come to; None where it has not ended or, with a warning, where it is damaged.
+
+    Args:
+      folder: of the fold.
+      data: of the fold.
+      shape: of its scores.
+
+    Raises:
+      UserError: it is of other texts.
+    """
     if not folder.scores.exists():
         return None
     try:
@@ -169,4 +178,4 @@ def _read_end(folder: RunFolder, data: Data, shape: tuple[int, ...]) -> _End | N
     except checkpoints.DamagedError as error:
         warn(f"{folder.scores} is damaged ({error}); the fold is trained again")
         return None
-    return _End(scores, best)
+    return Ended(scores, best)
