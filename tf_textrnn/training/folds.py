@@ -8,11 +8,12 @@ model trains on all texts.
 
 import contextlib
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.terminal import show, warn
 from tf_textrnn.config import Config
 from tf_textrnn.data.splits import Data, fold_of
@@ -123,17 +124,10 @@ def train_folds(
         show(f"{name}: {len(part.valid):,} texts to score" if ended is None else f"{name}: done")
         if ended is None:
             of_fold.make()
-            with contextlib.closing(
-                FoldTrainer(config, part, of_fold, workers, on_step)
-            ) as trainer:
+            trainer = FoldTrainer(config, part, of_fold, workers, on_step)
+            with contextlib.closing(trainer):
                 train(trainer)
-            best = read_best_epoch(of_fold, trainer.best)
-            ended = Ended(best.arrays[_SCORES], best.state)
-            checkpoints.write(
-                of_fold.scores,
-                {_SCORES: ended.scores},
-                {_DATA: part.fingerprint, _BEST: ended.best},
-            )
+            ended = _end(trainer, shape)
         of_fold.remove_checkpoints()
         branches[data.folds == fold] = ended.scores
         best_epochs.append(ended.best["epoch"] + 1)
@@ -154,6 +148,18 @@ class Ended(NamedTuple):
     best: dict[str, Any]
 
 
+def _end(trainer: FoldTrainer, shape: tuple[int, ...]) -> Ended:
+    """Writes what a fold has come to, which outlasts its checkpoints."""
+    path, arrays, best = read_best_epoch(trainer.folder, trainer.best)
+    try:
+        ended = _checked(arrays, best, shape)
+    except checkpoints.DamagedError as error:
+        raise UserError(f"{path}: {error}") from error
+    state = {_DATA: trainer.data.fingerprint, _BEST: ended.best}
+    checkpoints.write(trainer.folder.scores, {_SCORES: ended.scores}, state)
+    return ended
+
+
 def read_ended(folder: RunFolder, data: Data, shape: tuple[int, ...]) -> Ended | None:
     """What a fold has come to; None where it has not ended or, with a warning, where it is damaged.
 
@@ -169,13 +175,22 @@ def read_ended(folder: RunFolder, data: Data, shape: tuple[int, ...]) -> Ended |
         return None
     try:
         arrays, state = checkpoints.read(folder.scores)
-        scores, best = arrays.get(_SCORES, np.zeros(0)), state.get(_BEST, {})
         if state.get(_DATA) != data.fingerprint:
             raise folder.other_texts()
-        is_whole = scores.shape == shape and scores.dtype == np.float32
-        if not (is_whole and np.isfinite(scores).all() and is_of_epoch(best)):
-            raise checkpoints.DamagedError("it does not hold the scores of a fold")
+        return _checked(arrays, state.get(_BEST), shape)
     except checkpoints.DamagedError as error:
         warn(f"{folder.scores} is damaged ({error}); the fold is trained again")
         return None
+
+
+def _checked(arrays: Mapping[str, np.ndarray], best: Any, shape: tuple[int, ...]) -> Ended:
+    """What a file holds, which a stranger may have written.
+
+    Raises:
+      DamagedError: it is not what a fold has come to.
+    """
+    scores = arrays.get(_SCORES, np.zeros(0))
+    is_whole = scores.shape == shape and scores.dtype == np.float32
+    if not (is_whole and np.isfinite(scores).all() and is_of_epoch(best)):
+        raise checkpoints.DamagedError("it does not hold the scores of a fold")
     return Ended(scores, best)
