@@ -22,8 +22,8 @@ def kill_between_best_and_checkpoint(monkeypatch, epoch):
     """Ends a run once this epoch's best weights are on disk, and before a checkpoint names them."""
     save_best = Trainer._save_best
 
-    def then_die(self, metrics):
-        save_best(self, metrics)
+    def then_die(self, metrics, arrays):
+        save_best(self, metrics, arrays)
         if metrics["epoch"] == epoch:
             raise Killed
 

@@ -7,6 +7,7 @@ model trains on all texts.
 """
 
 import contextlib
+import gc
 import statistics
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -124,10 +125,8 @@ def train_folds(
         show(f"{name}: {len(part.valid):,} texts to score" if ended is None else f"{name}: done")
         if ended is None:
             of_fold.make()
-            trainer = FoldTrainer(config, part, of_fold, workers, on_step)
-            with contextlib.closing(trainer):
-                train(trainer)
-            ended = _end(trainer, shape)
+            ended = _end(FoldTrainer(config, part, of_fold, workers, on_step), train, shape)
+            gc.collect()  # a model and its graphs refer to one another; the next takes their place
         of_fold.remove_checkpoints()
         branches[data.folds == fold] = ended.scores
         best_epochs.append(ended.best["epoch"] + 1)
@@ -148,8 +147,10 @@ class Ended(NamedTuple):
     best: dict[str, Any]
 
 
-def _end(trainer: FoldTrainer, shape: tuple[int, ...]) -> Ended:
-    """Writes what a fold has come to, which outlasts its checkpoints."""
+def _end(trainer: FoldTrainer, train: Callable[[Trainer], None], shape: tuple[int, ...]) -> Ended:
+    """Trains the model of a fold, and writes what it has come to, which outlasts checkpoints."""
+    with contextlib.closing(trainer):
+        train(trainer)
     path, arrays, best = read_best_epoch(trainer.folder, trainer.best)
     try:
         ended = _checked(arrays, best, shape)
