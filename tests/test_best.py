@@ -22,8 +22,8 @@ def kill_between_best_and_checkpoint(monkeypatch, epoch):
     """Ends a run once this epoch's best weights are on disk, and before a checkpoint names them."""
     save_best = Trainer._save_best
 
-    def then_die(self, metrics):
-        save_best(self, metrics)
+    def then_die(self, metrics, arrays):
+        save_best(self, metrics, arrays)
         if metrics["epoch"] == epoch:
             raise Killed
 
@@ -53,7 +53,7 @@ def test_killed_between_best_and_checkpoint_the_report_tells_of_what_was_trained
     first_best = read_best(folder)  # what is exported now
     assert first_best.state["epoch"] == 0
     # So high that the weights of no later epoch are as good.
-    runner.run({"run_dir": str(folder.path), "resume": True, "learning_rate": 50.0})
+    runner.run({"run_dir": str(folder.path), "resume": True, "learning_rate": 5.0})
     assert check_best(folder)["best_epoch"] == 1
     assert weights(folder) == {name: a.tobytes() for name, a in first_best.arrays.items()}
     assert [path.stem for path in checkpoints.own_files(folder.best)] == [f"{10:010}"]

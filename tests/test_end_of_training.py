@@ -16,7 +16,7 @@ from tf_textrnn.base.errors import DivergedError
 from tf_textrnn.exporting.saved_model import export_run
 from tf_textrnn.runs import checkpoints, report
 from tf_textrnn.runs.summaries import Summaries
-from tf_textrnn.training import loop, runner
+from tf_textrnn.training import ending, runner
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -54,7 +54,7 @@ def test_what_fails_after_training_is_left_out_with_a_warning(
         return failing
 
     monkeypatch.setattr(report, "confusion_figure", fail("no picture"))
-    monkeypatch.setattr(loop, "measure_longest", fail("no flow"))
+    monkeypatch.setattr(ending, "measure_longest", fail("no flow"))
     monkeypatch.setattr(Summaries, "report", fail("no board"))
     options = {**small_options, "num_epochs": 1, "run_dir": str(tmp_path / "run")}
     done = runner.run(options, export=export_run)

@@ -1,33 +1,11 @@
-"""Splits: stratification, the texts that the vocabulary comes from, and bad options."""
+"""Splits: the texts that the vocabulary comes from, and bad options."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
-
-
-@given(
-    st.lists(st.integers(0, 4), min_size=1, max_size=200).map(np.array),
-    st.floats(0.01, 0.5),
-    st.integers(0, 2**31 - 1),
-)
-def test_a_share_of_each_label_is_set_apart(labels, fraction, seed):
-    stay, apart = splits.stratified_split(labels, fraction, seed)
-    assert sorted([*stay, *apart]) == list(range(len(labels)))
-    for label in set(labels.tolist()):
-        count, taken = np.sum(labels == label), np.sum(labels[apart] == label)
-        assert taken == min(int(count * fraction + 0.5), count - 1)
-
-
-def test_the_seed_decides_which_are_set_apart():
-    labels = np.arange(1_000) % 4
-    first, again, other = (splits.stratified_split(labels, 0.1, seed)[1] for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first, again)
-    assert first.tolist() != other.tolist()
 
 
 def load(tmp_path, train, valid=None, **options):
@@ -92,53 +70,6 @@ def test_flags_that_contradict(options, message):
 def test_the_built_in_set_is_read_as_characters():
     assert Config().settled().text.tokenizer == "char"
     assert Config().replace(tokenizer="word").settled().text.tokenizer == "word"
-
-
-@given(
-    st.lists(st.integers(0, 4), min_size=1, max_size=200).map(np.array),
-    st.integers(0, 2**31 - 1),
-)
-def test_without_copies_the_split_is_what_it_was(labels, seed):
-    hashes = np.arange(len(labels)).astype(np.uint64)
-    for was, now in zip(
-        splits.stratified_split(labels, 0.2, seed),
-        splits.stratified_split(labels, 0.2, seed, hashes),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(was, now)
-
-
-@given(st.lists(st.integers(0, 60), min_size=150, max_size=300), st.integers(0, 2**31 - 1))
-def test_copies_stay_on_one_side(texts, seed):
-    hashes = np.array(texts, np.uint64)
-    labels = np.zeros(len(texts), np.int64)
-    if np.unique(hashes, return_counts=True)[1].min() > len(texts) * 0.2:
-        return
-    stay, apart = splits.stratified_split(labels, 0.2, seed, hashes)
-    assert not set(hashes[stay].tolist()) & set(hashes[apart].tolist())
-    assert 0 < len(apart) <= len(texts) * 0.2 + 0.5
-
-
-@pytest.mark.parametrize("copies", [[12, 9, 9], [15, 15]])
-def test_copies_of_a_few_texts_stay_on_one_side_too(copies):
-    hashes = np.repeat(np.arange(len(copies), dtype=np.uint64), copies)
-    apart = splits.stratified_split(np.zeros(30, np.int64), 0.1, 1, hashes)[1]
-    assert len(apart) == min(copies)
-    assert len(set(hashes[apart].tolist())) == 1
-
-
-def test_where_most_texts_are_copies_of_one_a_share_of_them_is_set_apart():
-    hashes = np.zeros(30, np.uint64)
-    assert len(splits.stratified_split(np.zeros(30, np.int64), 0.1, 1, hashes)[1]) == 3
-
-
-def test_a_text_under_two_labels_is_not_set_apart():
-    labels = np.arange(100) % 2
-    hashes = np.arange(100) // np.array(2, np.uint64)  # pairs, a label each
-    hashes[50:] = np.arange(1_000, 1_050)
-    apart = splits.stratified_split(labels, 0.2, 3, hashes)[1]
-    assert len(apart)
-    assert apart.min() >= 50
 
 
 def test_a_run_that_goes_on_keeps_the_order_of_its_labels(tmp_path):

@@ -34,7 +34,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     `cross_val_score`, `GridSearchCV` and `Pipeline` take it; texts go in as strings. It trains
     through the same code as `textrnn train`, on one device, and predicts with what that exports.
     A share `valid_fraction` of the texts is set apart to choose the best epoch on; of few texts,
-    at least one.
+    at least one. With `folds=5` none is: five models score a fifth each, and the one that predicts
+    trains on all.
 
     While `fit` runs, TensorFlow's ops are deterministic in the whole process. Its global seed and
     Keras's are `seed` from then on.
@@ -68,6 +69,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         *,
         valid_fraction: float = 0.1,
+        folds: int = 0,
         tokenizer: str = "auto",
         vocab_size: int = 20_000,
         max_len: int = 400,
@@ -104,6 +106,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ):
         # scikit-learn wants every parameter by name here, and nothing but the parameters set.
         self.valid_fraction = valid_fraction
+        self.folds = folds
         self.tokenizer = tokenizer
         self.vocab_size = vocab_size
         self.max_len = max_len

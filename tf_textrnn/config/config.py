@@ -79,6 +79,12 @@ class Config:
         if (data.valid_file or data.test_file) and not data.train_file:
             flag = "valid_file" if data.valid_file else "test_file"
             raise UserError(f"--{flag}={getattr(data, flag)}: expected --train_file beside it")
+        if data.folds == 1:
+            raise UserError("--folds=1: expected at least 2, or 0 for none")
+        if data.folds and data.valid_file:
+            raise UserError(
+                f"--folds={data.folds} and --valid_file={data.valid_file}: expected one of the two"
+            )
         dataset = data.dataset or ("" if data.train_file else "languages")
         tokenizer = self.text.tokenizer
         if tokenizer == "auto":

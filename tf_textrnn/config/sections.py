@@ -49,6 +49,13 @@ class DataConfig(CheckedOptions):
         above=0,
         maximum=0.5,
     )
+    folds: int = option(
+        0,
+        "Number of folds of --train_file, each of which a model scores that has not seen it; the "
+        "last model trains on all; 0 = none, a share is validated on",
+        minimum=0,
+        maximum=1_000,
+    )
     strict_labels: bool = option(
         False,
         "Refuses a label of --valid_file or --test_file that --train_file lacks; otherwise each "

@@ -55,7 +55,10 @@ def check(config: Config) -> None:
         for source in sources.values()
         for line in [file.description for file in source.files] or [source.name]
     ]
-    if "valid" not in sources:
+    if data.folds is not None:
+        num_folds = settled.data.folds
+        reading.append(f"valid: each text to train on, in {num_folds} folds (--folds={num_folds})")
+    elif "valid" not in sources:
         share = settled.data.valid_fraction
         reading.append(f"valid: {share:.0%} of the texts to train on (--valid_fraction={share:g})")
     blocks = [

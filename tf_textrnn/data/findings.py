@@ -16,7 +16,7 @@ from tf_textrnn.config import MAX_TEXT_TOKENS, TextConfig
 from tf_textrnn.data.batches import Split
 from tf_textrnn.data.copies import Copies
 from tf_textrnn.data.corpus import Corpus
-from tf_textrnn.data.splits import Data, count_types
+from tf_textrnn.data.splits import Data, count_types, fold_of
 from tf_textrnn.data.unspaced import unspaced_share
 from tf_textrnn.text import UNKNOWN_ID
 
@@ -65,6 +65,7 @@ def find(data: Data, config: TextConfig) -> list[Finding]:
     splits = data.splits
     copies = Copies(list(splits.values()))
     counts = count_labels(splits.values())
+    valid = data.valid if data.folds is None else fold_of(data, 0).valid
     found = [
         _cut(splits, config.max_len),
         _unknown_labels(data, counts),
@@ -74,7 +75,7 @@ def find(data: Data, config: TextConfig) -> list[Finding]:
         _alike(counts),
         _rare(data.train.corpus),
         _unspaced(data.train, config.tokenizer),
-        _unknown(data.valid, len(data.vocabulary)),
+        _unknown(valid, len(data.vocabulary)),
         _empty(splits),
     ]
     return [finding for finding in found if finding]

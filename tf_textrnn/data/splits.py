@@ -12,8 +12,9 @@ from tf_textrnn.config import Config
 from tf_textrnn.data import datasets
 from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import Corpus, open_corpus
+from tf_textrnn.data.holdout import assign_folds, stratified_split
 from tf_textrnn.data.sources import Source, file_source
-from tf_textrnn.text import build_vocabulary
+from tf_textrnn.text import UNKNOWN_ID, build_vocabulary
 
 MAX_SCORES = 1 << 28  # texts × labels of a scored split; scoring takes about 5 GiB
 
@@ -28,9 +29,11 @@ class Data:
       unknown_labels: labels that `train` lacks and `valid` or `test` has. Their numbers follow
         those of the classes; no prediction has them, so that each such text is a mistake.
       train: texts to train on.
-      valid: texts that decide which epoch is the best.
+      valid: texts that decide which epoch is the best; with folds they are those of `train`, each
+        of which a model scores that has not seen it.
       test: texts that the report scores; None = it scores `valid`.
-      fingerprint: hash of everything above.
+      fingerprint: hash of everything else.
+      folds: int64[texts], the fold of each text of `train`, from 0; None = there are none.
     """
 
     vocabulary: list[bytes]
@@ -40,6 +43,7 @@ class Data:
     valid: Split
     test: Split | None
     fingerprint: str
+    folds: np.ndarray | None = None
 
     @property
     def all_labels(self) -> list[str]:
@@ -48,8 +52,9 @@ class Data:
 
     @property
     def splits(self) -> dict[str, Split]:
-        """The splits that there are, by name."""
-        named = {"train": self.train, "valid": self.valid, "test": self.test}
+        """The splits that there are, by name; no text is in two of them."""
+        valid = self.valid if self.folds is None else None
+        named = {"train": self.train, "valid": valid, "test": self.test}
         return {name: split for name, split in named.items() if split}
 
 
@@ -89,7 +94,10 @@ def load(
         _check_labels(corpus, train_corpus, config.data.strict_labels)
 
     rows = {split: np.arange(len(corpus)) for split, corpus in corpora.items()}
-    if "valid" not in corpora:
+    folds = _folds(config, corpora) if config.data.folds else None
+    if folds is not None:
+        corpora["valid"], rows["valid"] = train_corpus, rows["train"]
+    elif "valid" not in corpora:
         corpora["valid"] = train_corpus
         rows["train"], rows["valid"] = stratified_split(
             train_corpus.labels,
@@ -137,6 +145,8 @@ def load(
     for split in ("train", "valid", "test"):
         if split in splits:
             digest.update(corpora[split].fingerprint.encode() + rows[split].tobytes())
+    if folds is not None:
+        digest.update(folds.tobytes())
     if sample_weights is not None:
         digest.update(weights.tobytes())
     return Data(
@@ -147,7 +157,52 @@ def load(
         splits["valid"],
         splits.get("test"),
         digest.hexdigest(),
+        folds,
     )
+
+
+def _folds(config: Config, corpora: Mapping[str, Corpus]) -> np.ndarray:
+    """Returns int64[texts], the fold of each training text."""
+    num_folds, corpus = config.data.folds, corpora["train"]
+    if "valid" in corpora:
+        raise UserError(
+            f"--folds={num_folds}: expected no texts to validate on, found those of "
+            f"{corpora['valid'].source.name}"
+        )
+    hashes = corpus.text_hashes
+    if (num_texts := len(np.unique(hashes))) < num_folds:
+        raise UserError(
+            f"--folds={num_folds} of {corpus.source.name}: expected at least {num_folds} different "
+            f"texts, found {num_texts}"
+        )
+    return assign_folds(corpus.labels, num_folds, config.training.seed, hashes)
+
+
+def fold_of(data: Data, fold: int) -> Data:
+    """The data of the model that does not see one fold: it validates on that, trains on the rest.
+
+    Vocabulary and labels are those of all folds; a word that the rest lacks is read as unknown.
+
+    Args:
+      data: with folds.
+      fold: index of the fold, from 0.
+    """
+    assert data.folds is not None
+    train, is_held_out = data.train, data.folds == fold
+    counts = count_types(train.corpus, train.rows[~is_held_out], train.max_len)
+    id_of_type = np.where(counts > 0, train.id_of_type, np.int32(UNKNOWN_ID))
+
+    def part(is_in: np.ndarray) -> Split:
+        weights = None if train.weights is None else train.weights[is_in]
+        return dataclasses.replace(
+            train, rows=train.rows[is_in], id_of_type=id_of_type, weights=weights
+        )
+
+    fingerprint = hashlib.sha256(f"{data.fingerprint} {fold}".encode()).hexdigest()
+    return dataclasses.replace(
+        data, train=part(~is_held_out), valid=part(is_held_out), test=None, folds=None,
+        fingerprint=fingerprint,
+    )  # fmt: skip
 
 
 def balanced_weights(classes: np.ndarray, num_classes: int) -> np.ndarray:
@@ -194,73 +249,6 @@ def _check_labels(corpus: Corpus, train_corpus: Corpus, is_strict: bool) -> None
         else f"no label of this file is in {train_corpus.source.name}, such as {example.label!r}"
     )
     raise UserError(f"{corpus.source.place(example.line, example.file)}: {what}")
-
-
-def stratified_split(
-    labels: np.ndarray, fraction: float, seed: int, hashes: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Splits off a fraction of the texts of each label; at least one text of each label stays.
-
-    Copies of a text stay on one side, unless over half of the texts of a label would be split off
-    so. Texts that stand under several labels are not split off, unless nothing else is.
-
-    Args:
-      labels: int[texts], the label of each text.
-      fraction: fraction to split off.
-      seed: seed of the choice.
-      hashes: uint64[texts], equal for copies; None = there are none.
-
-    Returns:
-      The indices that stay and those split off, both ascending.
-    """
-    random = np.random.Generator(np.random.Philox(key=[seed, 2**63]))  # a key that no epoch has
-    order = random.permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]  # by label, shuffled within each
-    apart = []
-    for indices in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
-        count = min(int(len(indices) * fraction + 0.5), len(indices) - 1)
-        if hashes is None:
-            apart.append(indices[:count])
-        else:
-            apart.append(indices[_with_copies(hashes[indices], count)])
-    is_apart = np.zeros(len(labels), bool)
-    is_apart[np.concatenate(apart)] = True
-    if hashes is not None:
-        has_one_label = ~_stands_under_several(hashes, labels)
-        if (is_apart & has_one_label).any():
-            is_apart &= has_one_label
-    return np.flatnonzero(~is_apart), np.flatnonzero(is_apart)
-
-
-def _with_copies(hashes: np.ndarray, count: int) -> np.ndarray:
-    """Returns bool[texts]: the first texts that are at most `count` with all their copies.
-
-    Where there are none, it is the text with the fewest copies, if they are at most half of all;
-    else they are the first `count`.
-    """
-    found = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
-    _, firsts, groups, sizes = found
-    first = np.arange(len(hashes)) < count
-    if len(sizes) == len(hashes):
-        return first
-    is_taken = np.zeros(len(sizes), bool)
-    for group in np.argsort(firsts):
-        if sizes[group] <= count:
-            is_taken[group] = True
-            count -= sizes[group]
-    if not is_taken.any() and first.any() and sizes.min() <= len(hashes) / 2:
-        is_taken[sizes.argmin()] = True
-    return is_taken[groups] if is_taken.any() else first
-
-
-def _stands_under_several(hashes: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns bool[texts]: whether a copy of the text has another label."""
-    _, groups = np.unique(hashes, return_inverse=True)
-    lowest = np.full(groups.max() + 1, labels.max())
-    highest = np.zeros_like(lowest)
-    np.minimum.at(lowest, groups, labels)
-    np.maximum.at(highest, groups, labels)
-    return (lowest != highest)[groups]
 
 
 def count_types(corpus: Corpus, rows: np.ndarray, max_len: int) -> np.ndarray:

@@ -49,6 +49,8 @@ class RunFolder:
         self.mistakes = self.path / "mistakes.tsv"
         self.predictions = self.path / "predictions.tsv"
         self.export = self.path / "export"
+        self.folds = self.path / "folds"
+        self.scores = self.path / "scores.npz"  # of a fold that has ended
         self.lock = self.path / ".lock"
 
     def check_new(self) -> None:
@@ -71,6 +73,18 @@ class RunFolder:
             raise UserError(
                 f"--run_dir={self.path}: {existing} cannot be written ({error.strerror})"
             ) from error
+
+    def fold(self, fold: int) -> "RunFolder":
+        """The folder of a fold, counted from 0: that of a training, without config and report."""
+        return RunFolder(str(self.folds / str(fold + 1)))
+
+    def remove_checkpoints(self) -> None:
+        """Removes the checkpoints, and what they name."""
+        for folder in (self.checkpoints, self.best):
+            for path in checkpoints.own_files(folder):
+                path.unlink()
+            with contextlib.suppress(OSError):  # it is gone, or holds a file of somebody else
+                folder.rmdir()
 
     def other_texts(self) -> UserError:
         """The error of a run whose texts have changed."""

@@ -5,8 +5,9 @@ nearer to zero, from 1e-12 to 1e20 on either side, so that small gradients stay 
 """
 
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,8 +77,12 @@ class HistogramMaker:
 
     def __init__(self, sizes: Sequence[int]):
         self._sizes = sizes
-        signature = [[tf.TensorSpec(None, tf.float32) for _ in sizes]]
-        self._measure = tf.function(_measure, input_signature=signature)
+
+    @functools.cached_property
+    def _measure(self) -> Callable[[list[tf.Tensor]], Sequence[tf.Tensor]]:
+        signature = [tf.TensorSpec(None, tf.float32) for _ in self._sizes]
+        # TensorFlow would warn of a function that the trainers of several folds trace when called.
+        return tf.function(_measure).get_concrete_function(signature)
 
     def __call__(self, tensors: Sequence["Gradient"]) -> list[Histogram]:
         """Returns the histogram of each tensor.

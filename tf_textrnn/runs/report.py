@@ -23,6 +23,11 @@ from tf_textrnn.runs.plots import confusion_figure, numbered_labels, reliability
 
 MISTAKES_KEPT = 100
 MISTAKES_SHOWN = 5
+_EVALUATED_ON = {
+    "test": "test",
+    "valid": "valid (there is no test file)",
+    "folds": "folds (each text by a model that has not seen it; there is no test file)",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +59,15 @@ def report_values(
 
     Args:
       config: config of the run.
-      data: data of the run; the scored split is `test`, or `valid` if there is no `test`.
+      data: data of the run; the scored split is `test`, or `valid` if there is no `test`. With
+        folds `valid` is the training texts, and `scores` of models that have not seen them.
       scores: float32[texts, classes], the scores of that split.
       temperature: probabilities are the softmax of the scores divided by it.
       history: values that come from training, such as `best_epoch`.
       summary: what is known of the texts before training.
     """
     split = data.test or data.valid
+    evaluated_on = "test" if data.test else "valid" if data.folds is None else "folds"
     evaluation = Evaluation(data.labels)
     for label in data.unknown_labels:
         evaluation.class_of(label)
@@ -70,7 +77,7 @@ def report_values(
     of_test = {f"test_{name}": measures[name] for name in ("accuracy", "macro_f1")}
     return {
         "texts": {name: len(split) for name, split in data.splits.items()},
-        "evaluated_on": "test" if data.test else "valid",
+        "evaluated_on": evaluated_on,
         **measures,
         **(of_test if data.test else {}),
         "calibration_error_raw": _reliability(softmax(scores), split.classes).error,
@@ -183,9 +190,8 @@ def draw_report(
 
 def report_text(report: dict[str, Any]) -> str:
     """Returns the report as text: totals, then a line for each label."""
-    is_tested = report["evaluated_on"] == "test"
     lines = [
-        evaluation_text("test" if is_tested else "valid (there is no test file)", report),
+        evaluation_text(_EVALUATED_ON[report["evaluated_on"]], report),
         f"best epoch {report['best_epoch']} of {report['epochs']} "
         f"(valid accuracy {report['valid_accuracy']:.4f}), "
         f"{report['train_examples_per_second']:,.0f} examples/s, "

@@ -178,7 +178,8 @@ class Summaries:
         Args:
           metrics: the epoch's line of `metrics.jsonl`.
           clipped_fraction: fraction of the epoch's steps whose gradient was clipped.
-          per_class: `f1` and other measures of each label on the validation texts.
+          per_class: `f1` and other measures of each label on the validation texts; empty where the
+            epoch is not validated.
         """
         step = int(metrics["step"])
         train = {name: metrics[name] for name in ("learning_rate", "examples_per_second")}
@@ -187,6 +188,8 @@ class Summaries:
         for name, histogram in zip(self._weights, histograms, strict=True):
             values += _histogram(f"{name}/hist", histogram)
         self._write("train", step, values)
+        if not per_class:
+            return
         valid = {name: metrics[f"valid_{name}"] for name in ("loss", "accuracy")}
         f1 = {f"f1/{label}": measures["f1"] for label, measures in per_class.items()}
         macro_f1 = statistics.mean(row["f1"] for row in per_class.values() if row["support"])

@@ -1,26 +1,23 @@
 """The training loop: epochs, batches, step, record, save, validate, stop."""
 
 import dataclasses
-import pathlib
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 
-from tf_textrnn.base import signals, terminal
+from tf_textrnn.base import signals
 from tf_textrnn.base.errors import DivergedError, UserError
 from tf_textrnn.config import Config, TrainingConfig
 from tf_textrnn.data import embeddings
 from tf_textrnn.data.batches import passes_of_an_epoch, training_batches
 from tf_textrnn.data.splits import Data
-from tf_textrnn.network.gradient_flow import measure_longest
-from tf_textrnn.runs import checkpoints, report
-from tf_textrnn.runs.best import Named, read_named_best
+from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.best import Named
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.measures import measure, per_class_report
-from tf_textrnn.runs.plots import gradient_flow_figure
 from tf_textrnn.runs.saver import BackgroundSaver
 from tf_textrnn.runs.summaries import Summaries
 from tf_textrnn.training.distribution import Workers
@@ -28,7 +25,7 @@ from tf_textrnn.training.recorder import Progress, Recorder
 from tf_textrnn.training.replicas import Replicas, StopOrSave
 from tf_textrnn.training.saved_state import SavedState, read_state
 from tf_textrnn.training.start import start_from_pretrained, with_own_counts
-from tf_textrnn.training.validation import SplitScorer
+from tf_textrnn.training.validation import SplitScorer, Weighed
 
 FAR_ABOVE_GUESSING = 20.0  # times the loss of guessing, the mean of an epoch: a divergence
 
@@ -39,7 +36,10 @@ def learning_rate(config: TrainingConfig, epoch: int) -> float:
 
 
 class Trainer:
-    """A run in training.
+    """A model in training.
+
+    Attributes `config`, `data`, `folder` and `workers` are as given; `best` names the file of the
+    best epoch, None before the first. `validates` says whether it measures each epoch.
 
     Args:
       config: settled.
@@ -49,6 +49,8 @@ class Trainer:
       on_step: is called with the number of steps done, after each.
     """
 
+    validates = True
+
     def __init__(
         self,
         config: Config,
@@ -57,27 +59,26 @@ class Trainer:
         workers: Workers,
         on_step: Callable[[int], None] | None = None,
     ):
-        self._config = config
-        self._data = data
+        self.config = config
+        self.data = data
         self._train = with_own_counts(config, data)
-        self._folder = folder
-        self._workers = workers
+        self.folder = folder
+        self.workers = workers
         self._on_step = on_step
+        keras.utils.set_random_seed(config.training.seed)
         self.replicas = Replicas(config, data, workers)
         self.model, weights = self.replicas.first.model, self.replicas.first.weights
-        self._scorer = SplitScorer(self.model, workers)
+        self.scorer = SplitScorer(self.model, workers)
         self._saver = BackgroundSaver(folder)
-        self._best: Named | None = None
+        self.best: Named | None = None
         self._vectors = ""
         self._saved = time.monotonic()
-        self._summaries = Summaries(folder.tensorboard, weights, config.run.gradients_every)
-        training = config.training
-        self._passes = passes_of_an_epoch(
-            len(data.train), training.batch_size, training.min_epoch_steps
-        )
-        self._epoch_texts = self._passes * len(data.train)
+        self.summaries = Summaries(folder.tensorboard, weights, config.run.gradients_every)
+        training, num_texts = config.training, len(data.train)
+        self._passes = passes_of_an_epoch(num_texts, training.batch_size, training.min_epoch_steps)
+        self._epoch_texts = self._passes * num_texts
         self._recorder = Recorder(
-            config, folder, self._summaries, self._epoch_texts, workers.is_chief
+            config, folder, self.summaries, self._epoch_texts, workers.is_chief
         )
 
     @property
@@ -92,12 +93,12 @@ class Trainer:
           DivergedError: the loss or the gradient is not finite.
           Stopped: a signal has come; the checkpoint is that of the last step.
         """
-        if self._workers.is_chief:
-            self._summaries.start(self._config, self.replicas.graph)
-        self._workers.wait()
+        if self.workers.is_chief:
+            self.summaries.start(self.config, self.replicas.graph)
+        self.workers.wait()
         with signals.deferred():
             try:
-                while not self.progress.is_over(self._config.training):
+                while not self.progress.is_over(self.config.training):
                     self.train_epoch()
                     self._validate()
                     self.save()
@@ -109,7 +110,7 @@ class Trainer:
 
     def train_epoch(self) -> None:
         """Trains on what is left of the epoch under way."""
-        config, epoch = self._config.training, self.progress.epoch
+        config, epoch = self.config.training, self.progress.epoch
         rate = learning_rate(config, epoch)
         self.replicas.set_rates(rate, 0 <= config.tune_embeddings_epoch <= epoch)
         batches = training_batches(
@@ -119,8 +120,8 @@ class Trainer:
             epoch,
             self._passes,
             self.progress.batch,
-            self._workers.replicas,
-            self._workers.num_replicas,
+            self.workers.replicas,
+            self.workers.num_replicas,
         )
         with self._recorder.epoch(rate):
             for step, (num_texts, shares) in enumerate(batches, self.replicas.steps + 1):
@@ -136,32 +137,34 @@ class Trainer:
                     signals.stop()
 
     def _validate(self) -> None:
-        """Ends the epoch under way: measures it, keeps the best weights, moves on to the next."""
+        """Ends the epoch under way: measures it, keeps the best one, moves on to the next."""
         self._check_finite()
         self._check_loss()
-        progress, num_texts = self.progress, self._epoch_texts
+        progress, num_texts, valid = self.progress, self._epoch_texts, self.data.valid
         with self.replicas.first.averaged_weights():
-            scores, temperature = self._scorer.weigh_branches(self._data.valid)
-            valid = measure(scores / temperature, self._data.valid.classes)
+            weighed = self.weigh()
+            measured = measure(weighed.scores / weighed.temperature, valid.classes)
             metrics = {
                 "epoch": progress.epoch,
                 "step": self.replicas.steps,
                 "train_loss": progress.loss_sum / num_texts,
                 "train_accuracy": progress.correct / num_texts,
-                "valid_loss": valid.loss,
-                "valid_accuracy": valid.accuracy,
-                "temperature": temperature,
+                "valid_loss": measured.loss,
+                "valid_accuracy": measured.accuracy,
+                "temperature": weighed.temperature,
                 **self._trust(),
-                "learning_rate": learning_rate(self._config.training, progress.epoch),
+                "learning_rate": learning_rate(self.config.training, progress.epoch),
                 "examples_per_second": num_texts / progress.seconds,
             }
-            metrics = self._workers.broadcast(lambda: metrics)
-            if not progress.best or metrics["valid_loss"] < progress.best["valid_loss"]:
+            metrics = self.workers.broadcast(lambda: metrics)
+            if not progress.best or self.is_better(metrics, progress.best):
                 progress.best = metrics
-                if self._workers.is_chief:
-                    self._save_best(metrics)
-        predictions = scores.argmax(axis=1)
-        per_class = per_class_report(self._data.valid.classes, predictions, self._data.labels)
+                if self.workers.is_chief:
+                    self._save_best(metrics, self.best_arrays(weighed))
+        per_class = {}
+        if self.validates:
+            predictions = weighed.scores.argmax(axis=1)
+            per_class = per_class_report(valid.classes, predictions, self.data.labels)
         self._recorder.finish_epoch(metrics, per_class)
         progress.start_epoch()
 
@@ -170,18 +173,32 @@ class Trainer:
         ngrams = self.model.ngrams
         return {"trust": float(ngrams.trust.numpy())} if ngrams else {}
 
-    def _save_best(self, metrics: dict[str, Any]) -> None:
-        """Writes the model's weights as those of the best epoch; the next checkpoint names them."""
+    def weigh(self) -> Weighed:
+        """Weighs the branches of the model against one another, after an epoch."""
+        return self.scorer.weigh_branches(self.data.valid)
+
+    def is_better(self, metrics: dict[str, Any], best: dict[str, Any]) -> bool:
+        """Whether the epoch of these metrics is better than the best one before it."""
+        return metrics["valid_loss"] < best["valid_loss"]
+
+    def best_arrays(self, weighed: Weighed) -> dict[str, np.ndarray]:
+        """What is kept of the best epoch: the weights."""
+        return {name: weight.numpy() for name, weight in self.model.saved_weights().items()}
+
+    def valid_scores(self) -> np.ndarray:
+        """Returns float32[texts, classes], the best model's scores of the validation texts."""
+        return self.scorer.score(self.data.valid)
+
+    def _save_best(self, metrics: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Writes what is kept of the best epoch; the next checkpoint names it."""
         self._saver.wait()  # it removes best files that no checkpoint names
-        weights = self.model.saved_weights()
-        arrays = {name: weight.numpy() for name, weight in weights.items()}
-        path = checkpoints.step_file(self._folder.best, metrics["step"])
-        self._best = Named(path.name, checkpoints.write(path, arrays, metrics))
+        path = checkpoints.step_file(self.folder.best, metrics["step"])
+        self.best = Named(path.name, checkpoints.write(path, arrays, metrics))
 
     def _check_loss(self) -> None:
         """Checks the epoch's loss: one far above that of guessing is a divergence, if finite."""
         loss = self.progress.loss_sum / self._epoch_texts
-        guessing = np.log(len(self._data.labels))
+        guessing = np.log(len(self.data.labels))
         if loss > FAR_ABOVE_GUESSING * guessing:
             raise DivergedError(
                 f"the mean loss of epoch {self.progress.epoch + 1} is {loss:g}, where guessing "
@@ -190,40 +207,40 @@ class Trainer:
 
     def close(self) -> None:
         """Closes the run's files."""
-        self._summaries.close()
+        self.summaries.close()
 
     def restore(self) -> None:
         """Goes on from the newest checkpoint, where there is one."""
-        self._recorder.progress = Progress(**self._workers.broadcast(self._restore))
+        self._recorder.progress = Progress(**self.workers.broadcast(self._restore))
         self.replicas.share()
 
     def _restore(self) -> dict[str, Any]:
-        if path := self._config.model.pretrained_embeddings:
+        if path := self.config.model.pretrained_embeddings:
             self._vectors = embeddings.checksum(path)
-        checkpoint = checkpoints.newest(self._folder.checkpoints)
+        checkpoint = checkpoints.newest(self.folder.checkpoints)
         if checkpoint is None:
             if self._vectors:
-                start_from_pretrained(self.model, self._config, self._data)
+                start_from_pretrained(self.model, self.config, self.data)
                 if average := self.replicas.first.average:
                     average.restart()
-            self._summaries.open({})
+            self.summaries.open({})
             return dataclasses.asdict(Progress())
-        saved = read_state(checkpoint, self._folder)
-        if saved.data != self._data.fingerprint:
-            raise self._folder.other_texts()
+        saved = read_state(checkpoint, self.folder)
+        if saved.data != self.data.fingerprint:
+            raise self.folder.other_texts()
         if saved.vectors != self._vectors:
             raise UserError(
                 f"--pretrained_embeddings={path}: not the vectors that this run began with; "
                 f"expected the same file, or a new run"
             )
         checkpoints.assign(checkpoint.path, checkpoint.arrays, self.replicas.first.variables)
-        self._best = saved.best
-        self._summaries.open(saved.summaries)
+        self.best = saved.best
+        self.summaries.open(saved.summaries)
         return dataclasses.asdict(saved.progress)
 
     def _is_save_due(self) -> bool:
-        minutes = self._config.run.checkpoint_minutes
-        return self._workers.is_chief and 0 < 60 * minutes < time.monotonic() - self._saved
+        minutes = self.config.run.checkpoint_minutes
+        return self.workers.is_chief and 0 < 60 * minutes < time.monotonic() - self._saved
 
     def save(self) -> None:
         """Begins to write a checkpoint, once the one before is on disk.
@@ -235,71 +252,20 @@ class Trainer:
         self._recorder.wait()
         self._saver.wait()
         self._check_finite()
-        if self._workers.is_chief:
+        if self.workers.is_chief:
             state = SavedState(
                 self.progress,
-                self._data.fingerprint,
+                self.data.fingerprint,
                 self._vectors,
-                self._summaries.flush(),
-                self._best,
+                self.summaries.flush(),
+                self.best,
             )
             variables = self.replicas.first.variables
             self._saver.save(self.replicas.steps, variables, state.to_json())
         self._saved = time.monotonic()
-        self._workers.wait()
+        self.workers.wait()
 
     def _check_finite(self) -> None:
         for name, variable in self.replicas.first.variables.items():
             if not np.isfinite(variable.numpy()).all():
                 raise DivergedError(f"{name} is no longer finite at step {self.replicas.steps}")
-
-    def report(
-        self, summary: dict[str, Any], export: Callable[[str], pathlib.Path] | None = None
-    ) -> tuple[dict[str, Any], pathlib.Path | None]:
-        """Evaluates the best weights; then writes numbers, export, texts and pictures.
-
-        Args:
-          summary: what is known of the texts before training.
-          export: makes the next version of what a folder's run exports; None = nothing does.
-
-        Returns:
-          What `report.json` holds, and the export; {} and None at a worker that is not the chief.
-        """
-        best = self._workers.broadcast(self._read_best)
-        self.replicas.share()
-        history, data = self.progress.history, self._data
-        rates = [epoch["examples_per_second"] for epoch in history[1:] or history]
-        split, temperature = data.test or data.valid, best["temperature"]
-        scores = self._scorer.score(split)
-        if not self._workers.is_chief:
-            return {}, None
-        learned = {
-            "valid_accuracy": best["valid_accuracy"],
-            "best_epoch": best["epoch"] + 1,
-            "epochs": len(history),
-            "train_examples_per_second": statistics.median(rates),
-            "parameters": self.model.num_parameters,
-        }
-        values = report.report_values(self._config, data, scores, temperature, learned, summary)
-        self._folder.report_text.unlink(missing_ok=True)  # it comes last, and marks the end
-        report.write_values(self._folder, values)
-        exported = export(str(self._folder.path)) if export else None
-        mistakes = report.worst_mistakes(split, scores / temperature, data.all_labels)
-        report.write_predictions(self._folder, split, scores, temperature, data.all_labels)
-        figures = report.draw_report(self._folder, split, scores, temperature, data.all_labels)
-        with terminal.optional("the picture of the gradient flow"):
-            if flows := measure_longest(self.model, data.valid):
-                figures["gradient_flow"] = gradient_flow_figure(flows)
-        with terminal.optional(str(self._folder.tensorboard)):
-            table = [dataclasses.astuple(mistake) for mistake in mistakes]
-            self._summaries.report(self.replicas.steps, values, figures, table, data.vocabulary)
-        report.show_report(self._folder, values, mistakes)
-        return values, exported
-
-    def _read_best(self) -> dict[str, Any]:
-        if self._best is None:
-            raise UserError(f"{self._folder.best}: holds no weights; expected at least one epoch")
-        best = read_named_best(self._folder, self._best, self._folder.checkpoints)
-        weights = {name: weight.value for name, weight in self.model.saved_weights().items()}
-        checkpoints.assign(best.path, best.arrays, weights)
-        return best.state

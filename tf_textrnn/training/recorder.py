@@ -172,7 +172,8 @@ class Recorder:
 
         Args:
           metrics: the epoch's line of `metrics.jsonl`.
-          per_class: `f1` and other measures of each label on the validation texts.
+          per_class: `f1` and other measures of each label on the validation texts; empty where the
+            epoch is not validated.
         """
         progress = self.progress
         progress.history.append(metrics)
@@ -181,10 +182,11 @@ class Recorder:
         with atomic_write(self._folder.metrics) as file:
             file.writelines(json.dumps(epoch).encode() + b"\n" for epoch in progress.history)
         self._summaries.epoch(metrics, progress.clipped / progress.batch, per_class)
+        loss, accuracy = metrics["valid_loss"], metrics["valid_accuracy"]
+        valid = f"  valid loss {loss:.4f} accuracy {accuracy:.4f}" if per_class else ""
         show(
             f"epoch {metrics['epoch'] + 1:3d}/{self._config.training.num_epochs}"
             f"  train loss {metrics['train_loss']:.4f} accuracy {metrics['train_accuracy']:.4f}"
-            f"  valid loss {metrics['valid_loss']:.4f} accuracy {metrics['valid_accuracy']:.4f}"
-            f"  {metrics['examples_per_second']:7,.0f} examples/s"
-            f"{'  *' if metrics is progress.best else ''}"
+            f"{valid}  {metrics['examples_per_second']:7,.0f} examples/s"
+            f"{'  *' if per_class and metrics is progress.best else ''}"
         )

@@ -104,7 +104,8 @@ def read_end(folder: RunFolder, config: Config) -> tuple[dict[str, Any], str] | 
         report = read_report(folder)
         lines = folder.metrics.read_text(encoding="utf-8").splitlines()
         history = [json.loads(line) for line in lines]
-        best = min(history, key=lambda epoch: epoch["valid_loss"])
+        folds = config.data.folds
+        best = history[-1] if folds else min(history, key=lambda epoch: epoch["valid_loss"])
         kept = read_best(folder).state
         ends = {(each["epoch"] + 1, each["valid_accuracy"]) for each in (best, kept)}
         ends.add((report["best_epoch"], report["valid_accuracy"]))
@@ -117,8 +118,8 @@ def read_end(folder: RunFolder, config: Config) -> tuple[dict[str, Any], str] | 
             exported = _read_json(version / "assets.extra" / "model_card.json")["metrics"]
             ends.add((exported["best_epoch"], exported["valid_accuracy"]))
         is_whole = len(ends) == 1 and report["epochs"] == len(history)
-        is_over = Progress(epoch=len(history), best=best).is_over(config.training)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        is_over = folds or Progress(epoch=len(history), best=best).is_over(config.training)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
     return (report, export) if is_whole and is_over else None
 

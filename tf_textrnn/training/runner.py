@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -20,6 +19,8 @@ from tf_textrnn.data.splits import Data
 from tf_textrnn.data.summary import summarize
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training.distribution import Workers, connect
+from tf_textrnn.training.ending import end_run
+from tf_textrnn.training.folds import LastTrainer, train_folds
 from tf_textrnn.training.loop import Trainer
 from tf_textrnn.training.resume import (
     advice,
@@ -91,14 +92,22 @@ def run(
             workers.wait()
             return _nothing_left(folder, config, *end) if workers.is_chief else None
 
+        def train_to_end(trainer: Trainer) -> None:
+            trainer.restore()
+            if config.run.resume:  # nothing refuses the new options any more
+                workers.broadcast(lambda: _write_config(folder, config))
+            trainer.train()
+
         def train(data: Data, summary: dict[str, Any]) -> Finished:
-            trainer = Trainer(config, data, folder, workers, on_step)
+            if data.folds is None:
+                trainer = Trainer(config, data, folder, workers, on_step)
+            else:
+                scored = train_folds(config, data, folder, workers, train_to_end, on_step)
+                trainer = LastTrainer(config, data, folder, workers, scored, on_step)
             with contextlib.closing(trainer):
-                trainer.restore()
-                if config.run.resume:  # nothing refuses the new options any more
-                    workers.broadcast(lambda: _write_config(folder, config))
-                trainer.train()
-                report, exported = trainer.report(summary, export if config.run.export else None)
+                train_to_end(trainer)
+                export_end = export if config.run.export else None
+                report, exported = end_run(trainer, config, summary, export_end)
             workers.wait()
             return Finished(folder, config, report, exported)
 
@@ -111,9 +120,12 @@ def run(
 
 
 def _nothing_left(folder: RunFolder, config: Config, report: Any, exported: str) -> Finished:
+    why = f"--num_epochs={config.training.num_epochs}, --patience={config.training.patience}"
+    if config.data.folds:
+        why = f"as its folds say, --folds={config.data.folds}"
     show(
         f"run: {folder.path}\nnothing is left to do: it has ended after epoch {report['epochs']} "
-        f"(--num_epochs={config.training.num_epochs}, --patience={config.training.patience})"
+        f"({why})"
     )
     return Finished(folder, config, report, pathlib.Path(exported) if exported else None)
 
@@ -142,6 +154,11 @@ def _run(
     load: Callable[[], Data],
     train: Callable[[Data, dict[str, Any]], Finished],
 ) -> Finished:
+    if config.data.folds and workers.num_replicas > 1:
+        raise UserError(
+            f"--folds={config.data.folds}: expected one device, found {workers.num_replicas}; "
+            f"--strategy=one takes one of this machine's"
+        )
     resume = how_to_go_on(given, folder)
     if config.run.resume:
         signals.advise(lambda: advice(given, folder))
@@ -162,7 +179,6 @@ def _run(
                 workers.broadcast(prepare)
                 signals.advise(lambda: advice(given, folder))
             tf.config.experimental.enable_op_determinism()  # earlier, it tokenizes on one core
-            keras.utils.set_random_seed(config.training.seed)
             summary = {}
             if workers.is_chief:
                 summary = _show_start(folder, config, data, workers)
@@ -208,7 +224,11 @@ def _show_start(folder: RunFolder, config: Config, data: Data, workers: Workers)
     summary = summarize(data, config.text)
     show(
         f"{data.train.corpus.source.name}: {len(data.train):,} training texts, "
-        f"{len(data.valid):,} to validate on"
+        + (
+            f"{len(data.valid):,} to validate on"
+            if data.folds is None
+            else f"in {config.data.folds} folds"
+        )
         + (f", {len(data.test):,} to test on" if data.test else "")
         + f"; {len(data.labels)} labels, {len(data.vocabulary):,} token ids"
         + (f"; {workers.num_replicas} replicas" if workers.num_replicas > 1 else "")

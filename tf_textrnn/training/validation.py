@@ -4,7 +4,9 @@ The weights are fitted on validation texts; the weight of a branch is the invers
 (Guo 2017).
 """
 
+import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +22,22 @@ Scorer = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 WEIGHT_BOUNDS = (0.1, 10.0)  # so that a small validation set cannot silence a branch
 
 
+class Weighed(NamedTuple):
+    """The branches of a model, weighed on some texts.
+
+    Attributes:
+      branches: float32[texts, branches, classes], the scores of each branch as it was.
+      scores: float64[texts, classes], those of the weighed branches together.
+      temperature: probabilities are the softmax of `scores` divided by it.
+      ngrams_weight: factor of the n-gram branch beside the network; 1 where there is none.
+    """
+
+    branches: np.ndarray
+    scores: np.ndarray
+    temperature: float
+    ngrams_weight: float
+
+
 class SplitScorer:
     """Scores splits with the current weights of a model.
 
@@ -31,33 +49,41 @@ class SplitScorer:
     def __init__(self, model: TextRNN, workers: Workers):
         self._model = model
         self._workers = workers
-        self._scorer = make_scorer(model)
-        self._branch_scorer = make_branch_scorer(model)
+
+    @functools.cached_property
+    def _scorer(self) -> Scorer:
+        return make_scorer(self._model)
+
+    @functools.cached_property
+    def _branch_scorer(self) -> Scorer:
+        return make_branch_scorer(self._model)
 
     def score(self, split: Split) -> np.ndarray:
         """Returns float32[texts, classes], the scores of every text of a split, on every worker."""
         return self._score(self._scorer, split, self._model.num_classes)
 
-    def weigh_branches(self, valid: Split) -> tuple[np.ndarray, float]:
+    def branch_scores(self, split: Split) -> np.ndarray:
+        """Returns float32[texts, branches, classes], those of each branch, on every worker."""
+        branches, classes = 2 if self._model.ngrams else 1, self._model.num_classes
+        return self._score(self._branch_scorer, split, branches * classes).reshape(
+            -1, branches, classes
+        )
+
+    def weigh_branches(self, valid: Split) -> Weighed:
         """Scales the n-gram branch against the network, whose scores do not change.
 
         Args:
           valid: texts to fit the weights of the branches on.
-
-        Returns:
-          float32[texts, classes], the scores of these texts, and their temperature.
         """
-        classes, ngrams = self._model.num_classes, self._model.ngrams
-        branches = 2 if ngrams else 1
-        scores = self._score(self._branch_scorer, valid, branches * classes)
-        scores = scores.reshape(-1, branches, classes)
-        is_known = valid.classes < classes
-        weights = fit_branch_weights(scores[is_known], valid.classes[is_known])
-        weights, temperature = weights / weights[0], float(1.0 / weights[0])
-        if ngrams:
-            for weight in (ngrams.kernel, ngrams.bias, ngrams.trust):
-                weight.assign(weight * weights[1])
-        return np.einsum("b,tbc->tc", weights, scores), temperature
+        weighed = weigh(self.branch_scores(valid), valid.classes)
+        self.scale_ngrams(weighed.ngrams_weight)
+        return weighed
+
+    def scale_ngrams(self, weight: float) -> None:
+        """Scales the n-gram branch, where there is one."""
+        if ngrams := self._model.ngrams:
+            for variable in (ngrams.kernel, ngrams.bias, ngrams.trust):
+                variable.assign(variable * weight)
 
     def _score(self, scorer: Scorer, split: Split, num_scores: int) -> np.ndarray:
         workers = self._workers
@@ -80,7 +106,7 @@ def make_scorer(model: TextRNN) -> Scorer:
     def score(token_ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         return model((token_ids, lengths), training=False)
 
-    return score
+    return score.get_concrete_function()
 
 
 def make_branch_scorer(model: TextRNN) -> Scorer:
@@ -92,7 +118,7 @@ def make_branch_scorer(model: TextRNN) -> Scorer:
     def score(token_ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         return tf.concat(model.branch_scores((token_ids, lengths), training=False), axis=1)
 
-    return score
+    return score.get_concrete_function()
 
 
 def score_split(
@@ -116,6 +142,20 @@ def score_split(
     for indices, batch in evaluation_batches(split, worker, num_workers):
         scores[indices] = scorer(batch.token_ids, batch.lengths)
     return scores
+
+
+def weigh(branches: np.ndarray, classes: np.ndarray) -> Weighed:
+    """Weighs branches on texts, of which those with an unknown label say nothing.
+
+    Args:
+      branches: float32[texts, branches, classes], scores of each branch.
+      classes: int[texts], class of each text.
+    """
+    is_known = classes < branches.shape[2]
+    weights = fit_branch_weights(branches[is_known], classes[is_known])
+    weights, temperature = weights / weights[0], float(1.0 / weights[0])
+    scores = np.einsum("b,tbc->tc", weights, branches)
+    return Weighed(branches, scores, temperature, float(weights[-1]))
 
 
 def fit_branch_weights(branches: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -1,0 +1,89 @@
+"""The end of a run: evaluates its best model; then writes numbers, export, texts and pictures."""
+
+import dataclasses
+import pathlib
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from tf_textrnn.base import terminal
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.config import Config
+from tf_textrnn.network.gradient_flow import measure_longest
+from tf_textrnn.runs import checkpoints, report
+from tf_textrnn.runs.best import Named, read_named_best
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.plots import gradient_flow_figure
+from tf_textrnn.training.loop import Trainer
+
+
+def end_run(
+    trainer: Trainer,
+    config: Config,
+    summary: dict[str, Any],
+    export: Callable[[str], pathlib.Path] | None = None,
+) -> tuple[dict[str, Any], pathlib.Path | None]:
+    """Reports on the best weights of a run, and exports them.
+
+    Args:
+      trainer: has trained to the end.
+      config: of the run.
+      summary: what is known of the texts before training.
+      export: makes the next version of what a folder's run exports; None = nothing does.
+
+    Returns:
+      What `report.json` holds, and the export; {} and None at a worker that is not the chief.
+
+    Raises:
+      UserError: there are no best weights.
+    """
+    data, folder, workers = trainer.data, trainer.folder, trainer.workers
+    best = workers.broadcast(lambda: _read_best(trainer))
+    trainer.replicas.share()
+    history, temperature = trainer.progress.history, best["temperature"]
+    rates = [epoch["examples_per_second"] for epoch in history[1:] or history]
+    split = data.test or data.valid
+    scores = trainer.scorer.score(data.test) if data.test else trainer.valid_scores()
+    if not workers.is_chief:
+        return {}, None
+    learned = {
+        "valid_accuracy": best["valid_accuracy"],
+        "best_epoch": best["epoch"] + 1,
+        "epochs": len(history),
+        "train_examples_per_second": statistics.median(rates),
+        "parameters": trainer.model.num_parameters,
+    }
+    values = report.report_values(config, data, scores, temperature, learned, summary)
+    folder.report_text.unlink(missing_ok=True)  # it comes last, and marks the end
+    report.write_values(folder, values)
+    exported = export(str(folder.path)) if export else None
+    mistakes = report.worst_mistakes(split, scores / temperature, data.all_labels)
+    report.write_predictions(folder, split, scores, temperature, data.all_labels)
+    figures = report.draw_report(folder, split, scores, temperature, data.all_labels)
+    with terminal.optional("the picture of the gradient flow"):
+        if flows := measure_longest(trainer.model, data.valid):
+            figures["gradient_flow"] = gradient_flow_figure(flows)
+    with terminal.optional(str(folder.tensorboard)):
+        table = [dataclasses.astuple(mistake) for mistake in mistakes]
+        trainer.summaries.report(trainer.replicas.steps, values, figures, table, data.vocabulary)
+    report.show_report(folder, values, mistakes)
+    return values, exported
+
+
+def _read_best(trainer: Trainer) -> dict[str, Any]:
+    """Gives the model the weights of the best epoch, and returns the metrics of that epoch."""
+    best = read_best_epoch(trainer.folder, trainer.best)
+    weights = {name: weight.value for name, weight in trainer.model.saved_weights().items()}
+    checkpoints.assign(best.path, best.arrays, weights)
+    return best.state
+
+
+def read_best_epoch(folder: RunFolder, named: Named | None) -> checkpoints.Checkpoint:
+    """What a training has kept of its best epoch, and as its state the metrics of that epoch.
+
+    Raises:
+      UserError: there is no such epoch, or the file is missing, damaged or of another training.
+    """
+    if named is None:  # such as a run of 0.1 that lost it, resumed with fewer epochs
+        raise UserError(f"{folder.best}: holds no weights; expected at least one epoch")
+    return read_named_best(folder, named, folder.checkpoints)

@@ -1,0 +1,206 @@
+"""Folds: each training text is scored by a model that has not seen it (Stone 1974).
+
+One model a fold trains on the texts outside of it, one after the other, each in `folds/<fold>` of
+the run, and chooses its best epoch on those inside. The scores of all texts together give the
+weights of the branches and the temperature, and the folds the number of epochs, with which the last
+model trains on all texts.
+"""
+
+import contextlib
+import gc
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.terminal import show, warn
+from tf_textrnn.config import Config
+from tf_textrnn.data.batches import passes_of_an_epoch
+from tf_textrnn.data.splits import Data, fold_of
+from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.training.distribution import Workers
+from tf_textrnn.training.ending import read_best_epoch
+from tf_textrnn.training.loop import Trainer
+from tf_textrnn.training.saved_state import is_of_epoch
+from tf_textrnn.training.validation import Weighed, weigh
+
+_SCORES, _DATA, _BEST = "scores", "data", "best"  # what the file of a fold that has ended holds
+
+
+class FoldTrainer(Trainer):
+    """Keeps of its best epoch the scores of the texts held out: nobody needs its weights."""
+
+    def best_arrays(self, weighed: Weighed) -> dict[str, np.ndarray]:
+        """What is kept of the best epoch: float32[texts, branches, classes], before weighing."""
+        return {_SCORES: weighed.branches}
+
+
+class LastTrainer(Trainer):
+    """Trains on all texts, as the folds say; its last epoch is its best, and none is validated.
+
+    Args:
+      config: settled.
+      data: of the run, with folds.
+      folder: of the run.
+      workers: the one worker.
+      out_of_fold: what the folds have come to.
+      on_step: as of `Trainer`.
+    """
+
+    validates = False
+
+    def __init__(
+        self,
+        config: Config,
+        data: Data,
+        folder: RunFolder,
+        workers: Workers,
+        out_of_fold: "OutOfFold",
+        on_step: Callable[[int], None] | None = None,
+    ):
+        config = config.replace(num_epochs=out_of_fold.num_epochs, patience=0)
+        super().__init__(config, data, folder, workers, on_step)
+        self._weighed = out_of_fold.weighed
+
+    def weigh(self) -> Weighed:
+        """Weighs the branches as the models of the folds are weighed together."""
+        self.scorer.scale_ngrams(self._weighed.ngrams_weight)
+        return self._weighed
+
+    def is_better(self, metrics: dict[str, Any], best: dict[str, Any]) -> bool:
+        """Whether the epoch is better than those before: each is, as the folds have chosen it."""
+        return True
+
+    def valid_scores(self) -> np.ndarray:
+        """Returns float32[texts, classes], the scores of the models that have not seen a text."""
+        return self._weighed.scores.astype(np.float32)
+
+
+class OutOfFold(NamedTuple):
+    """What the folds have come to.
+
+    Attributes:
+      weighed: the branches on all training texts, each scored by the model that has not seen it.
+      num_epochs: the median of the folds' best epochs, counted from 1; of two, the higher.
+    """
+
+    weighed: Weighed
+    num_epochs: int
+
+
+def train_folds(
+    config: Config,
+    data: Data,
+    folder: RunFolder,
+    workers: Workers,
+    train: Callable[[Trainer], None],
+    on_step: Callable[[int], None] | None = None,
+) -> OutOfFold:
+    """Trains a model for each fold that has not ended yet.
+
+    Args:
+      config: settled.
+      data: of the run, with folds.
+      folder: of the run.
+      workers: the one worker.
+      train: restores a trainer and trains to the end.
+      on_step: as of `Trainer`.
+
+    Raises:
+      UserError: a fold is of other texts, or a file cannot be read.
+      DivergedError: a training lost its way.
+    """
+    num_branches = 2 if config.model.ngrams else 1
+    branches = np.zeros((len(data.train), num_branches, len(data.labels)), np.float32)
+    best_epochs = []
+    for fold in range(config.data.folds):
+        part = fold_of(data, fold)
+        shape = (len(part.valid), *branches.shape[1:])
+        of_fold = folder.fold(fold)
+        of_fold.remove_leftovers()
+        ended = read_ended(of_fold, part, shape)
+        name = f"fold {fold + 1} of {config.data.folds}"
+        show(f"{name}: {len(part.valid):,} texts to score" if ended is None else f"{name}: done")
+        if ended is None:
+            of_fold.make()
+            trainer = FoldTrainer(_of_fold(config, data, part), part, of_fold, workers, on_step)
+            ended = _end(trainer, train, shape)
+            gc.collect()  # a model and its graphs refer to one another; the next takes their place
+        of_fold.remove_checkpoints()
+        branches[data.folds == fold] = ended.scores
+        best_epochs.append(ended.best["epoch"] + 1)
+    num_epochs = statistics.median_high(best_epochs)
+    show(f"best epochs {', '.join(map(str, best_epochs))}: trains on all texts for {num_epochs}")
+    return OutOfFold(weigh(branches, data.train.classes), num_epochs)
+
+
+def _of_fold(config: Config, data: Data, part: Data) -> Config:
+    """The config with which an epoch goes over a fold's texts as often as over all texts."""
+    batch_size, least = config.training.batch_size, config.training.min_epoch_steps
+    passes = passes_of_an_epoch(len(data.train), batch_size, least)
+    return config.replace(min_epoch_steps=passes * -(-len(part.train) // batch_size))
+
+
+class Ended(NamedTuple):
+    """What a fold has come to.
+
+    Attributes:
+      scores: float32[texts, branches, classes], those of its texts.
+      best: the metrics of its best epoch.
+    """
+
+    scores: np.ndarray
+    best: dict[str, Any]
+
+
+def _end(trainer: FoldTrainer, train: Callable[[Trainer], None], shape: tuple[int, ...]) -> Ended:
+    """Trains the model of a fold, and writes what it has come to, which outlasts checkpoints."""
+    with contextlib.closing(trainer):
+        train(trainer)
+    path, arrays, best = read_best_epoch(trainer.folder, trainer.best)
+    try:
+        ended = _checked(arrays, best, shape)
+    except checkpoints.DamagedError as error:
+        raise UserError(f"{path}: {error}") from error
+    state = {_DATA: trainer.data.fingerprint, _BEST: ended.best}
+    checkpoints.write(trainer.folder.scores, {_SCORES: ended.scores}, state)
+    return ended
+
+
+def read_ended(folder: RunFolder, data: Data, shape: tuple[int, ...]) -> Ended | None:
+    """What a fold has come to; None where it has not ended or, with a warning, where it is damaged.
+
+    Args:
+      folder: of the fold.
+      data: of the fold.
+      shape: of its scores.
+
+    Raises:
+      UserError: it is of other texts.
+    """
+    if not folder.scores.exists():
+        return None
+    try:
+        arrays, state = checkpoints.read(folder.scores)
+        if state.get(_DATA) != data.fingerprint:
+            raise folder.other_texts()
+        return _checked(arrays, state.get(_BEST), shape)
+    except checkpoints.DamagedError as error:
+        warn(f"{folder.scores} is damaged ({error}); the fold is trained again")
+        return None
+
+
+def _checked(arrays: Mapping[str, np.ndarray], best: Any, shape: tuple[int, ...]) -> Ended:
+    """What a file holds, which a stranger may have written.
+
+    Raises:
+      DamagedError: it is not what a fold has come to.
+    """
+    scores = arrays.get(_SCORES, np.zeros(0))
+    is_whole = scores.shape == shape and scores.dtype == np.float32
+    if not (is_whole and np.isfinite(scores).all() and is_of_epoch(best)):
+        raise checkpoints.DamagedError("it does not hold the scores of a fold")
+    return Ended(scores, best)
