@@ -68,6 +68,7 @@ BASELINES: dict[str, Baseline] = {
     "logistic regression, tuned": tuned_regression,
     "complement naive Bayes": naive_bayes,
 }
+DETERMINISTIC = frozenset(BASELINES)  # the same texts give the same predictions
 if importlib.util.find_spec("fasttext"):
     BASELINES["fastText"] = fasttext
 
