@@ -17,6 +17,7 @@ They hold the chance of draws, of seeds and of threads, but not that of the test
 
 import argparse
 import collections
+import itertools
 import json
 import pathlib
 import random
@@ -90,22 +91,20 @@ def main() -> None:
     rows = read_rows(args.rows)
     groups: dict[tuple[str, int | str, str], list[Row]] = {}
     print_cells("set", "texts", "classifier", *MEASURES.values())
-    for name in names:
-        for size in args.texts_per_label:
-            for classifier in classifiers:
-                runs = groups[name, size, classifier] = []
-                num_runs = args.draws if size != "all" else args.seeds
-                if size == "all" and classifier in DETERMINISTIC:
-                    num_runs = 1
-                for draw in range(1, 1 + num_runs):
-                    key = (name, size, draw, classifier)
-                    if key not in rows:
-                        rows[key] = dict(zip(KEY, key, strict=True))
-                        rows[key] |= measure(sets[name], size, draw, classifier, args.flags)
-                        keep(rows[key], args.rows)
-                    runs.append(rows[key])
-                cells = [with_interval(runs, measure) for measure in MEASURES]
-                print_cells(name, size, classifier, *cells)
+    for name, size, classifier in itertools.product(names, args.texts_per_label, classifiers):
+        num_runs = args.draws if size != "all" else args.seeds
+        if size == "all" and classifier in DETERMINISTIC:
+            num_runs = 1
+        runs = groups[name, size, classifier] = []
+        for draw in range(1, 1 + num_runs):
+            key = (name, size, draw, classifier)
+            if key not in rows:
+                rows[key] = dict(zip(KEY, key, strict=True))
+                rows[key] |= measure(sets[name], size, draw, classifier, args.flags)
+                keep(rows[key], args.rows)
+            runs.append(rows[key])
+        cells = [with_interval(runs, measure) for measure in MEASURES]
+        print_cells(name, size, classifier, *cells)
     if args.curves:
         draw_curves(groups, args.curves)
 
