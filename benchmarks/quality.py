@@ -103,7 +103,7 @@ def main() -> None:
                 rows[key] |= measure(sets[name], size, draw, classifier, args.flags)
                 keep(rows[key], args.rows)
             runs.append(rows[key])
-        cells = [with_interval(runs, measure) for measure in MEASURES]
+        cells = [with_interval(runs, column) for column in MEASURES]
         print_cells(name, size, classifier, *cells)
     if args.curves:
         draw_curves(groups, args.curves)
