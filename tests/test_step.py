@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_textrnn.config import ModelConfig, TrainingConfig
 from tf_textrnn.data.batches import Batch
-from tf_textrnn.data.splits import balanced_weights
+from tf_textrnn.data.weights import balanced_weights
 from tf_textrnn.network.model import TextRNN
 from tf_textrnn.training.optimizers import make_optimizer
 from tf_textrnn.training.step import StepSettings, mean_loss, train_step

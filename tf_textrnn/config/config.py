@@ -61,11 +61,12 @@ class Config:
             raise UserError(_unknown_option(next(iter(options))))
         return Config(**sections)
 
-    def settled(self, file_tokenizer: str = "word") -> "Config":
+    def settled(self, file_tokenizer: str = "word", file_multi_label: bool = False) -> "Config":
         """A copy in which every automatic value is decided.
 
         Args:
           file_tokenizer: what `--tokenizer=auto` comes to for texts that are not the built-in ones.
+          file_multi_label: what `--multi_label=auto` comes to for them.
 
         Raises:
           UserError: flags that contradict one another.
@@ -92,10 +93,18 @@ class Config:
         ngrams = self.model.ngrams
         if ngrams < 0:
             ngrams = 4 if tokenizer == "char" else 2
-        cache_dir = self.run.cache_dir or default_cache_dir()
         return self.replace(
-            dataset=dataset, tokenizer=tokenizer, ngrams=ngrams, cache_dir=cache_dir
+            dataset=dataset,
+            multi_label=file_multi_label if data.multi_label == "auto" else data.multi_label,
+            tokenizer=tokenizer,
+            ngrams=ngrams,
+            cache_dir=self.run.cache_dir or default_cache_dir(),
         )
+
+    @property
+    def has_label_sets(self) -> bool:
+        """Whether a text has a set of labels, and not exactly one; of a settled config."""
+        return self.data.multi_label is True
 
     def options(self) -> dict[str, Any]:
         """Every option's value by its flat name."""
@@ -125,7 +134,9 @@ class Config:
         if value == saved:
             return True
         try:
-            settled = self.replace(**{name: value}).settled(self.text.tokenizer)
+            settled = self.replace(**{name: value}).settled(
+                self.text.tokenizer, self.has_label_sets
+            )
             return settled.options()[name] == saved
         except UserError:  # it contradicts another
             return False

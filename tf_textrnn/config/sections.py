@@ -56,6 +56,12 @@ class DataConfig(CheckedOptions):
         minimum=0,
         maximum=1_000,
     )
+    multi_label: bool | str = option(
+        "auto",
+        "Whether a text has a set of labels, any number of them, and not exactly one; auto = where "
+        "--train_file gives lists, or 1 % of its texts have several",
+        choices=(False, True, "auto"),
+    )
     strict_labels: bool = option(
         False,
         "Refuses a label of --valid_file or --test_file that --train_file lacks; otherwise each "
@@ -100,7 +106,7 @@ class FileConfig(CheckedOptions):
     label_separator: str = option(
         "",
         "What separates several labels of one text, such as |; json = they are a JSON list; "
-        "empty = a text has one label",
+        "empty = a cell is one label",
     )
     missing_labels: str = option(
         "", "Labels that stand for none, separated by commas, such as nan,NULL"

@@ -1,6 +1,7 @@
 """Chooses the texts of each batch; their order is a pure function of (seed, epoch)."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator
 from concurrent import futures
@@ -8,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from scipy import sparse
 
 from tf_textrnn.data.corpus import Corpus
 from tf_textrnn.data.own_counts import OwnCounts
@@ -27,6 +29,8 @@ class Batch(NamedTuple):
       weights: float32[batch], factor of each text's loss.
       left_out: float32[batch, classes + 1], what leaving each text out takes from the counts of
         its n-grams (`data.own_counts`); float32[0, 0] = nothing.
+      label_rows: float32[batch, classes], 1 for each label of a set; `labels` is 0 then.
+        float32[0, 0] = each text has the one label.
     """
 
     token_ids: tf.Tensor
@@ -34,6 +38,7 @@ class Batch(NamedTuple):
     labels: tf.Tensor
     weights: tf.Tensor
     left_out: tf.Tensor = np.zeros((0, 0), np.float32)
+    label_rows: tf.Tensor = np.zeros((0, 0), np.float32)
 
 
 BATCH_SPEC = Batch(
@@ -41,6 +46,7 @@ BATCH_SPEC = Batch(
     tf.TensorSpec([None], tf.int32),
     tf.TensorSpec([None], tf.int32),
     tf.TensorSpec([None], tf.float32),
+    tf.TensorSpec([None, None], tf.float32),
     tf.TensorSpec([None, None], tf.float32),
 )
 
@@ -57,6 +63,7 @@ class Split:
       max_len: maximum number of tokens of a text; the rest is cut.
       weights: float32[texts], factor of each text's loss; None = 1 for every text.
       own_counts: what leaving a text out takes from the counts of its n-grams; None = nothing.
+      set_size: number of classes of which a text has a set; 0 = each text has one label.
     """
 
     corpus: Corpus
@@ -66,6 +73,7 @@ class Split:
     max_len: int
     weights: np.ndarray | None = None
     own_counts: OwnCounts | None = None
+    set_size: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -78,8 +86,33 @@ class Split:
 
     @property
     def classes(self) -> np.ndarray:
-        """int32[texts], the class of each text."""
+        """int32[texts], the class of each text, where each has one label."""
         return self.class_of_label[self.corpus.labels[self.rows]]
+
+    def label_sets(self, num_classes: int) -> sparse.csr_array:
+        """float32[texts, classes], 1 for each label of a text, whether it has one or several.
+
+        Args:
+          num_classes: number of classes, those of unknown labels among them where there are such.
+        """
+        labels, offsets = self.corpus.label_sets(self.rows)
+        ones = np.ones(len(labels), np.float32)
+        return sparse.csr_array(
+            (ones, self.class_of_label[labels], offsets), (len(self), num_classes)
+        )
+
+    @property
+    def set_rows(self) -> np.ndarray:
+        """bool[texts, classes and then unknown labels], the labels of each text's set."""
+        return self.label_sets(self._num_labels).toarray() > 0
+
+    @property
+    def _num_labels(self) -> int:
+        return max(self.set_size, int(self.class_of_label.max(initial=0)) + 1)
+
+    @functools.cached_property
+    def _label_rows(self) -> sparse.csr_array:
+        return self.label_sets(self._num_labels)[:, : self.set_size]
 
     def batch(self, indices: np.ndarray) -> Batch:
         """Returns the batch of some texts, as NumPy arrays.
@@ -95,9 +128,14 @@ class Split:
         token_ids = np.full(is_token.shape, PADDING_ID, np.int32)
         types = self.corpus.type_ids[(starts[:, None] + time)[is_token]]
         token_ids[is_token] = self.id_of_type[types]
-        labels = self.class_of_label[self.corpus.labels[rows]]
+        if self.set_size:
+            labels = np.zeros(len(rows), np.int32)
+        else:
+            labels = self.class_of_label[self.corpus.labels[rows]]
         weights = np.ones(len(rows), np.float32) if self.weights is None else self.weights[indices]
         batch = Batch(token_ids, lengths.astype(np.int32), labels, weights)
+        if self.set_size:
+            batch = batch._replace(label_rows=self._label_rows[indices].toarray())
         return batch._replace(left_out=self.own_counts.of(indices)) if self.own_counts else batch
 
 

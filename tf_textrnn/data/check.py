@@ -38,16 +38,15 @@ def check(config: Config) -> None:
     Raises:
       UserError: flags that contradict one another, or a file with a mistake.
     """
-    settled = config.settled()  # before TensorFlow loads: mistakes are told at once
+    config.settled()  # before TensorFlow loads: mistakes are told at once
     load_tensorflow()
     from tf_textrnn.data import splits
     from tf_textrnn.data.findings import count_labels
+    from tf_textrnn.data.settling import settle
     from tf_textrnn.data.summary import summarize
-    from tf_textrnn.data.unspaced import best_tokenizer
 
-    sources = splits.open_sources(settled)
-    if config.text.tokenizer == "auto" and settled.data.train_file:
-        settled = config.settled(best_tokenizer(sources["train"]))
+    settled, sources = settle(config, None)
+    sources = sources or splits.open_sources(settled)
     data = splits.load(settled, sources)
     summary = summarize(data, settled.text)
     reading = [

@@ -1,5 +1,6 @@
 """Finds texts that are copies of one another: those of the same tokens in the same order."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -60,13 +61,18 @@ class Copies:
 
     def _labels(self, texts: np.ndarray) -> np.ndarray:
         """Returns int32 of the shape of `texts`, equal where their labels are."""
-        numbers: dict[str, int] = {}
+        numbers: dict[frozenset[str], int] = {}
         labels = np.zeros(texts.shape, np.int32)
         first = 0
         for split, end in zip(self._splits, self._ends, strict=True):
-            names = split.corpus.label_names
-            of_name = np.array([numbers.setdefault(name, len(numbers)) for name in names])
+            corpus = split.corpus
             is_here = (first <= texts) & (texts < end)
-            labels[is_here] = of_name[split.corpus.labels[split.rows[texts[is_here] - first]]]
+            rows = split.rows[texts[is_here] - first]
+            found, offsets = corpus.label_sets(rows)
+            names = [corpus.label_names[label] for label in found.tolist()]
+            labels[is_here] = [
+                numbers.setdefault(frozenset(names[start:stop]), len(numbers))
+                for start, stop in itertools.pairwise(offsets.tolist())
+            ]
             first = end
         return labels

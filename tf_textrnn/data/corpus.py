@@ -31,7 +31,7 @@ from tf_textrnn.data.sources import Source
 from tf_textrnn.data.tokens import tokenized
 
 VERSION = 1  # of the tokenization; raise it with every change, so that no run goes on with another
-CACHE_VERSION = 3  # of the files; raise it with every change, so that no old cache is read
+CACHE_VERSION = 4  # of the files; raise it with every change, so that no old cache is read
 MAX_TYPES = 4_000_000  # new types beyond it count as one type, which no vocabulary holds
 MAX_TYPE_BYTES = 1 << 30  # of all types together; new types beyond it count as that one too
 MAX_TEXTS = 1 << 27
@@ -39,7 +39,7 @@ MAX_LABELS = 10_000
 _SCRATCH_PREFIX = ".making-"
 _FILES = (
     "type_ids", "lengths", "labels", "places", "files", "types.txt", "label_names.txt", "quotes",
-    "quote_sizes", "notes.json",
+    "quote_sizes", "notes.json", "label_counts",
 )  # fmt: skip
 QUOTE_CHARACTERS = 1_000  # kept of each text, for reports
 _OVERFLOW_TYPE = b""  # type 0; neither tokenizer makes an empty token
@@ -75,12 +75,14 @@ class Corpus:
       label_names: the distinct labels.
       type_ids: int32[tokens], the index in `types` of each token, the texts end to end.
       offsets: int64[texts + 1], where each text starts in `type_ids`.
-      labels: int32[texts], the index of each text's label in `label_names`.
+      labels: int32[labels of all texts], the index in `label_names` of each label, the texts end to
+        end; where each text has one label that is int32[texts].
       places: int64[texts], the line on which each text starts in its file; in a folder, the number
         of its file; 0 without a file.
       files: int32[texts], the index of each text's file in `source.files`.
       quotes: the start of each text.
       notes: what a user should be told of the source, each a line.
+      label_offsets: int64[texts + 1], where each text starts in `labels`; None = each has one.
     """
 
     source: Source
@@ -94,9 +96,31 @@ class Corpus:
     files: np.ndarray
     quotes: Quotes
     notes: tuple[str, ...] = ()
+    label_offsets: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.offsets) - 1
+
+    def label_sets(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The labels of some texts.
+
+        Args:
+          rows: int[n], indices of the texts.
+
+        Returns:
+          int32[labels of these texts], as in `labels`, and int64[n + 1], where each text starts.
+        """
+        if self.label_offsets is None:
+            return self.labels[rows], np.arange(len(rows) + 1)
+        starts = self.label_offsets[rows]
+        counts = self.label_offsets[rows + 1] - starts
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
+        return self.labels[places], offsets
+
+    def labels_of(self, row: int) -> list[str]:
+        """The labels of a text."""
+        return [self.label_names[label] for label in self.label_sets(np.array([row]))[0]]
 
     @functools.cached_property
     def text_hashes(self) -> np.ndarray:
@@ -175,6 +199,7 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
     types = {_OVERFLOW_TYPE: 0}
     label_ids: dict[str, int] = {}
     type_bytes = texts = 0
+    label_counts: list[np.ndarray] = []  # int32[texts of a chunk]
     with (
         open(folder / "type_ids", "wb") as type_ids,
         open(folder / "lengths", "wb") as lengths,
@@ -197,10 +222,12 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
                 ids = [types.get(token, 0) for token in tokens.tolist()]
             np.array(ids, np.int32).tofile(type_ids)
             token_counts.astype(np.int32).tofile(lengths)
-            for example in chunk:
-                if label_ids.setdefault(example.label, len(label_ids)) == MAX_LABELS:
+            names = [label for example in chunk for label in example.labels]
+            for name in names:
+                if label_ids.setdefault(name, len(label_ids)) == MAX_LABELS:
                     raise UserError(f"{source.name}: over {MAX_LABELS:,} different labels")
-            np.array([label_ids[example.label] for example in chunk], np.int32).tofile(labels)
+            np.array([label_ids[name] for name in names], np.int32).tofile(labels)
+            label_counts.append(np.array([len(example.labels) for example in chunk], np.int32))
             np.array([example.line for example in chunk], np.int64).tofile(places)
             np.array([example.file for example in chunk], np.int32).tofile(files)
             starts = [
@@ -208,6 +235,9 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
             ]
             quotes.writelines(starts)
             np.array([len(start) for start in starts], np.int32).tofile(quote_sizes)
+    counts = np.concatenate([*label_counts, np.zeros(0, np.int32)])
+    counts = counts[:0] if (counts == 1).all() else counts
+    counts.tofile(folder / "label_counts")
     late = [note for note in source.notes() if note not in source.first_notes]
     notes = {"source": source.name, "notes": late}
     (folder / "notes.json").write_text(json.dumps(notes) + "\n", encoding="utf-8")
@@ -224,13 +254,14 @@ def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | No
         if checksums != {name: _checksum(folder / name) for name in _FILES}:
             return None
         lengths = np.fromfile(folder / "lengths", np.int32)
+        label_counts = np.fromfile(folder / "label_counts", np.int32)
         return Corpus(
             source=source,
             fingerprint=fingerprint,
             types=read_lines(folder / "types.txt"),
             label_names=[name.decode() for name in read_lines(folder / "label_names.txt")],
             type_ids=_memory_map(folder / "type_ids"),
-            offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+            offsets=_offsets(lengths),
             labels=_memory_map(folder / "labels"),
             places=_memory_map(folder / "places", np.int64),
             files=_memory_map(folder / "files"),
@@ -238,9 +269,15 @@ def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | No
                 _memory_map(folder / "quotes", np.uint8), _memory_map(folder / "quote_sizes")
             ),
             notes=_notes(folder, source),
+            label_offsets=_offsets(label_counts) if len(label_counts) else None,
         )
     except (OSError, ValueError, AttributeError):  # UserError is a ValueError
         return None
+
+
+def _offsets(counts: np.ndarray) -> np.ndarray:
+    """int64[n + 1], where each of n parts of these sizes starts, and the end of the last."""
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
 def _notes(folder: pathlib.Path, source: Source) -> tuple[str, ...]:

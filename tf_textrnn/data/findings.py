@@ -86,7 +86,8 @@ def count_labels(splits: Iterable[Split]) -> Counter[str]:
     total: Counter[str] = Counter()
     for split in splits:
         names = split.corpus.label_names
-        counts = np.bincount(split.corpus.labels[split.rows], minlength=len(names))
+        labels, _ = split.corpus.label_sets(split.rows)
+        counts = np.bincount(labels, minlength=len(names))
         total.update(dict(zip(names, counts.tolist(), strict=True)))
     return +total
 
@@ -140,8 +141,8 @@ def _contradictions(copies: Copies) -> Finding | None:
         return None
 
     def shown(corpus: Corpus, row: int) -> str:
-        label = corpus.label_names[corpus.labels[row]]
-        return f"{corpus.place_name(row)} ({printable(label)})"
+        labels = "|".join(corpus.labels_of(row))
+        return f"{corpus.place_name(row)} ({printable(labels)})"
 
     return Finding(
         "contradictions",

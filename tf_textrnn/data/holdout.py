@@ -1,6 +1,9 @@
 """Chooses the texts that are held out: a share of each label, or all, one fold after the other."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from scipy import sparse
 
 
 def stratified_split(
@@ -96,6 +99,54 @@ def assign_folds(
     fold_of_group = np.empty(len(order), np.int64)
     fold_of_group[order] = np.arange(len(order)) % num_folds
     return fold_of_group[groups]
+
+
+def deal_sets(
+    label_sets: sparse.csr_array, shares: Sequence[float], seed: int, hashes: np.ndarray
+) -> np.ndarray:
+    """Deals texts with sets of labels out to parts, so that each label is spread as all texts are.
+
+    Iterative stratification (Sechidis, Tsoumakas & Vlahavas 2011): the label with the fewest texts
+    left comes first, and each of its texts goes to the part that lacks most texts of it; of those
+    that lack as many, to the one that lacks most texts, else to the first. Copies share a part.
+
+    Args:
+      label_sets: float32[texts, labels], 1 for each label of a text.
+      shares: of each part in all texts.
+      seed: seed of the order of a label's texts.
+      hashes: uint64[texts], equal for copies.
+
+    Returns:
+      int64[texts], the part of each text.
+    """
+    _, groups = np.unique(hashes, return_inverse=True)
+    is_in = sparse.csr_array((np.ones(len(groups), np.float32), groups, np.arange(len(groups) + 1)))
+    of_group = sparse.csr_array(is_in.T @ label_sets)
+    sizes, order = np.bincount(groups), _generator(seed).permutation(is_in.shape[1])
+    by_label = sparse.csc_array(of_group[order])
+    left = np.asarray(of_group.sum(axis=0))
+    lacking = np.outer(shares, left)  # [parts, labels]
+    lacking_texts = np.array(shares) * len(groups)
+    part_of_group = np.full(len(sizes), -1)
+
+    def deal(group: int, wanted: np.ndarray) -> None:
+        """Gives a group to a part of those where `wanted` float[parts] is largest."""
+        most = np.where(wanted > wanted.max() - 1e-6, lacking_texts, -np.inf)
+        part = np.flatnonzero(most > most.max() - 1e-6)[0]
+        part_of_group[group] = part
+        row = slice(of_group.indptr[group], of_group.indptr[group + 1])
+        lacking[part, of_group.indices[row]] -= of_group.data[row]
+        left[of_group.indices[row]] -= of_group.data[row]
+        lacking_texts[part] -= sizes[group]
+
+    while (left > 0).any():
+        label = np.where(left > 0, left, np.inf).argmin()
+        for place in by_label.indices[by_label.indptr[label] : by_label.indptr[label + 1]]:
+            if part_of_group[order[place]] < 0:
+                deal(order[place], lacking[:, label])
+    for group in order[part_of_group[order] < 0]:  # without a label
+        deal(group, lacking_texts)
+    return part_of_group[groups]
 
 
 def _generator(seed: int) -> np.random.Generator:

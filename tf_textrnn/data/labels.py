@@ -51,6 +51,7 @@ class Labels(dict[Cell, tuple[str, ...]]):
 
     Attributes:
       whole_number: a label such as 1.0 that is read as 1, since all are whole numbers; else empty.
+      separates: whether a cell has held the separator.
     """
 
     def __init__(self, separator: str, missing: str, cells: Callable[[], Iterator[Cell]]):
@@ -59,6 +60,7 @@ class Labels(dict[Cell, tuple[str, ...]]):
         self._cells = cells
         self._all_whole: bool | None = None
         self.whole_number = ""
+        self.separates = False
 
     def __missing__(self, cell: Cell) -> tuple[str, ...]:
         labels = dict.fromkeys(self._label(name) for name in self._names(cell))
@@ -77,6 +79,7 @@ class Labels(dict[Cell, tuple[str, ...]]):
             names = _json_list(cell)
         else:
             names = cell.split(self._separator) if self._separator else [cell]
+            self.separates |= len(names) > 1
         return [name for name in map(str.strip, names) if name not in self._missing]
 
     def _label(self, name: str) -> str:

@@ -8,20 +8,14 @@ class OwnCounts:
     """Of each text, the counts that it and its copies make: one a label, and one for the text.
 
     Args:
-      classes: int[texts], the class of each text.
-      num_classes: number of classes.
+      label_sets: float32[texts, classes], 1 for each label of a text.
       hashes: uint64[texts], equal for copies.
       is_counted: bool[texts], whether the text is among those whose n-grams were counted.
     """
 
-    def __init__(
-        self, classes: np.ndarray, num_classes: int, hashes: np.ndarray, is_counted: np.ndarray
-    ):
-        texts = np.flatnonzero(is_counted)
-        shape = (len(classes), num_classes + 1)
-        ones = np.ones(2 * len(texts), np.float32)
-        columns = np.concatenate([classes[texts], np.full(len(texts), num_classes)])
-        of_text = sparse.csr_array((ones, (np.tile(texts, 2), columns)), shape)
+    def __init__(self, label_sets: sparse.csr_array, hashes: np.ndarray, is_counted: np.ndarray):
+        counted = sparse.csr_array(is_counted[:, None].astype(np.float32))
+        of_text = sparse.hstack([label_sets * counted, counted], "csr")
         _, groups = np.unique(hashes, return_inverse=True)
         is_in = sparse.csr_array(
             (np.ones(len(groups), np.float32), groups, np.arange(len(groups) + 1))

@@ -17,7 +17,7 @@ from tf_textrnn.data.containers import container_note, local_path, stored_at
 from tf_textrnn.data.contents import first_lines, format_of_content, format_of_name
 from tf_textrnn.data.dialects import Dialect, find_dialect
 from tf_textrnn.data.encodings import Encodings, check_encoding, find_encodings
-from tf_textrnn.data.labels import LabelError, Labels
+from tf_textrnn.data.labels import Cell, LabelError, Labels
 from tf_textrnn.data.objects import (
     Keys,
     parquet_names,
@@ -35,6 +35,7 @@ from tf_textrnn.data.texts import (
 
 _PARQUET_MARK = b"PAR1"
 _SHOWN_LABELS = 4
+_WITH_SETS = ("jsonl", "json", "parquet", "fasttext")  # formats that have several labels a text
 _DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "blanks"}
 
 
@@ -47,12 +48,14 @@ class Record(NamedTuple):
       place: the line it starts on, from 1; a Parquet file's row; the number of a folder's file.
       cells: the record as read: the row of a table (list of str), a JSON object, or None; the row
         of a Parquet file only where no labels are needed.
+      is_list: whether the file has its labels in a list, which may be empty.
     """
 
     labels: tuple[str, ...]
     text: str
     place: int
     cells: Any
+    is_list: bool = False
 
 
 class OpenFile:
@@ -68,6 +71,7 @@ class OpenFile:
       members: the file of each text of a folder; empty for the other formats.
       reading: what tells files apart that hold the same bytes and are read in other ways; empty
         where it is read as the first release did.
+      may_have_sets: whether a text may have several labels.
     """
 
     def __init__(
@@ -88,6 +92,8 @@ class OpenFile:
         self.notes: list[str] = []
         self.members: list[str] = []
         self.reading = reading
+        self.may_have_sets = bool(config.label_separator) or file_format in _WITH_SETS
+        self._has_json_cells = config.label_separator == "json"
         self._rows = rows
         self._labels = Labels(
             config.label_separator, config.missing_labels, lambda: (row[0] for row in rows())
@@ -113,7 +119,7 @@ class OpenFile:
         place = 0
         try:
             for cell, text, place, cells in self._rows():
-                yield Record(labels[cell], text, place, cells)
+                yield Record(labels[cell], text, place, cells, self._is_list(cell))
         except LabelError as error:
             raise UserError(f"{self.place_name(place)}: the label: {error}") from error
         if labels.whole_number:
@@ -125,6 +131,16 @@ class OpenFile:
     def place_name(self, place: int) -> str:
         """The place of a record, for messages: file and line, or a folder's file."""
         return self.members[place - 1] if self.members else place_name(self.name, place)
+
+    @property
+    def is_separated(self) -> bool:
+        """Whether labels read so far were separated; JSON lists are by themselves."""
+        return self._labels.separates or self._has_json_cells
+
+    def _is_list(self, cell: Cell) -> bool:
+        if self._has_json_cells:
+            return bool(cell)
+        return type(cell) is tuple and self.format != "fasttext"
 
     def _note(self, note: str) -> None:
         if note not in self.notes:

@@ -1,6 +1,7 @@
 """Labeled texts of files, checked, with a fingerprint; an error names the file and the line."""
 
 import dataclasses
+import functools
 import glob
 import hashlib
 import pathlib
@@ -22,16 +23,23 @@ class Example(NamedTuple):
     """A labeled text and where it stands; `Source.place` says that in words.
 
     Attributes:
-      label: its label.
+      label: its label; of a set, the first one; "" where it has none.
       text: the text.
       line: the line it starts on, from 1; in a folder, its file's number; 0 if there is no file.
       file: the index of its file in `Source.files`.
+      others: the other labels of a set.
     """
 
     label: str
     text: str
     line: int = 0
     file: int = 0
+    others: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All of its labels."""
+        return (self.label, *self.others) if self.label else ()
 
 
 _Text = TypeVar("_Text", Record, Example)
@@ -64,6 +72,8 @@ class Source:
       notes: returns what a user should be told of it, each a line; complete after a pass.
       first_notes: those of the notes that were known before any pass.
       files: the files; none for texts that come from elsewhere.
+      read_sets: as `read`, of texts that each have a set of labels; its argument says whether one
+        that the file leaves unlabeled has none of them. None = `read` does that.
     """
 
     name: str
@@ -72,6 +82,18 @@ class Source:
     notes: Callable[[], list[str]] = list
     first_notes: tuple[str, ...] = ()
     files: tuple[OpenFile, ...] = ()
+    read_sets: Callable[[bool], Iterator[Example]] | None = None
+
+    def with_sets(self, takes_unlabeled: bool) -> "Source":
+        """The source of the same texts, each of which has a set of labels.
+
+        Args:
+          takes_unlabeled: whether a text that the file leaves unlabeled, and does not give an empty
+            list, has none of the labels; else it is refused, or passed over.
+        """
+        read = functools.partial(self.read_sets, takes_unlabeled) if self.read_sets else self.read
+        fingerprint = f"{self.fingerprint}\nsets"
+        return dataclasses.replace(self, fingerprint=fingerprint, read=read, read_sets=None)
 
     def place(self, line: int, file: int) -> str:
         """Where a text stands, for messages, by what its example says; else the source's name."""
@@ -103,22 +125,30 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
         if _stamp(one, flag) != stamp:
             raise UserError(f"{one}: it was changed while it was in use; start again")
 
-    def read() -> Iterator[Example]:
+    def read(has_sets: bool, takes_unlabeled: bool) -> Iterator[Example]:
+        takes_unlabeled &= not config.skip_unlabeled
         counts = _Counts(name, config.label_column)
         for number, (one, stamp, file) in enumerate(zip(paths, stamps, files, strict=True)):
             check_unchanged(one, stamp)
             unlabeled: list[int] = []  # the first places
             num_unlabeled = 0
-            for labels, text, place, _ in file.records():
+            for labels, text, place, _, is_list in file.records():
                 if len(labels) == 1:
                     label = labels[0]
                     counts[label] += 1
                     yield Example(label, text, place, number)
+                elif has_sets and labels:
+                    for label in labels:
+                        counts[label] += 1
+                    yield Example(labels[0], text, place, number, labels[1:])
                 elif labels:
                     raise UserError(
                         f"{file.place_name(place)}: {len(labels)} labels "
-                        f"({', '.join(map(repr, labels))[:200]}); a text has exactly one here"
+                        f"({', '.join(map(repr, labels))[:200]}); a text has exactly one with "
+                        "--multi_label=false"
                     )
+                elif has_sets and (is_list or takes_unlabeled):
+                    yield Example("", text, place, number)
                 else:
                     num_unlabeled += 1
                     if len(unlabeled) < _SHOWN_PLACES:
@@ -138,6 +168,10 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
             )
         if flag == "train_file":  # a few texts to test on may well have a label each
             counts.check()
+            if config.label_separator and not any(file.is_separated for file in files):
+                raise UserError(
+                    f"--label_separator={config.label_separator}: no label of {name} has it"
+                )
 
     def notes() -> list[str]:
         said = [note for file in files for note in file.notes]
@@ -148,7 +182,10 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
         f"{_digest(one, flag)} {file.format} {columns}{file.reading}"
         for one, file in zip(paths, files, strict=True)
     ]
-    return Source(name, "\n".join(prints), read, notes, first_notes, tuple(files))
+    return Source(
+        name, "\n".join(prints), functools.partial(read, False, False), notes, first_notes,
+        tuple(files), functools.partial(read, True),
+    )  # fmt: skip
 
 
 def open_files(path: str, config: FileConfig, flag: str, needs_label: bool) -> list[OpenFile]:

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy import sparse
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.ordering import natural_order
@@ -12,8 +13,9 @@ from tf_textrnn.config import Config
 from tf_textrnn.data import datasets
 from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import Corpus, open_corpus
-from tf_textrnn.data.holdout import assign_folds, stratified_split
+from tf_textrnn.data.holdout import assign_folds, deal_sets, stratified_split
 from tf_textrnn.data.sources import Source, file_source
+from tf_textrnn.data.weights import balanced_weights
 from tf_textrnn.text import UNKNOWN_ID, build_vocabulary
 
 MAX_SCORES = 1 << 28  # texts × labels of a scored split; scoring takes about 5 GiB
@@ -99,12 +101,7 @@ def load(
         corpora["valid"], rows["valid"] = train_corpus, rows["train"]
     elif "valid" not in corpora:
         corpora["valid"] = train_corpus
-        rows["train"], rows["valid"] = stratified_split(
-            train_corpus.labels,
-            config.data.valid_fraction,
-            config.training.seed,
-            train_corpus.text_hashes,
-        )
+        rows["train"], rows["valid"] = _held_out(config, train_corpus)
         if not len(rows["valid"]):
             raise UserError(
                 f"--valid_fraction={config.data.valid_fraction:g} of {train_corpus.source.name} "
@@ -131,13 +128,14 @@ def load(
             ids_of_types(corpus, vocabulary),
             np.array([class_of_name[name] for name in corpus.label_names], np.int32),
             max_len,
+            set_size=len(labels) if config.has_label_sets else 0,
         )
         for split, corpus in corpora.items()
     }
     train = splits["train"]
     weights = np.ones(len(train), np.float32)
     if config.training.class_weights == "balanced":
-        weights *= balanced_weights(train.classes, len(labels))
+        weights *= balanced_weights(train.label_sets(len(labels)))
     if sample_weights is not None:
         weights *= sample_weights[train.rows].astype(np.float32)
     train = dataclasses.replace(train, weights=weights)
@@ -175,7 +173,26 @@ def _folds(config: Config, corpora: Mapping[str, Corpus]) -> np.ndarray:
             f"--folds={num_folds} of {corpus.source.name}: expected at least {num_folds} different "
             f"texts, found {num_texts}"
         )
-    return assign_folds(corpus.labels, num_folds, config.training.seed, hashes)
+    seed = config.training.seed
+    if config.has_label_sets:
+        return deal_sets(corpus_sets(corpus), [1 / num_folds] * num_folds, seed, hashes)
+    return assign_folds(corpus.labels, num_folds, seed, hashes)
+
+
+def _held_out(config: Config, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
+    """Returns int64[texts] twice: the rows of the texts to train on, and to validate on."""
+    fraction, seed, hashes = config.data.valid_fraction, config.training.seed, corpus.text_hashes
+    if not config.has_label_sets:
+        return stratified_split(corpus.labels, fraction, seed, hashes)
+    parts = deal_sets(corpus_sets(corpus), [1 - fraction, fraction], seed, hashes)
+    return np.flatnonzero(parts == 0), np.flatnonzero(parts == 1)
+
+
+def corpus_sets(corpus: Corpus) -> sparse.csr_array:
+    """Returns float32[texts, label names], 1 for each label of a text of a corpus."""
+    labels, offsets = corpus.label_sets(np.arange(len(corpus)))
+    shape = (len(corpus), len(corpus.label_names))
+    return sparse.csr_array((np.ones(len(labels), np.float32), labels, offsets), shape)
 
 
 def fold_of(data: Data, fold: int) -> Data:
@@ -205,18 +222,6 @@ def fold_of(data: Data, fold: int) -> Data:
     )  # fmt: skip
 
 
-def balanced_weights(classes: np.ndarray, num_classes: int) -> np.ndarray:
-    """Returns float32[texts], weights whose sum is the same for each class and whose mean is 1.
-
-    Args:
-      classes: int[texts], the class of each text.
-      num_classes: number of classes.
-    """
-    counts = np.bincount(classes, minlength=num_classes)
-    of_class = len(classes) / (num_classes * np.maximum(counts, 1))
-    return of_class.astype(np.float32)[classes]
-
-
 def open_sources(config: Config) -> dict[str, Source]:
     """Returns the labeled texts that a settled config names, by split.
 
@@ -225,11 +230,12 @@ def open_sources(config: Config) -> dict[str, Source]:
     """
     data = config.data
     if data.train_file:
-        return {
+        sources = {
             split: file_source(getattr(data, f"{split}_file"), config.files, f"{split}_file")
             for split in ("train", "valid", "test")
             if getattr(data, f"{split}_file")
         }
+        return with_sets(sources, takes_unlabeled=True) if config.has_label_sets else sources
     if data.dataset == "languages":
         from tf_textrnn.data import languages  # imports Babel, which only this set needs
 
@@ -237,16 +243,23 @@ def open_sources(config: Config) -> dict[str, Source]:
     return datasets.splits(data.dataset)
 
 
+def with_sets(sources: Mapping[str, Source], takes_unlabeled: bool) -> dict[str, Source]:
+    """Sources of texts with sets of labels; arguments as those of `Source.with_sets`."""
+    return {split: source.with_sets(takes_unlabeled) for split, source in sources.items()}
+
+
 def _check_labels(corpus: Corpus, train_corpus: Corpus, is_strict: bool) -> None:
     """Checks that labels to validate or test on are known: all if strict, else at least one."""
     unknown = set(corpus.label_names) - set(train_corpus.label_names)
     if not unknown or (not is_strict and len(unknown) < len(corpus.label_names)):
         return
-    example = next(e for e in corpus.source.read() if e.label in unknown)
+    example, label = next(
+        (e, label) for e in corpus.source.read() for label in e.labels if label in unknown
+    )
     what = (
-        f"the label {example.label!r} is not in {train_corpus.source.name}"
+        f"the label {label!r} is not in {train_corpus.source.name}"
         if is_strict
-        else f"no label of this file is in {train_corpus.source.name}, such as {example.label!r}"
+        else f"no label of this file is in {train_corpus.source.name}, such as {label!r}"
     )
     raise UserError(f"{corpus.source.place(example.line, example.file)}: {what}")
 

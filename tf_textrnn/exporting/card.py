@@ -46,6 +46,7 @@ def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
     report = _report_of(folder, run.best)
     data = run.config.data
     return {
+        "multi_label": run.config.has_label_sets,
         "data": {
             "dataset": data.dataset,
             **{name: getattr(data, name) for name in ("train_file", "valid_file", "test_file")},
@@ -65,6 +66,8 @@ def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
                 "evaluated_on",
                 "accuracy",
                 "macro_f1",
+                "micro_f1",
+                "average_precision",
                 "test_accuracy",
                 "test_macro_f1",
             )
@@ -119,7 +122,8 @@ def training_flags(config: Config) -> list[str]:
 
 def card_text(card: dict[str, Any]) -> str:
     """The card for people, in Markdown."""
-    lines = ["# Model card", "", f"Exported {card['exported']}.", "", "| | |", "|---|---|"]
+    kind = "A text has any number of labels." if card["multi_label"] else "A text has one label."
+    lines = ["# Model card", "", f"Exported {card['exported']}. {kind}", "", "| | |", "|---|---|"]
     for section in ("data", "sizes", "metrics", "versions"):
         for name, value in card[section].items():
             if isinstance(value, dict):

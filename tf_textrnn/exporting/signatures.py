@@ -1,9 +1,11 @@
 """The served model: raw texts in, labels and probabilities out, in ops of stock TensorFlow."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from tf_textrnn.network.model import TextRNN
-from tf_textrnn.text import TextEncoder
+from tf_textrnn.text import UNKNOWN_ID, TextEncoder
 
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 TEXT_FEATURE = "text"  # of the tf.Examples that `classify` reads
@@ -23,7 +25,10 @@ class ServedTextRNN:
       labels_file: the label of each class.
       tokenizer: "word" or "char".
       max_len: tokens of a text that are read.
-      temperature: probabilities are the softmax of the scores divided by this.
+      temperature: probabilities are the softmax of the scores divided by this, or the sigmoid where
+        there are thresholds.
+      thresholds: float[classes], least probability of an accepted label, where a text has a set of
+        labels; None = it has one, the most probable.
     """
 
     def __init__(
@@ -34,8 +39,10 @@ class ServedTextRNN:
         tokenizer: str,
         max_len: int,
         temperature: float = 1.0,
+        thresholds: Sequence[float] | None = None,
     ):
         self._model = model
+        self._thresholds = thresholds
         self._temperature = temperature
         self._encoder = TextEncoder(vocabulary_file, tokenizer, max_len)
         self._labels = tf.lookup.StaticHashTable(
@@ -83,12 +90,15 @@ class ServedTextRNN:
           text: string[n].
 
         Returns:
-          `label` string[n], `prediction` int64[n], `scores` float32[n, classes], and
-          `probability` float32[n, classes]; `num_tokens` int32[n], the number of tokens that were
-          read, and `is_cut` bool[n], whether the text has more of them.
+          `label` string[n] and `prediction` int64[n], the most probable label; `scores`
+          float32[n, classes], `probability` float32[n, classes]; `accepted` bool[n, classes],
+          whether the text is taken to have the label: of none where no token of it is known;
+          `num_tokens` int32[n], the number of tokens that were read, and `is_cut` bool[n], whether
+          the text has more of them.
         """
         token_ids, lengths, is_cut = self._encoder.encode(text)
-        outputs = self._outputs(self._model((token_ids, lengths), training=False))
+        scores = self._model((token_ids, lengths), training=False)
+        outputs = self._outputs(scores, tf.reduce_any(token_ids > UNKNOWN_ID, axis=1))
         return {
             "label": self._labels.lookup(outputs["prediction"]),
             **outputs,
@@ -124,7 +134,7 @@ class ServedTextRNN:
           mask_x: float32[time, n], 1 at real steps, 0 at the padding that follows them.
 
         Returns:
-          `prediction`, `scores` and `probability`, as in `predict`.
+          `prediction`, `scores`, `probability` and `accepted`, as in `predict`.
         """
         return self.score_embedded_batch_major(embedded_chars, tf.transpose(mask_x))
 
@@ -138,13 +148,23 @@ class ServedTextRNN:
           mask: float32[n, time], 1 at real steps, 0 at the padding that follows them.
 
         Returns:
-          `prediction`, `scores` and `probability`, as in `predict`.
+          `prediction`, `scores`, `probability` and `accepted`, as in `predict`.
         """
-        return self._outputs(self._model.score_embedded(embedded_chars, mask))
+        scores = self._model.score_embedded(embedded_chars, mask)
+        return self._outputs(scores, tf.reduce_any(mask > 0, axis=1))
 
-    def _outputs(self, scores: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _outputs(self, scores: tf.Tensor, is_known: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What is told of n texts; `is_known` bool[n] says whether a token of each is."""
+        prediction, scaled = tf.argmax(scores, axis=1), scores / self._temperature
+        if self._thresholds is None:
+            probability = tf.nn.softmax(scaled)
+            accepted = tf.one_hot(prediction, self._model.num_classes, True, False, dtype=tf.bool)
+        else:
+            probability = tf.sigmoid(scaled)
+            accepted = probability >= tf.constant(self._thresholds, tf.float32)
         return {
-            "prediction": tf.argmax(scores, axis=1),
+            "prediction": prediction,
             "scores": scores,
-            "probability": tf.nn.softmax(scores / self._temperature),
+            "probability": probability,
+            "accepted": accepted & is_known[:, None],
         }

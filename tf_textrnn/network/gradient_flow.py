@@ -52,7 +52,8 @@ def measure(model: TextRNN, batch: Batch) -> list[Flow]:
       model: built.
       batch: texts with their classes; those without a step do not count.
     """
-    token_ids, lengths, labels = (tf.convert_to_tensor(part) for part in batch[:3])
+    labels = batch.label_rows if np.size(batch.label_rows) else batch.labels
+    token_ids, lengths, labels = map(tf.convert_to_tensor, (*batch[:2], labels))
     gradients = tf.function(_gradients)(model, token_ids, lengths, labels)
     return [
         Flow(
@@ -95,7 +96,11 @@ def _gradients(
             moved = tf.pad(at_last, [[0, 0], [0, 0], [direction * units, 0]])
             moved = tf.pad(moved, [[0, 0], [0, 0], [0, (len(top) - 1 - direction) * units]])
             scores = model.softmax(model.pooling(outputs + moved, mask))
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores)
+            if labels.shape.rank == 2:  # rows of label sets
+                losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, scores)
+                losses = tf.reduce_sum(losses, axis=1)
+            else:
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores)
             loss = tf.reduce_mean(losses)
         state_gradients, weight_gradients = tape.gradient(loss, [zeros, weights])
         results.append((tf.norm(state_gradients, axis=-1), tf.linalg.global_norm(weight_gradients)))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy import sparse
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.batches import Split
@@ -179,7 +180,7 @@ class Ngrams(NamedTuple):
     Attributes:
       keys: int64[n-grams], ascending.
       counts: float32[n-grams, classes + 1], the texts of each class that hold it, then all.
-      shares: float32[classes], share of each class among the texts.
+      shares: float32[classes], share of the texts that are of each class.
     """
 
     keys: np.ndarray
@@ -215,7 +216,8 @@ def count_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) ->
             f"flag --ngrams={order}: expected less with {vocab_size:,} token ids, or a smaller "
             f"--vocab_size"
         )
-    texts_of_class = np.bincount(split.classes, minlength=num_classes).astype(np.float32)
+    label_sets = split.label_sets(num_classes)
+    texts_of_class = np.bincount(label_sets.indices, minlength=num_classes).astype(np.float32)
     # A class may have no text here, as where its only one is held out.
     shares = np.clip(texts_of_class, 0.5, max(len(split) - 0.5, 0.5)) / len(split)
     if not order:
@@ -233,12 +235,15 @@ def count_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) ->
 
     counts = np.zeros((len(keys), num_classes + 1), np.float32)
     counts[:, -1] = texts
-    classes = split.classes[examples]
+    label_sets = label_sets[examples]
     for start in range(0, len(found), _TEXTS):
         part = found[start : start + _TEXTS]
         part_keys = np.concatenate(part)
         place = np.minimum(np.searchsorted(keys, part_keys), len(keys) - 1)
         is_known = keys[place] == part_keys
-        part_classes = np.repeat(classes[start : start + _TEXTS], [len(text) for text in part])
-        np.add.at(counts, (place[is_known], part_classes[is_known]), 1)
+        text = np.repeat(np.arange(len(part)), [len(text) for text in part])[is_known]
+        ones = np.ones(len(text), np.float32)
+        holds = sparse.csr_array((ones, (place[is_known], text)), (len(keys), len(part)))
+        of_class = (holds @ label_sets[start : start + _TEXTS]).tocoo()
+        counts[of_class.row, of_class.col] += of_class.data
     return Ngrams(keys, counts, shares)

@@ -3,7 +3,7 @@
 import csv
 import itertools
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from tf_textrnn.base.tables import json_text, tab_separated
 from tf_textrnn.data.readers import OpenFile, Record
 from tf_textrnn.predicting.options import PredictOptions
 
+SEPARATOR = "|"  # of several accepted labels in a cell
 DELIMITERS = {"tsv": "\t", "csv": ","}
 TABLES, OBJECTS = ("csv", "tsv", "parquet"), ("jsonl", "json")  # formats of inputs
 ANSWERS = {"csv": "csv", "tsv": "tsv", "parquet": "csv", "jsonl": "jsonl", "json": "jsonl"}
@@ -26,24 +27,49 @@ class Answers(Protocol):
 
     head: list[str]
 
-    def line(self, record: Record, best: int, probability: np.ndarray) -> str:
+    def line(self, record: Record, probability: np.ndarray, accepted: np.ndarray) -> str:
         """The answer to a text, with its end of line.
 
         Args:
           record: the text as it was read.
-          best: the predicted class.
           probability: float32[classes].
+          accepted: bool[classes], the labels that the text is taken to have.
         """
 
 
+class Naming(NamedTuple):
+    """How the accepted labels of a text are named.
+
+    Attributes:
+      labels: the label of each class.
+      unsure: what stands for the label where none is accepted.
+      has_sets: whether a text has any number of labels.
+    """
+
+    labels: Sequence[str]
+    unsure: str = "?"
+    has_sets: bool = False
+
+    def text(self, accepted: np.ndarray) -> str:
+        """The labels in one."""
+        return SEPARATOR.join(self._accepted(accepted)) or self.unsure
+
+    def value(self, accepted: np.ndarray) -> str | list[str]:
+        """The labels as JSON has them: a list of any number, or the one."""
+        return self._accepted(accepted) if self.has_sets else self.text(accepted)
+
+    def _accepted(self, accepted: np.ndarray) -> list[str]:
+        return [self.labels[label] for label in np.flatnonzero(accepted).tolist()]
+
+
 def answers_for(
-    options: PredictOptions, labels: Sequence[str], files: Sequence[OpenFile], is_terminal: bool
+    options: PredictOptions, naming: Naming, files: Sequence[OpenFile], is_terminal: bool
 ) -> Answers:
     """Chooses how answers are written.
 
     Args:
       options: of the command.
-      labels: the label of each class.
+      naming: how labels are named.
       files: the input; none = texts of the command line, or lines of standard input.
       is_terminal: whether a person reads the answers as they come.
 
@@ -63,15 +89,15 @@ def answers_for(
     if options.top_k and kind != "jsonl":
         raise UserError(f"--top_k={options.top_k}: expected --format=jsonl beside it")
     if kind == "jsonl":
-        return JsonAnswers(options, labels, files)
+        return JsonAnswers(options, naming, files)
     if is_table or kind == "csv":
         delimiter = opened.delimiter if opened and source == kind else DELIMITERS[kind]
         header = opened.header if opened and is_table else ["text"]
-        shown_labels = labels if options.all_probabilities else ()
-        return TableAnswers(header, is_table, delimiter, labels, shown_labels, is_terminal)
+        shown_labels = naming.labels if options.all_probabilities else ()
+        return TableAnswers(header, is_table, delimiter, naming, shown_labels, is_terminal)
     if options.all_probabilities:
         raise UserError("--all_probabilities: expected --format=csv or --format=jsonl beside it")
-    return LineAnswers(labels)
+    return LineAnswers(naming)
 
 
 def free_name(name: str, taken: Container[str]) -> str:
@@ -89,12 +115,13 @@ def free_name(name: str, taken: Container[str]) -> str:
 class LineAnswers:
     """label<TAB>probability<TAB>text, whatever these hold."""
 
-    def __init__(self, labels: Sequence[str]):
+    def __init__(self, naming: Naming):
         self.head: list[str] = []
-        self._labels = labels
+        self._naming = naming
 
-    def line(self, record: Record, best: int, probability: np.ndarray) -> str:
-        return tab_separated(self._labels[best], f"{probability[best]:.4f}", record.text) + "\n"
+    def line(self, record: Record, probability: np.ndarray, accepted: np.ndarray) -> str:
+        label, best = self._naming.text(accepted), probability.max()
+        return tab_separated(label, f"{best:.4f}", record.text) + "\n"
 
 
 class TableAnswers:
@@ -104,7 +131,7 @@ class TableAnswers:
       header: the names of the columns; None where the table has none.
       is_table: whether the records are rows; else a row is the text alone.
       delimiter: what separates the columns.
-      labels: the label of each class.
+      naming: how labels are named.
       shown_labels: those that have a column of their own.
       is_terminal: leaves out of cells what would drive a terminal.
     """
@@ -114,12 +141,12 @@ class TableAnswers:
         header: Sequence[str] | None,
         is_table: bool,
         delimiter: str,
-        labels: Sequence[str],
+        naming: Naming,
         shown_labels: Sequence[str],
         is_terminal: bool,
     ):
         self._is_table = is_table
-        self._labels = labels
+        self._naming = naming
         self._shows_all = bool(shown_labels)
         self._is_terminal = is_terminal
         self._lines: list[str] = []
@@ -132,10 +159,12 @@ class TableAnswers:
                 names.append(free_name(name, names))
             self.head.append(self._row(names))
 
-    def line(self, record: Record, best: int, probability: np.ndarray) -> str:
+    def line(self, record: Record, probability: np.ndarray, accepted: np.ndarray) -> str:
         cells = record.cells if self._is_table else [record.text]
-        shown = [probability[best], *(probability if self._shows_all else ())]
-        return self._row([*cells, self._labels[best], *(f"{value:.6f}" for value in shown)])
+        shown = [probability.max(), *(probability if self._shows_all else ())]
+        return self._row(
+            [*cells, self._naming.text(accepted), *(f"{value:.6f}" for value in shown)]
+        )
 
     def write(self, line: str) -> None:
         """Takes a line from `csv`."""
@@ -151,15 +180,15 @@ class JsonAnswers:
 
     Args:
       options: of the command.
-      labels: the label of each class.
+      naming: how labels are named.
       files: the input; it is read once to learn which names its objects have.
     """
 
-    def __init__(self, options: PredictOptions, labels: Sequence[str], files: Sequence[OpenFile]):
+    def __init__(self, options: PredictOptions, naming: Naming, files: Sequence[OpenFile]):
         self.head: list[str] = []
-        self._labels = labels
+        self._naming = naming
         self._header = files[0].header if files and files[0].format in TABLES else None
-        self._top_k = options.top_k or len(labels)
+        self._top_k = options.top_k or len(naming.labels)
         is_objects = bool(files) and files[0].format in OBJECTS
         self._is_own = not (self._header or is_objects)
         self._shows_more = self._is_own or options.all_probabilities or bool(options.top_k)
@@ -169,16 +198,17 @@ class JsonAnswers:
         names = ("label", "probability", "probabilities")
         self._names = [free_name(name, taken) for name in names]
 
-    def line(self, record: Record, best: int, probability: np.ndarray) -> str:
+    def line(self, record: Record, probability: np.ndarray, accepted: np.ndarray) -> str:
+        labels = self._naming.labels
         surest = np.argsort(-probability, kind="stable")[: self._top_k].tolist()
         label, of_label, of_labels = self._names
         answer: dict[str, Any] = {
             **self._own(record),
-            label: self._labels[best],
-            of_label: round(float(probability[best]), 6),
+            label: self._naming.value(accepted),
+            of_label: round(float(probability.max()), 6),
         }
         if self._shows_more:
-            answer[of_labels] = {self._labels[i]: round(float(probability[i]), 6) for i in surest}
+            answer[of_labels] = {labels[i]: round(float(probability[i]), 6) for i in surest}
         if self._is_own:
             answer["text"] = record.text
         return json_text(answer) + "\n"

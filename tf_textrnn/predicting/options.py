@@ -51,6 +51,9 @@ class PredictOptions(CheckedOptions):
         False, "Adds the probability of every label to a table or to JSON", group=BASIC
     )
     top_k: int = option(0, "Number of labels in a line of jsonl; 0 = all", minimum=0)
+    unsure_label: str = option(
+        "?", "What stands for the label of a text for which none is accepted", group=BASIC
+    )
     evaluate: bool = option(
         False, "Reads labels too and prints how many predictions are right", group=BASIC
     )

@@ -22,11 +22,12 @@ from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.terminal import note
 from tf_textrnn.data.readers import OpenFile, Record
 from tf_textrnn.data.sources import Source, chunks_of_texts, file_source, open_files
-from tf_textrnn.predicting.answers import Answers, answers_for
+from tf_textrnn.predicting.answers import Answers, Naming, answers_for
 from tf_textrnn.predicting.options import PredictOptions
 from tf_textrnn.predictor.predictor import Predictions, Predictor
 from tf_textrnn.predictor.texts import WINDOW_TEXTS, given_texts, open_texts, read_windows
 from tf_textrnn.runs.evaluation import Evaluation, evaluation_text, label_table
+from tf_textrnn.runs.set_evaluation import SetEvaluation
 
 WINDOW_CHARACTERS = 1 << 24
 MAX_UNKNOWN_LABELS = 10_000
@@ -51,6 +52,8 @@ def predict(options: PredictOptions, texts: Sequence[str]) -> None:
         files = open_files(options.input, options.files, "input", needs_label=False)
     with _sink(options.output) as write:
         predictor = Predictor(options.model)
+        if source and predictor.has_sets:
+            source = source.with_sets(takes_unlabeled=True)
         notes = (
             source.notes if source else (lambda: [note for file in files for note in file.notes])
         )
@@ -59,7 +62,8 @@ def predict(options: PredictOptions, texts: Sequence[str]) -> None:
             write(_evaluated(options, predictor, source, seen))
         else:
             is_terminal = not options.output and sys.stdout.isatty()
-            answers = answers_for(options, predictor.labels, files, is_terminal)
+            naming = Naming(predictor.labels, options.unsure_label, predictor.has_sets)
+            answers = answers_for(options, naming, files, is_terminal)
             records = itertools.chain.from_iterable(file.records() for file in files)
             windows = (
                 chunks_of_texts(records, WINDOW_TEXTS, WINDOW_CHARACTERS)
@@ -79,7 +83,7 @@ def _answered(
     for records in windows:
         predictions = predictor([record.text for record in records])
         seen.add(predictions)
-        found = zip(records, predictions.classes.tolist(), predictions.probability, strict=True)
+        found = zip(records, predictions.probability, predictions.accepted, strict=True)
         yield "".join(itertools.starmap(answers.line, found))
 
 
@@ -90,15 +94,15 @@ def _evaluated(options: PredictOptions, predictor: Predictor, source: Source, se
       UserError: there is no labeled text, or, by `--strict_labels`, the model lacks a label; or it
         lacks so many that they can be no labels.
     """
-    evaluation = Evaluation(predictor.labels)
+    evaluation = (SetEvaluation if predictor.has_sets else Evaluation)(predictor.labels)
     known = set(predictor.labels)
     unknown: set[str] = set()
     for examples in chunks_of_texts(source.read(), WINDOW_TEXTS, WINDOW_CHARACTERS):
-        for label, _, line, file in examples:
+        for example, label in ((one, label) for one in examples for label in one.labels):
             if label in known or label in unknown:
                 continue
             if options.strict_labels:
-                place = source.place(line, file)
+                place = source.place(example.line, example.file)
                 raise UserError(f"{place}: the model has no label {label[:40]!r}")
             unknown.add(label)
             if len(unknown) > MAX_UNKNOWN_LABELS:
@@ -108,8 +112,12 @@ def _evaluated(options: PredictOptions, predictor: Predictor, source: Source, se
                 )
         predictions = predictor([example.text for example in examples])
         seen.add(predictions)
-        classes = np.array([evaluation.class_of(example.label) for example in examples])
-        evaluation.add(classes, predictions.classes, predictions.probability)
+        if isinstance(evaluation, SetEvaluation):
+            rows = evaluation.rows([example.labels for example in examples])
+            evaluation.add(rows, predictions.probability, predictions.accepted)
+        else:
+            classes = np.array([evaluation.class_of(example.label) for example in examples])
+            evaluation.add(classes, predictions.classes, predictions.probability)
     report = evaluation.report()
     if options.format == "jsonl":
         return json.dumps({"texts": evaluation.num_texts, **report}) + "\n"

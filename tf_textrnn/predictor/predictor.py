@@ -18,6 +18,7 @@ from tf_textrnn.predictor import guard
 _WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
 
 VALUES_FILE = "assets.extra/classes.json"  # labels that are numbers, by class, as JSON
+_CARD_FILE = "assets.extra/model_card.json"
 BATCH_TEXTS = 128
 BATCH_BYTES = 1 << 19  # of a batch, each text counted as long as the longest
 
@@ -34,12 +35,15 @@ class Predictions(NamedTuple):
       num_tokens: int32[texts], number of tokens that were read.
       is_cut: bool[texts], whether the text goes on after these. Exports of 0.1 do not tell: to
         them all texts have 0 tokens and are whole.
+      accepted: bool[texts, classes], the labels that the text is taken to have; to exports of 0.1
+        it has the most probable one.
     """
 
     classes: Array
     probability: Array
     num_tokens: Array
     is_cut: Array
+    accepted: Array
 
 
 class Predictor:
@@ -51,6 +55,7 @@ class Predictor:
 
     Attributes:
       labels: the label of each class, as text.
+      has_sets: whether a text has any number of labels, and not exactly one.
       classes_: object[classes], the same labels; of what a `TextClassifier` saved, numbers and
         truth values where it was fitted to such.
 
@@ -81,6 +86,7 @@ class Predictor:
             self._model = tf.saved_model.load(str(path))
             self._signature = self._model.signatures["serving_default"]
             classes = self._signature.structured_outputs["probability"].shape[-1]
+            self.has_sets = _has_sets(path)
             self.classes_: Array = np.array(_read_values(path) or self.labels, object)
         except UserError:
             raise
@@ -93,7 +99,7 @@ class Predictor:
         self._threads = concurrent.futures.ThreadPoolExecutor(usable_cores())
 
     def predict(self, texts: Iterable[str]) -> Array:
-        """object[texts], of `classes_`: the label of each text.
+        """object[texts], of `classes_`: the most probable label of each text.
 
         Args:
           texts: strings, in a list, an array or a pandas Series.
@@ -125,6 +131,7 @@ class Predictor:
             np.empty((len(texts), len(self.labels)), np.float32),
             np.empty(len(texts), np.int32),
             np.empty(len(texts), bool),
+            np.empty((len(texts), len(self.labels)), bool),
         )
         for batch, result in zip(batches, results, strict=True):
             for whole, part in zip(found, result, strict=True):
@@ -134,12 +141,16 @@ class Predictor:
     def _run(self, texts: list[bytes]) -> Predictions:
         outputs = self._signature(text=self._to_tensor(texts))
         none = np.zeros(len(texts), np.int32)
-        tells = "is_cut" in outputs
+        tells, accepts = "is_cut" in outputs, "accepted" in outputs
+        classes = outputs["prediction"].numpy()
         return Predictions(
-            outputs["prediction"].numpy(),
+            classes,
             outputs["probability"].numpy(),
             outputs["num_tokens"].numpy() if tells else none,
             outputs["is_cut"].numpy() if tells else none.astype(bool),
+            outputs["accepted"].numpy()
+            if accepts
+            else np.eye(len(self.labels), dtype=bool)[classes],
         )
 
 
@@ -171,6 +182,12 @@ def _read_values(path: pathlib.Path) -> list[Any]:
     file = path / VALUES_FILE
     values: list[Any] = json.loads(file.read_text("utf-8")) if file.is_file() else []
     return values
+
+
+def _has_sets(path: pathlib.Path) -> bool:
+    """Whether an export is of a model of label sets, as its card says; older ones are not."""
+    file = path / _CARD_FILE
+    return file.is_file() and json.loads(file.read_text("utf-8")).get("multi_label") is True
 
 
 def newest_version(path: pathlib.Path) -> pathlib.Path | None:

@@ -1,5 +1,6 @@
 """How good predictions are on labeled texts: what a run's report and `predict --evaluate` say."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -124,11 +125,15 @@ def evaluation_text(evaluated: str, report: Mapping[str, Any]) -> str:
     rows = report["per_class"]
     left_out = [label for label, row in rows.items() if not row["support"]]
     tested = f" over {len(rows) - len(left_out)} of {len(rows)} labels" if left_out else ""
-    names = {"weighted_f1": "weighted F1", "micro_f1": "micro F1", "log_loss": "log loss",
-             "roc_auc": "ROC-AUC", "average_precision": "average precision"}  # fmt: skip
+    names = {"weighted_f1": "weighted F1", "micro_f1": "micro F1", "per_text_f1": "F1 of a text",
+             "log_loss": "log loss", "roc_auc": "ROC-AUC", "average_precision": "average precision",
+             "micro_average_precision": "micro average precision", "ranking_loss": "ranking loss",
+             "label_cardinality": "labels of a text",
+             "predicted_label_cardinality": "accepted"}  # fmt: skip
+    subset = "subset " if "per_text_f1" in report else ""
     lines = [
-        f"{evaluated}: accuracy {report['accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f}), "
-        f"macro F1 {report['macro_f1']:.4f}{tested}",
+        f"{evaluated}: {subset}accuracy {report['accuracy']:.4f} "
+        f"(95 % interval {low:.4f} to {high:.4f}), macro F1 {report['macro_f1']:.4f}{tested}",
         ", ".join(f"{words} {report[name]:.4f}" for name, words in names.items() if name in report),
     ]
     if left_out:
@@ -148,14 +153,21 @@ def label_table(per_class: Mapping[str, Mapping[str, float]]) -> str:
     """A table for people: precision, recall, F1 and number of texts of each label.
 
     Args:
-      per_class: by label, `precision`, `recall`, `f1` and `support`.
+      per_class: by label, `precision`, `recall`, `f1` and `support`; of sets, `threshold` and
+        perhaps `average_precision` too.
     """
     shown = shown_labels(per_class)
     width = max(12, *map(display_width, shown.values()))
-    lines = [f"{'label':<{width}}  precision  recall      f1  texts"]
+    has_sets = any("threshold" in row for row in per_class.values())
+    more = "     AP  threshold" if has_sets else ""
+    lines = [f"{'label':<{width}}  precision  recall      f1  texts{more}"]
     for label, row in per_class.items():
-        lines.append(
+        line = (
             f"{pad(shown[label], width)}  {row['precision']:9.3f}  {row['recall']:6.3f}  "
             f"{row['f1']:6.3f}  {row['support']:5d}"
         )
+        if has_sets:
+            ap, threshold = (row.get(name, math.nan) for name in ("average_precision", "threshold"))
+            line += f"  {ap:5.3f}  {threshold:9.3f}"
+        lines.append(line)
     return "\n".join(lines)

@@ -249,6 +249,17 @@ class LoadedRun:
     model: TextRNN
     best: dict[str, Any]
 
+    @property
+    def thresholds(self) -> list[float] | None:
+        """Least probability of an accepted label of each class; None where a text has one label."""
+        return self.best["thresholds"] if self.config.has_label_sets else None
+
+
+def _are_thresholds(found: Any, count: int) -> bool:
+    """Whether something read from a file is so many probabilities."""
+    is_list = isinstance(found, list) and len(found) == count
+    return is_list and all(type(value) is float and 0 <= value <= 1 for value in found)
+
 
 def load_run(folder: RunFolder) -> LoadedRun:
     """The best model of a run.
@@ -263,6 +274,8 @@ def load_run(folder: RunFolder) -> LoadedRun:
         if not can_be_label(label):
             raise UserError(f"{folder.labels}: expected printable labels, found {label[:40]!r}")
     path, arrays, best = read_best(folder)
+    if config.has_label_sets and not _are_thresholds(best.get("thresholds"), len(labels)):
+        raise UserError(f"{path}: expected a threshold for each of {len(labels):,} labels")
     found, expected = sum(map(np.size, arrays.values())), min_weights(config.model, len(vocabulary))
     if found < expected:  # before memory is taken for more than the file holds
         raise UserError(

@@ -104,18 +104,25 @@ def ranking_measures(probability: np.ndarray, classes: np.ndarray) -> Iterator[d
     Yields:
       For each class its `roc_auc` and `average_precision`; nothing where it has no text, or all.
     """
+    for label in range(probability.shape[1]):
+        yield ranks_of_label(classes == label, probability[:, label])
+
+
+def ranks_of_label(is_label: np.ndarray, probability: np.ndarray) -> dict[str, float]:
+    """Returns `roc_auc` and `average_precision` of one label; nothing where no text or all have it.
+
+    Args:
+      is_label: bool[texts], whether the text has it.
+      probability: float[texts], that it has it.
+    """
     import sklearn.metrics
 
-    for label in range(probability.shape[1]):
-        is_label = classes == label
-        if is_label.all() or not is_label.any():
-            yield {}
-            continue
-        ranked = is_label, probability[:, label]
-        yield {
-            "roc_auc": float(sklearn.metrics.roc_auc_score(*ranked)),
-            "average_precision": float(sklearn.metrics.average_precision_score(*ranked)),
-        }
+    if is_label.all() or not is_label.any():
+        return {}
+    return {
+        "roc_auc": float(sklearn.metrics.roc_auc_score(is_label, probability)),
+        "average_precision": float(sklearn.metrics.average_precision_score(is_label, probability)),
+    }
 
 
 class Reliability(NamedTuple):

@@ -30,16 +30,57 @@ def confusion_figure(classes: np.ndarray, predictions: np.ndarray, labels: list[
       predictions: int[texts], the predicted class of each text.
       labels: the label of each class.
     """
-    import matplotlib
     import sklearn.metrics
+
+    shown = _most_texts(np.bincount(classes, minlength=len(labels)))
+    matrix = sklearn.metrics.confusion_matrix(classes, predictions, labels=shown)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    title = f"accuracy {np.mean(classes == predictions):.3f}, {len(classes):,} texts"
+    return _matrix_figure(matrix, share, [labels[index] for index in shown], title)
+
+
+def set_confusion_figure(rows: np.ndarray, accepted: np.ndarray, labels: list[str]) -> "Figure":
+    """Draws which labels (columns) are wrongly accepted for texts of which one (row) is missed.
+
+    On the diagonal are the texts of a label for which it is accepted. The labels shown are those of
+    `confusion_figure`.
+
+    Args:
+      rows: bool[texts, labels], the labels of each text.
+      accepted: bool[texts, classes], the accepted ones; labels beyond the classes are unknown.
+      labels: the label of each class, and then the unknown ones.
+    """
+    accepted = np.pad(accepted, [(0, 0), (0, rows.shape[1] - accepted.shape[1])])
+    texts = rows.sum(axis=0)
+    shown = _most_texts(texts)
+    is_exact = (rows == accepted).all(axis=1).mean()
+    rows, accepted = rows[:, shown], accepted[:, shown]
+    missed, wrong = rows & ~accepted, accepted & ~rows
+    matrix = (missed.T.astype(np.float32) @ wrong.astype(np.float32)).astype(int)
+    matrix += np.diag((rows & accepted).sum(axis=0))
+    share = matrix / np.maximum(texts[shown], 1)[:, None]
+    title = f"whole sets right {is_exact:.3f}, {len(rows):,} texts"
+    names = [labels[index] for index in shown]
+    return _matrix_figure(matrix, share, names, title, "accepted, and wrong off the diagonal")
+
+
+def _most_texts(texts: np.ndarray) -> np.ndarray:
+    """Returns the indices of the labels with the most texts, ascending."""
+    return np.sort(np.argsort(-texts, kind="stable")[:LABELS_SHOWN])
+
+
+def _matrix_figure(
+    matrix: np.ndarray,
+    share: np.ndarray,
+    labels: list[str],
+    title: str,
+    columns: str = "predicted label",
+) -> "Figure":
+    """Draws the numbers of texts of a matrix of labels, colored by shares of the true label."""
+    import matplotlib
     from matplotlib.figure import Figure
 
-    texts = np.bincount(classes, minlength=len(labels))
-    shown = np.sort(np.argsort(-texts, kind="stable")[:LABELS_SHOWN])
-    matrix = sklearn.metrics.confusion_matrix(classes, predictions, labels=shown)
-    labels = [labels[index] for index in shown]
     names, families = _names(labels)
-    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     size = min(4 + 0.28 * len(labels), 30)
     settings = {
         "text.parse_math": False,  # a label may hold dollar signs
@@ -56,9 +97,9 @@ def confusion_figure(classes: np.ndarray, predictions: np.ndarray, labels: list[
             for row, column in itertools.product(range(len(labels)), repeat=2):
                 color = "white" if share[row, column] > 0.5 else "black"
                 axes.text(column, row, matrix[row, column], ha="center", va="center", color=color)
-        axes.set_xlabel("predicted label")
+        axes.set_xlabel(columns)
         axes.set_ylabel("true label")
-        axes.set_title(f"accuracy {np.mean(classes == predictions):.3f}, {len(classes):,} texts")
+        axes.set_title(title)
         figure.colorbar(image, ax=axes, label="share of the true label's texts", shrink=0.8)
     return figure
 

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from tf_textrnn.base.errors import printable
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.tables import shown_labels, tab_separated
 from tf_textrnn.base.terminal import optional, show
 from tf_textrnn.config import Config
-from tf_textrnn.data.batches import Split
 from tf_textrnn.data.splits import Data
-from tf_textrnn.runs.evaluation import Evaluation, evaluation_text, label_table
+from tf_textrnn.runs.answered import Answered
+from tf_textrnn.runs.evaluation import evaluation_text, label_table
 from tf_textrnn.runs.folder import RunFolder
-from tf_textrnn.runs.measures import Reliability, reliability, softmax
-from tf_textrnn.runs.plots import confusion_figure, numbered_labels, reliability_figure
+from tf_textrnn.runs.plots import numbered_labels, reliability_figure
 
 MISTAKES_KEPT = 100
 MISTAKES_SHOWN = 5
@@ -35,9 +35,9 @@ class Mistake:
     """A text whose predicted label is wrong.
 
     Attributes:
-      label: the true label.
-      prediction: the predicted label.
-      probability: probability of the prediction.
+      label: the true label, or labels.
+      prediction: the predicted label, or the accepted ones.
+      probability: probability of the prediction; of sets, how sure the worst wrong label is.
       text: start of the text, on one line and safe for a terminal.
     """
 
@@ -50,7 +50,7 @@ class Mistake:
 def report_values(
     config: Config,
     data: Data,
-    scores: np.ndarray,
+    answers: Answered,
     temperature: float,
     history: dict[str, Any],
     summary: dict[str, Any],
@@ -60,19 +60,14 @@ def report_values(
     Args:
       config: config of the run.
       data: data of the run; the scored split is `test`, or `valid` if there is no `test`. With
-        folds `valid` is the training texts, and `scores` of models that have not seen them.
-      scores: float32[texts, classes], the scores of that split.
-      temperature: probabilities are the softmax of the scores divided by it.
+        folds `valid` is the training texts, and the answers are of models that have not seen them.
+      answers: what the model says of that split.
+      temperature: of its probabilities.
       history: values that come from training, such as `best_epoch`.
       summary: what is known of the texts before training.
     """
-    split = data.test or data.valid
     evaluated_on = "test" if data.test else "valid" if data.folds is None else "folds"
-    evaluation = Evaluation(data.labels)
-    for label in data.unknown_labels:
-        evaluation.class_of(label)
-    evaluation.add(split.classes, scores.argmax(axis=1), softmax(scores / temperature))
-    measures = evaluation.report()
+    measures = answers.evaluation()
     per_class = measures.pop("per_class")
     of_test = {f"test_{name}": measures[name] for name in ("accuracy", "macro_f1")}
     return {
@@ -80,17 +75,13 @@ def report_values(
         "evaluated_on": evaluated_on,
         **measures,
         **(of_test if data.test else {}),
-        "calibration_error_raw": _reliability(softmax(scores), split.classes).error,
+        "calibration_error_raw": answers.reliability(calibrated=False).error,
         "temperature": temperature,
         **history,
         "per_class": per_class,
         "data": summary,
         "config": config.options(),
     }
-
-
-def _reliability(probability: np.ndarray, classes: np.ndarray) -> Reliability:
-    return reliability(probability.max(axis=1), probability.argmax(axis=1) == classes)
 
 
 def write_values(folder: RunFolder, values: dict[str, Any]) -> None:
@@ -108,10 +99,14 @@ def show_report(folder: RunFolder, values: dict[str, Any], mistakes: list[Mistak
       mistakes: the worst mistakes, most confident first.
     """
     shown = shown_labels(values["per_class"])
+
+    def named(name: str) -> str:
+        return shown.get(name) or printable(name) or "no label"  # joined names are of sets
+
     text = report_text(values) + numbered_labels(list(shown))
     if mistakes:
         text += "\nmost confident mistakes (all in mistakes.tsv):\n" + "".join(
-            f"  {shown[m.label]} taken for {shown[m.prediction]} ({m.probability:.2f}): "
+            f"  {named(m.label)} taken for {named(m.prediction)} ({m.probability:.2f}): "
             f"{m.text[:100]}\n"
             for m in mistakes[:MISTAKES_SHOWN]
         )
@@ -125,63 +120,47 @@ def show_report(folder: RunFolder, values: dict[str, Any], mistakes: list[Mistak
     show("\n" + text)
 
 
-def write_predictions(
-    folder: RunFolder, split: Split, scores: np.ndarray, temperature: float, labels: list[str]
-) -> None:
+def write_predictions(folder: RunFolder, answers: Answered) -> None:
     """Writes `predictions.tsv`: place, label, prediction and probability of every scored text.
 
     A place is a line, or file and line where there are several files, or a folder's file.
 
     Args:
       folder: folder of the run.
-      split: the split that was scored.
-      scores: float32[texts, classes], its scores.
-      temperature: probabilities are the softmax of the scores divided by it.
-      labels: the label of each class, and then the unknown ones.
+      answers: what the model says of the scored texts.
     """
-    shown = [tab_separated(label) for label in labels]
+    split = answers.split
     corpus = split.corpus
     of_one_file = f"{corpus.source.name}:"
-    predictions = scores.argmax(axis=1)
-    confidence = softmax(scores / temperature).max(axis=1)
+    confidence = answers.confidence
     with optional(str(folder.predictions)), atomic_write(folder.predictions) as file:
         file.write(b"place\tlabel\tprediction\tprobability\n")
-        for row, label, prediction, probability in zip(
-            split.rows.tolist(), split.classes, predictions, confidence, strict=True
-        ):
+        for text, row in enumerate(split.rows.tolist()):
             place = str(row + 1)  # in the source, of a text that comes from no file
             if corpus.places[row]:
                 place = corpus.place_name(row).removeprefix(of_one_file)
-            cells = tab_separated(place), shown[label], shown[prediction], f"{probability:.4f}"
-            file.write(("\t".join(cells) + "\n").encode())
+            said = answers.label(text), answers.prediction(text), f"{confidence[text]:.4f}"
+            file.write(f"{tab_separated(place, *said)}\n".encode())
 
 
-def draw_report(
-    folder: RunFolder, split: Split, scores: np.ndarray, temperature: float, labels: list[str]
-) -> dict[str, Any]:
+def draw_report(folder: RunFolder, answers: Answered) -> dict[str, Any]:
     """Draws the figures of a report.
 
     Args:
       folder: folder of the run.
-      split: the split that was scored.
-      scores: float32[texts, classes], its scores.
-      temperature: probabilities are the softmax of the scores divided by it.
-      labels: the label of each class, and then the unknown ones.
+      answers: what the model says of the scored texts.
 
     Returns:
       The figures that could be drawn, by name.
     """
     figures = {}
     with optional(str(folder.confusion_matrix)):
-        figure = confusion_figure(split.classes, scores.argmax(axis=1), labels)
+        figure = answers.confusion()
         with atomic_write(folder.confusion_matrix) as file:
             figure.savefig(file, format="png", dpi=120)
         figures["confusion_matrix"] = figure
     with optional(str(folder.reliability)):
-        figure = reliability_figure(
-            _reliability(softmax(scores), split.classes),
-            _reliability(softmax(scores / temperature), split.classes),
-        )
+        figure = reliability_figure(answers.reliability(False), answers.reliability(True))
         with atomic_write(folder.reliability) as file:
             figure.savefig(file, format="png", dpi=120)
         figures["reliability"] = figure
@@ -204,27 +183,22 @@ def report_text(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def worst_mistakes(split: Split, scores: np.ndarray, labels: list[str]) -> list[Mistake]:
+def worst_mistakes(answers: Answered) -> list[Mistake]:
     """Returns at most `MISTAKES_KEPT` wrong predictions, the most confident first.
 
     Args:
-      split: the split that was scored.
-      scores: float32[texts, classes], its scores.
-      labels: the label of each class, and then the unknown ones.
+      answers: what the model says of the scored texts.
     """
-    probability = softmax(scores)
-    predictions = scores.argmax(axis=1)
-    classes = split.classes
-    confidence = probability.max(axis=1)
-    wrong = np.flatnonzero(predictions != classes)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES_KEPT]
+    surety, split = answers.surety, answers.split
+    wrong = np.flatnonzero(answers.is_wrong)
+    worst = wrong[np.argsort(-surety[wrong], kind="stable")][:MISTAKES_KEPT]
     quotes = split.corpus.quotes.of(split.rows[worst].tolist())
     return [
         Mistake(
-            labels[classes[i]],
-            labels[predictions[i]],
-            float(confidence[i]),
+            answers.label(text),
+            answers.prediction(text),
+            float(surety[text]),
             tab_separated(" ".join(quote.split())),
         )
-        for i, quote in zip(worst, quotes, strict=True)
+        for text, quote in zip(worst, quotes, strict=True)
     ]

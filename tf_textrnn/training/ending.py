@@ -11,6 +11,7 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.network.gradient_flow import measure_longest
 from tf_textrnn.runs import checkpoints, report
+from tf_textrnn.runs.answered import answered
 from tf_textrnn.runs.best import Named, read_named_best
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.plots import gradient_flow_figure
@@ -53,13 +54,14 @@ def end_run(
         "train_examples_per_second": statistics.median(rates),
         "parameters": trainer.model.num_parameters,
     }
-    values = report.report_values(config, data, scores, temperature, learned, summary)
+    answers = answered(split, scores, temperature, data.all_labels, best.get("thresholds"))
+    values = report.report_values(config, data, answers, temperature, learned, summary)
     folder.report_text.unlink(missing_ok=True)  # it comes last, and marks the end
     report.write_values(folder, values)
     exported = export(str(folder.path)) if export else None
-    mistakes = report.worst_mistakes(split, scores / temperature, data.all_labels)
-    report.write_predictions(folder, split, scores, temperature, data.all_labels)
-    figures = report.draw_report(folder, split, scores, temperature, data.all_labels)
+    mistakes = report.worst_mistakes(answers)
+    report.write_predictions(folder, answers)
+    figures = report.draw_report(folder, answers)
     with terminal.optional("the picture of the gradient flow"):
         if flows := measure_longest(trainer.model, data.valid):
             figures["gradient_flow"] = gradient_flow_figure(flows)

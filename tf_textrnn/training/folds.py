@@ -25,7 +25,7 @@ from tf_textrnn.training.distribution import Workers
 from tf_textrnn.training.ending import read_best_epoch
 from tf_textrnn.training.loop import Trainer
 from tf_textrnn.training.saved_state import is_of_epoch
-from tf_textrnn.training.validation import Weighed, weigh
+from tf_textrnn.training.validation import Weighed, weigh_on
 
 _SCORES, _DATA, _BEST = "scores", "data", "best"  # what the file of a fold that has ended holds
 
@@ -67,7 +67,7 @@ class LastTrainer(Trainer):
 
     def weigh(self) -> Weighed:
         """Weighs the branches as the models of the folds are weighed together."""
-        self.scorer.scale_ngrams(self._weighed.ngrams_weight)
+        self.scorer.apply(self._weighed)
         return self._weighed
 
     def is_better(self, metrics: dict[str, Any], best: dict[str, Any]) -> bool:
@@ -134,7 +134,7 @@ def train_folds(
         best_epochs.append(ended.best["epoch"] + 1)
     num_epochs = statistics.median_high(best_epochs)
     show(f"best epochs {', '.join(map(str, best_epochs))}: trains on all texts for {num_epochs}")
-    return OutOfFold(weigh(branches, data.train.classes), num_epochs)
+    return OutOfFold(weigh_on(branches, data.train), num_epochs)
 
 
 def _of_fold(config: Config, data: Data, part: Data) -> Config:

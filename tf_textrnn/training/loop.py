@@ -17,7 +17,6 @@ from tf_textrnn.data.splits import Data
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import Named
 from tf_textrnn.runs.folder import RunFolder
-from tf_textrnn.runs.measures import measure, per_class_report
 from tf_textrnn.runs.saver import BackgroundSaver
 from tf_textrnn.runs.summaries import Summaries
 from tf_textrnn.training.distribution import Workers
@@ -25,7 +24,7 @@ from tf_textrnn.training.recorder import Progress, Recorder
 from tf_textrnn.training.replicas import Replicas, StopOrSave
 from tf_textrnn.training.saved_state import SavedState, read_state
 from tf_textrnn.training.start import start_from_pretrained, with_own_counts
-from tf_textrnn.training.validation import SplitScorer, Weighed
+from tf_textrnn.training.validation import SplitScorer, Weighed, measure_on
 
 FAR_ABOVE_GUESSING = 20.0  # times the loss of guessing, the mean of an epoch: a divergence
 
@@ -143,7 +142,7 @@ class Trainer:
         progress, num_texts, valid = self.progress, self._epoch_texts, self.data.valid
         with self.replicas.first.averaged_weights():
             weighed = self.weigh()
-            measured = measure(weighed.scores / weighed.temperature, valid.classes)
+            measured, per_class = measure_on(weighed, valid, self.data.labels)
             metrics = {
                 "epoch": progress.epoch,
                 "step": self.replicas.steps,
@@ -152,6 +151,7 @@ class Trainer:
                 "valid_loss": measured.loss,
                 "valid_accuracy": measured.accuracy,
                 "temperature": weighed.temperature,
+                **weighed.accepting,
                 **self._trust(),
                 "learning_rate": learning_rate(self.config.training, progress.epoch),
                 "examples_per_second": num_texts / progress.seconds,
@@ -161,11 +161,7 @@ class Trainer:
                 progress.best = metrics
                 if self.workers.is_chief:
                     self._save_best(metrics, self.best_arrays(weighed))
-        per_class = {}
-        if self.validates:
-            predictions = weighed.scores.argmax(axis=1)
-            per_class = per_class_report(valid.classes, predictions, self.data.labels)
-        self._recorder.finish_epoch(metrics, per_class)
+        self._recorder.finish_epoch(metrics, per_class if self.validates else {})
         progress.start_epoch()
 
     def _trust(self) -> dict[str, float]:
@@ -198,7 +194,8 @@ class Trainer:
     def _check_loss(self) -> None:
         """Checks the epoch's loss: one far above that of guessing is a divergence, if finite."""
         loss = self.progress.loss_sum / self._epoch_texts
-        guessing = np.log(len(self.data.labels))
+        num_labels = len(self.data.labels)
+        guessing = num_labels * np.log(2) if self.config.has_label_sets else np.log(num_labels)
         if loss > FAR_ABOVE_GUESSING * guessing:
             raise DivergedError(
                 f"the mean loss of epoch {self.progress.epoch + 1} is {loss:g}, where guessing "

@@ -171,6 +171,7 @@ class Replicas:
             dropout_seed=seed,
             max_grad_norm=training.max_grad_norm,
             label_smoothing=training.label_smoothing,
+            has_sets=self._config.has_label_sets,
             gradient_scales={} if rate is None else {"embedding": rate},
             num_texts=num_texts,
             ngram_steps=replica.ngram_steps,

@@ -8,10 +8,9 @@ from typing import Any
 from tf_textrnn.base import invocation
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
-from tf_textrnn.data import splits
+from tf_textrnn.data.settling import settle
 from tf_textrnn.data.sources import Source, is_there
 from tf_textrnn.data.splits import Data
-from tf_textrnn.data.unspaced import best_tokenizer
 from tf_textrnn.predictor.predictor import newest_version
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
@@ -47,17 +46,17 @@ def open_run(
     given = {**given, "resume": resume}
     if not resume:
         asked = Config().replace(**given)
-        config = asked.settled()
+        asked.settled()  # flags that contradict one another come before the folder
         if run_dir:
             RunFolder(run_dir).check_new()
-        if asked.text.tokenizer == "auto" and (sources or config.data.train_file):
-            sources = sources or splits.open_sources(config)
-            config = asked.settled(best_tokenizer(sources["train"]))
+        config, sources = settle(asked, sources)
         return config.replace(run_dir=run_dir or new_run_dir()), sources
     saved = RunFolder(run_dir).read_config(is_resumed=True)
     saved.check_resume(given)
     # The cache is this machine's matter: a run folder from elsewhere must not say where to write.
-    config = saved.replace(**{"cache_dir": "", **given}).settled(saved.text.tokenizer)
+    config = saved.replace(**{"cache_dir": "", **given}).settled(
+        saved.text.tokenizer, saved.has_label_sets
+    )
     return config, sources
 
 

@@ -40,6 +40,11 @@ def new_model(config: Config, data: Data) -> tuple[TextRNN, NgramSteps | None]:
         config.model, vocab_size, num_classes, num_ngrams, num_ngrams > 0, name="text_rnn"
     )
     model.build()
+    if config.has_label_sets:  # each branch begins at the log-odds of every label
+        log_odds = np.log(ngrams.shares) - np.log1p(-ngrams.shares)
+        model.softmax.bias.assign(log_odds)
+        if model.ngrams:
+            model.ngrams.bias.assign(log_odds)
     if model.ngrams is None:
         return model, None
     for name, value in ngrams._asdict().items():
@@ -61,7 +66,7 @@ def with_own_counts(config: Config, data: Data) -> Split:
     is_counted = np.zeros(len(train), bool)
     is_counted[counted_texts(train, order)] = True
     hashes = train.corpus.text_hashes[train.rows]
-    counts = OwnCounts(train.classes, len(data.labels), hashes, is_counted)
+    counts = OwnCounts(train.label_sets(len(data.labels)), hashes, is_counted)
     return dataclasses.replace(train, own_counts=counts)
 
 

@@ -21,6 +21,7 @@ class StepSettings:
       dropout_seed: int32[2], seed of the dropout masks.
       max_grad_norm: clip the gradient's global norm at this value (Pascanu 2013); 0 = off.
       label_smoothing: fraction of the network's target that is spread over all classes.
+      has_sets: whether each text has a set of labels, `batch.label_rows`, and not one of them.
       gradient_scales: float32[] factor of the gradient of each weight named here.
       num_texts: float32[], number of texts in the whole batch; None = those of the step's batch.
       ngram_steps: takes the steps on the kernel of the n-grams; None = the optimizer does.
@@ -31,6 +32,7 @@ class StepSettings:
     dropout_seed: tf.Tensor
     max_grad_norm: float = 0.0
     label_smoothing: float = 0.0
+    has_sets: bool = False
     gradient_scales: Mapping[str, tf.Tensor] = dataclasses.field(default_factory=dict)
     num_texts: tf.Tensor | None = None
     ngram_steps: NgramSteps | None = None
@@ -42,8 +44,9 @@ class StepResult(NamedTuple):
     """Results of a step.
 
     Attributes:
-      loss: float32[], mean softmax cross-entropy of the scores.
-      correct: int32[], number of texts whose highest score is that of their label.
+      loss: float32[], mean cross-entropy of the scores.
+      correct: int32[], number of texts whose highest score is that of their label; of sets, those
+        whose labels, and no others, have scores above 0.
       grad_norm: float32[], global norm of the gradient before clipping.
       gradients: the gradients applied, in the order of `model.named_trainable_weights()`.
     """
@@ -64,7 +67,8 @@ def train_step(
       optimizer: built on `model.named_trainable_weights()`, without the kernel of the n-grams where
         `settings.ngram_steps` moves it; its learning rate is a variable.
       batch: `Batch(token_ids int32[batch, time], lengths int32[batch], labels int32[batch],
-        weights float32[batch], left_out float32[batch, classes + 1])`.
+        weights float32[batch], left_out float32[batch, classes + 1],
+        label_rows float32[batch, classes])`.
       settings: everything else that the step depends on.
 
     Returns:
@@ -83,9 +87,13 @@ def train_step(
         else gradient
         for name, gradient in zip(weights, gradients, strict=True)
     ]
-    loss = mean_loss(scores, batch.labels, num_texts)
-    predictions = tf.argmax(scores, axis=1, output_type=tf.int32)
-    correct = tf.math.count_nonzero(predictions == batch.labels, dtype=tf.int32)
+    loss_of, target = _loss_and_target(batch, settings)
+    loss = loss_of(scores, target, num_texts)
+    if settings.has_sets:
+        is_right = tf.reduce_all((scores > 0) == (target > 0), axis=1)
+    else:
+        is_right = tf.argmax(scores, axis=1, output_type=tf.int32) == target
+    correct = tf.math.count_nonzero(is_right, dtype=tf.int32)
     if settings.all_reduce:
         loss, correct, gradients = settings.all_reduce((loss, correct, gradients))
     grad_norm = tf.linalg.global_norm(gradients)
@@ -114,18 +122,30 @@ def _objective(
     """Returns the objective float32[] and the scores float32[batch, classes].
 
     Each branch of the model has a loss of its own, and the objective is their sum; the scores are
-    the sum of the branches' scores.
+    the sum of the branches' scores, of sets their mean, since each branch has the log-odds of every
+    label in its scores.
     """
     losses, scores = [], []
     for place, part in enumerate(_parts(batch)):
         seed = tf.random.experimental.stateless_fold_in(settings.dropout_seed, place)
         inputs = (part.token_ids, part.lengths, part.left_out if model.has_counts else None)
         branches = model.branch_scores(inputs, training=True, dropout_seed=seed)
+        loss_of, target = _loss_and_target(part, settings)
         for index, branch in enumerate(branches):
             smoothing = 0.0 if index else settings.label_smoothing  # the network comes first
-            losses.append(mean_loss(branch, part.labels, num_texts, smoothing, part.weights))
-        scores.append(tf.add_n(branches))
+            losses.append(loss_of(branch, target, num_texts, smoothing, part.weights))
+        joined = tf.add_n(branches)
+        scores.append(joined / len(branches) if settings.has_sets else joined)
     return tf.add_n(losses), tf.concat(scores, axis=0)
+
+
+def _loss_and_target(
+    batch: Batch, settings: StepSettings
+) -> tuple[Callable[..., tf.Tensor], tf.Tensor]:
+    """Returns the loss of texts with one label or with sets, and what it compares scores with."""
+    if settings.has_sets:
+        return mean_set_loss, batch.label_rows
+    return mean_loss, batch.labels
 
 
 def _parts(batch: Batch) -> list[Batch]:
@@ -164,6 +184,33 @@ def mean_loss(
     if smoothing:
         uniform = -tf.reduce_mean(tf.nn.log_softmax(scores), axis=1)
         losses = (1.0 - smoothing) * losses + smoothing * uniform
+    if weights is not None:
+        losses *= weights
+    return tf.reduce_sum(losses) / num_texts
+
+
+def mean_set_loss(
+    scores: tf.Tensor,
+    label_rows: tf.Tensor,
+    num_texts: tf.Tensor | float,
+    smoothing: float = 0.0,
+    weights: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Returns float32[], what n texts add to the mean sigmoid cross-entropy, summed over labels.
+
+    Args:
+      scores: float32[n, classes]; n is between 0 and the size of the batch.
+      label_rows: float32[n, classes], 1 for each label of a text.
+      num_texts: number of texts in the whole batch.
+      smoothing: fraction of each text's targets that is spread over all classes, so that their sum
+        stays the number of its labels.
+      weights: float32[n], factor of each text's loss; None = 1 for every text.
+    """
+    if smoothing:
+        spread = tf.reduce_mean(label_rows, axis=1, keepdims=True)
+        label_rows = (1.0 - smoothing) * label_rows + smoothing * spread
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(label_rows, scores)
+    losses = tf.reduce_sum(losses, axis=1)
     if weights is not None:
         losses *= weights
     return tf.reduce_sum(losses) / num_texts

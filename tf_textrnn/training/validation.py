@@ -15,7 +15,9 @@ from scipy import optimize
 from tf_textrnn.base import signals
 from tf_textrnn.data.batches import Split, evaluation_batches
 from tf_textrnn.network.model import TextRNN
-from tf_textrnn.runs.measures import softmax
+from tf_textrnn.runs.measures import Measures, measure, per_class_report, softmax
+from tf_textrnn.runs.set_measures import measure_sets, per_label_report, set_losses, sigmoid
+from tf_textrnn.runs.thresholds import fit_f1_thresholds
 from tf_textrnn.training.distribution import Workers
 
 Scorer = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -30,12 +32,22 @@ class Weighed(NamedTuple):
       scores: float64[texts, classes], those of the weighed branches together.
       temperature: probabilities are the softmax of `scores` divided by it.
       ngrams_weight: factor of the n-gram branch beside the network; 1 where there is none.
+      offsets: float64[classes], part of `scores`; None = nothing, where a text has one label.
+      thresholds: float64[classes], least probability of an accepted label; None where a text has
+        one label.
     """
 
     branches: np.ndarray
     scores: np.ndarray
     temperature: float
     ngrams_weight: float
+    offsets: np.ndarray | None = None
+    thresholds: np.ndarray | None = None
+
+    @property
+    def accepting(self) -> dict[str, list[float]]:
+        """`thresholds`, as the metrics of an epoch keep them; nothing where there are none."""
+        return {} if self.thresholds is None else {"thresholds": self.thresholds.tolist()}
 
 
 class SplitScorer:
@@ -75,15 +87,19 @@ class SplitScorer:
         Args:
           valid: texts to fit the weights of the branches on.
         """
-        weighed = weigh(self.branch_scores(valid), valid.classes)
-        self.scale_ngrams(weighed.ngrams_weight)
+        weighed = weigh_on(self.branch_scores(valid), valid)
+        self.apply(weighed)
         return weighed
 
-    def scale_ngrams(self, weight: float) -> None:
-        """Scales the n-gram branch, where there is one."""
-        if ngrams := self._model.ngrams:
+    def apply(self, weighed: Weighed) -> None:
+        """Scales the n-gram branch, where there is one, and adds the offsets to a bias."""
+        ngrams, bias = self._model.ngrams, self._model.softmax.bias
+        if ngrams:
             for variable in (ngrams.kernel, ngrams.bias, ngrams.trust):
-                variable.assign(variable * weight)
+                variable.assign(variable * weighed.ngrams_weight)
+            bias = ngrams.bias
+        if weighed.offsets is not None:
+            bias.assign_add(weighed.offsets.astype(np.float32))
 
     def _score(self, scorer: Scorer, split: Split, num_scores: int) -> np.ndarray:
         workers = self._workers
@@ -144,6 +160,18 @@ def score_split(
     return scores
 
 
+def weigh_on(branches: np.ndarray, split: Split) -> Weighed:
+    """Weighs branches on the texts of a split, which have one label each or sets.
+
+    Args:
+      branches: float32[texts, branches, classes], scores of each branch.
+      split: the texts.
+    """
+    if split.set_size:
+        return weigh_sets(branches, split.set_rows[:, : split.set_size])
+    return weigh(branches, split.classes)
+
+
 def weigh(branches: np.ndarray, classes: np.ndarray) -> Weighed:
     """Weighs branches on texts, of which those with an unknown label say nothing.
 
@@ -188,3 +216,79 @@ def fit_branch_weights(branches: np.ndarray, classes: np.ndarray) -> np.ndarray:
         options={"ftol": 1e-15, "gtol": 1e-9},
     )  # fmt: skip
     return found.x
+
+
+def weigh_sets(branches: np.ndarray, rows: np.ndarray) -> Weighed:
+    """Weighs branches on texts with sets of labels, and fits the thresholds.
+
+    Args:
+      branches: float32[texts, branches, classes], scores of each branch.
+      rows: bool[texts, classes], the labels of each text.
+    """
+    weights, offsets = fit_set_weights(branches, rows)
+    temperature = float(1.0 / weights[0])
+    scores = np.einsum("b,tbc->tc", weights * temperature, branches) + offsets * temperature
+    thresholds = fit_f1_thresholds(sigmoid(scores / temperature), rows)
+    ngrams_weight = float(weights[-1] * temperature)
+    return Weighed(branches, scores, temperature, ngrams_weight, offsets * temperature, thresholds)
+
+
+def fit_set_weights(branches: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fits the weights of the branches and an offset a label, by the sigmoid cross-entropy.
+
+    Each branch has the log-odds of every label in its scores, and their weighted sum is to have
+    them once. So an offset is drawn to what is then too much or too little, and a label of few
+    texts stays there: the objective, which is convex, is the sum of the losses of all texts, half
+    the square of each weight's distance from 1, and half the square of each offset's from that.
+
+    Args:
+      branches: float32[texts, branches, classes], scores of each branch.
+      rows: bool[texts, classes], the labels of each text.
+
+    Returns:
+      float64[branches], within `WEIGHT_BOUNDS`, and float64[classes]; the scores are the sum of the
+      weighted branches and the offsets.
+    """
+    num_branches = branches.shape[1]
+    shares = (rows.sum(axis=0) + 0.5) / (len(rows) + 1.0)
+    log_odds = np.log(shares) - np.log1p(-shares)
+    centered = branches.astype(np.float64) - log_odds
+
+    def objective(values: np.ndarray) -> tuple[float, np.ndarray]:
+        """Returns the objective and its gradient."""
+        weights, offsets = values[:num_branches], values[num_branches:]
+        mixed = np.einsum("b,tbc->tc", weights, centered) + log_odds + offsets
+        pull = np.concatenate([weights - 1.0, offsets])
+        wrong = sigmoid(mixed) - rows
+        of_weights = np.einsum("tbc,tc->b", centered, wrong)
+        gradient = np.concatenate([of_weights, wrong.sum(axis=0)]) + pull
+        return set_losses(mixed, rows).sum() + 0.5 * pull @ pull, gradient
+
+    start = np.concatenate([np.ones(num_branches), np.zeros(len(log_odds))])
+    bounds = [WEIGHT_BOUNDS] * num_branches + [(None, None)] * len(log_odds)
+    found = optimize.minimize(
+        objective, start, jac=True, method="L-BFGS-B", bounds=bounds,
+        options={"ftol": 1e-12, "gtol": 1e-6},
+    ).x  # fmt: skip
+    weights = found[:num_branches]
+    return weights, found[num_branches:] + (1.0 - weights.sum()) * log_odds
+
+
+def measure_on(
+    weighed: Weighed, split: Split, labels: list[str]
+) -> tuple[Measures, dict[str, dict[str, float]]]:
+    """Measures weighed branches: loss and accuracy, and F1 and the like of each label.
+
+    Args:
+      weighed: the branches on the texts of the split.
+      split: the texts.
+      labels: the label of each class.
+    """
+    scores = weighed.scores / weighed.temperature
+    if weighed.thresholds is None:
+        per_class = per_class_report(split.classes, weighed.scores.argmax(axis=1), labels)
+        return measure(scores, split.classes), per_class
+    rows = split.set_rows
+    accepted = sigmoid(scores) >= weighed.thresholds
+    per_class = per_label_report(rows[:, : split.set_size], accepted, labels)
+    return measure_sets(scores, rows, weighed.thresholds), per_class
