@@ -14,7 +14,7 @@ from tests.conftest import weights
 from tf_textrnn import api
 from tf_textrnn.base.errors import DivergedError
 from tf_textrnn.exporting.saved_model import export_run
-from tf_textrnn.runs import checkpoints, report
+from tf_textrnn.runs import answered, checkpoints
 from tf_textrnn.runs.summaries import Summaries
 from tf_textrnn.training import ending, runner
 
@@ -53,7 +53,7 @@ def test_what_fails_after_training_is_left_out_with_a_warning(
 
         return failing
 
-    monkeypatch.setattr(report, "confusion_figure", fail("no picture"))
+    monkeypatch.setattr(answered, "confusion_figure", fail("no picture"))
     monkeypatch.setattr(ending, "measure_longest", fail("no flow"))
     monkeypatch.setattr(Summaries, "report", fail("no board"))
     options = {**small_options, "num_epochs": 1, "run_dir": str(tmp_path / "run")}

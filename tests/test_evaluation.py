@@ -13,6 +13,7 @@ from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example
 from tf_textrnn.runs import evaluation, measures
+from tf_textrnn.runs.answered import answered
 from tf_textrnn.runs.evaluation import Evaluation, evaluation_text
 from tf_textrnn.runs.folder import RunFolder, read_report
 from tf_textrnn.runs.report import worst_mistakes, write_predictions
@@ -45,7 +46,7 @@ def test_worst_mistakes_are_the_surest_with_their_own_text(tmp_path):
     split = Split(corpus, rows, ids, classes, 9)
     labels = corpus.label_names  # b, a
     scores = np.array([[3.0, 0], [0, 1], [2, 0], [5, 0]], np.float32)  # b a b b; true a b b a
-    found = worst_mistakes(split, scores, labels)
+    found = worst_mistakes(answered(split, scores, 1.0, labels))
     assert [(m.label, m.prediction, m.text) for m in found] == [
         ("a", "b", "text 7 with tab"),
         ("a", "b", "text 1 with tab"),
@@ -154,7 +155,7 @@ def test_predictions_hold_every_text_with_its_line(tmp_path):
     split = Split(corpus, np.array([1, 4, 5]), ids, np.array([0, 1], np.int32), 9)
     folder = RunFolder(str(tmp_path))
     scores = np.array([[3.0, 0], [0, 1], [0, 2]], np.float32)
-    write_predictions(folder, split, scores, 2.0, ["b\x1b", "a"])
+    write_predictions(folder, answered(split, scores, 2.0, ["b\x1b", "a"]))
     rows = [line.split("\t") for line in folder.predictions.read_text("utf-8").splitlines()]
     assert rows == [
         ["place", "label", "prediction", "probability"],

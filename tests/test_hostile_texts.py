@@ -20,6 +20,7 @@ from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.labels import LabelError, check_label
 from tf_textrnn.data.sources import Example, file_source
+from tf_textrnn.runs.answered import answered
 from tf_textrnn.runs.report import worst_mistakes
 
 
@@ -40,7 +41,8 @@ def test_texts_send_no_control_characters_to_the_terminal(tmp_path):
     corpus = open_corpus(source, "word", str(tmp_path))
     ids = np.zeros(len(corpus.types), np.int32)
     split = Split(corpus, np.arange(1), ids, np.zeros(1, np.int32), 9)
-    (mistake,) = worst_mistakes(split, np.array([[0.0, 1.0]], np.float32), ["a", "b"])
+    scores = np.array([[0.0, 1.0]], np.float32)
+    (mistake,) = worst_mistakes(answered(split, scores, 1.0, ["a", "b"]))
     assert mistake.text == "red \ufffd[31m alert\ufffd \ufffd"
 
 

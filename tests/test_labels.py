@@ -107,7 +107,7 @@ def test_several_labels_of_a_text_are_one_clear_error(tmp_path):
     content = "label,text\na,one\na | b,two\n"
     assert [label for label, _ in pairs(path, content)] == ["a", "a | b"]
     error = mistake(path, content, label_separator="|")
-    assert error == "x.csv:3: 2 labels ('a', 'b'); a text has exactly one here"
+    assert error == "x.csv:3: 2 labels ('a', 'b'); a text has exactly one with --multi_label=false"
     same = pairs(path, "label,text\na|a|,one\nb,two\n", label_separator="|")
     assert same == [("a", "one"), ("b", "two")]
 
@@ -115,12 +115,14 @@ def test_several_labels_of_a_text_are_one_clear_error(tmp_path):
 def test_labels_as_json_lists(tmp_path):
     content = 'label,text\n"[""a""]",one\n"[""a"", ""b""]",two\n'
     error = mistake(tmp_path / "x.csv", content, label_separator="json")
-    assert error == "x.csv:3: 2 labels ('a', 'b'); a text has exactly one here"
+    assert error == "x.csv:3: 2 labels ('a', 'b'); a text has exactly one with --multi_label=false"
     error = mistake(tmp_path / "x.csv", "label,text\na,one\n", label_separator="json")
     assert error == "x.csv:2: the label: expected a JSON list, found 'a'"
     lines = [json.dumps({"label": label, "text": "x"}) for label in (["a"], ["b", 1])]
     error = mistake(tmp_path / "x.jsonl", "\n".join(lines))
-    assert error == "x.jsonl:2: 2 labels ('b', '1'); a text has exactly one here"
+    assert (
+        error == "x.jsonl:2: 2 labels ('b', '1'); a text has exactly one with --multi_label=false"
+    )
 
 
 @pytest.mark.parametrize(
@@ -143,6 +145,6 @@ def test_each_token_of_fasttext_is_a_label_wherever_it_stands(tmp_path, line, ex
 @pytest.mark.parametrize("line", ["__label__a __label__b x", "__label__a x __label__b"])
 def test_several_labels_of_fasttext_are_never_text(tmp_path, line):
     error = mistake(tmp_path / "x.ft", f"{line}\n")
-    assert error == "x.ft:1: 2 labels ('a', 'b'); a text has exactly one here"
+    assert error == "x.ft:1: 2 labels ('a', 'b'); a text has exactly one with --multi_label=false"
     error = mistake(tmp_path / "x.ft", "__label__a x\n__label__b y\nz\n")
     assert error.startswith("x.ft:3: a text without a label (line 3)")

@@ -157,7 +157,7 @@ def own_counts(split, num_classes=2):
     is_counted = np.zeros(len(split), bool)
     is_counted[counted_texts(split, 2)] = True
     hashes = split.corpus.text_hashes[split.rows]
-    return OwnCounts(split.classes, num_classes, hashes, is_counted)
+    return OwnCounts(split.label_sets(num_classes), hashes, is_counted)
 
 
 some_texts = st.lists(

@@ -143,7 +143,9 @@ def test_parquet_has_inner_keys_missing_labels_and_lists(tmp_path):
     assert pairs(path, skip_unlabeled=True, **options) == [("a", "one")]
     assert mistake(path, **options).startswith("x.parquet:2: a text without a label")
     error = mistake(path, label_column="tags", **options)
-    assert error == "x.parquet:2: 2 labels ('b', 'c'); a text has exactly one here"
+    assert (
+        error == "x.parquet:2: 2 labels ('b', 'c'); a text has exactly one with --multi_label=false"
+    )
     assert mistake(path).startswith("x.parquet:1: no key 'text' (--text_column)")
 
 

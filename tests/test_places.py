@@ -10,6 +10,7 @@ from tf_textrnn.data import splits
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.findings import find
 from tf_textrnn.data.sources import file_source
+from tf_textrnn.runs.answered import answered
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.report import write_predictions
 
@@ -87,7 +88,7 @@ def test_predictions_name_the_file_where_there_are_several(tmp_path, path):
     data = splits.load(config(train_file="a.csv,b.csv", valid_file=path))
     folder = RunFolder(str(tmp_path))
     scores = np.zeros((len(data.valid), 2), np.float32)
-    write_predictions(folder, data.valid, scores, 1.0, data.labels)
+    write_predictions(folder, answered(data.valid, scores, 1.0, data.labels))
     _, *lines = folder.predictions.read_text("utf-8").splitlines()
     places = [line.split("\t")[0] for line in lines][: len(PLACES[path])]
     assert places == (["2", "3", "4"] if path == "b.csv" else PLACES[path])

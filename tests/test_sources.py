@@ -94,7 +94,7 @@ def test_dirty_text_is_read(tmp_path):
         (
             "x.txt",
             b"__label__a __label__b x\n",
-            "x.txt:1: 2 labels ('a', 'b'); a text has exactly one here",
+            "x.txt:1: 2 labels ('a', 'b'); a text has exactly one with --multi_label=false",
         ),
         ("x.tsv.gz", gzip.compress(b"a\tone\n" * 99, mtime=0)[:-9], "broken gzip data"),
         ("x.csv", b"label,text,text\na,one,two\n", "x.csv:1: two columns are named 'text'"),

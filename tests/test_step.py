@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import sparse
 
 from tf_textrnn.config import ModelConfig, TrainingConfig
 from tf_textrnn.data.batches import Batch
@@ -112,7 +113,7 @@ def test_label_smoothing_is_cross_entropy_to_a_mixed_target(smoothing: float) ->
 
 def test_balanced_weights_give_each_class_the_same_part_of_the_loss() -> None:
     labels = np.array([0] * 6 + [1] * 3 + [2] * 1)
-    weights = balanced_weights(labels, 3)
+    weights = balanced_weights(sparse.csr_array(np.eye(3, dtype=np.float32)[labels]))
     np.testing.assert_allclose(weights[[0, 6, 9]], [10 / 18, 10 / 9, 10 / 3], rtol=1e-6)
     scores = np.random.default_rng(2).normal(size=[10, 3]).astype(np.float32)
     losses = [

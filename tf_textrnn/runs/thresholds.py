@@ -17,10 +17,10 @@ def best_f1_threshold(probability: np.ndarray, is_label: np.ndarray) -> float:
     order = np.argsort(-probability, kind="stable")
     ranked, is_right = probability[order], is_label[order]
     f1 = 2.0 * np.cumsum(is_right) / (np.arange(1, len(order) + 1) + is_right.sum())
-    following = np.append(ranked[1:], 0.0)
+    following = np.append(ranked[1:], -1.0)
     f1[ranked == following] = -1.0  # no threshold lies between equals
     best = int(f1.argmax())
-    return float((ranked[best] + following[best]) / 2)
+    return float((ranked[best] + max(following[best], 0.0)) / 2)
 
 
 def fit_f1_thresholds(probability: np.ndarray, rows: np.ndarray) -> np.ndarray:
