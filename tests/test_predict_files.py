@@ -107,7 +107,8 @@ def test_parquet_keeps_its_columns(command, tmp_path, predictor):
     assert found["text"].tolist() == ["wolf and dog", "", "seven,\n"]
     assert found["n"].tolist() == ["1", "", "3"]
     assert found["of"].tolist() == ['{"a": ["é"]}', "", '{"a": []}']
-    expected = predictor.predict([text or "" for text in texts]).tolist()
+    expected = [str(label) for label in predictor.predict([text or "" for text in texts])]
+    expected[1] = "?"  # nothing is known of an empty text
     assert found["label"].tolist() == expected
     parquet.write_table(
         pyarrow.table([[1], ["a"], [2]], names=["n", "text", "n"]), tmp_path / "new.parquet"

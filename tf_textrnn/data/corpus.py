@@ -18,8 +18,6 @@ import pathlib
 import shutil
 import uuid
 import zlib
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +25,7 @@ from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_lines, write_lines
 from tf_textrnn.data.hashes import text_hashes
+from tf_textrnn.data.quotes import QUOTE_CHARACTERS, Quotes
 from tf_textrnn.data.sources import Source
 from tf_textrnn.data.tokens import tokenized
 
@@ -41,27 +40,7 @@ _FILES = (
     "type_ids", "lengths", "labels", "places", "files", "types.txt", "label_names.txt", "quotes",
     "quote_sizes", "notes.json", "label_counts",
 )  # fmt: skip
-QUOTE_CHARACTERS = 1_000  # kept of each text, for reports
 _OVERFLOW_TYPE = b""  # type 0; neither tokenizer makes an empty token
-
-
-class Quotes(NamedTuple):
-    """The start of each text as it was read, so that a report never reads the source again.
-
-    Attributes:
-      content: uint8[bytes], the quotes in UTF-8, end to end.
-      sizes: int32[texts], number of bytes of each quote.
-    """
-
-    content: np.ndarray
-    sizes: np.ndarray
-
-    def of(self, rows: Sequence[int]) -> list[str]:
-        """Returns the quotes of the texts with these indices in the corpus."""
-        ends = np.cumsum(self.sizes, dtype=np.int64)
-        return [
-            self.content[ends[row] - self.sizes[row] : ends[row]].tobytes().decode() for row in rows
-        ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
 from tf_textrnn.data.containers import container_note, local_path, stored_at
 from tf_textrnn.data.contents import first_lines, format_of_content, format_of_name
-from tf_textrnn.data.dialects import Dialect, find_dialect
+from tf_textrnn.data.dialects import find_dialect
 from tf_textrnn.data.encodings import Encodings, check_encoding, find_encodings
 from tf_textrnn.data.labels import Cell, LabelError, Labels
 from tf_textrnn.data.objects import (
@@ -25,7 +25,7 @@ from tf_textrnn.data.objects import (
     read_json_lines,
     read_parquet,
 )
-from tf_textrnn.data.tables import Row, Table, open_table
+from tf_textrnn.data.tables import Row, Table, open_table, table_reading
 from tf_textrnn.data.texts import (
     folder_files,
     read_fasttext,
@@ -293,14 +293,5 @@ def _open_text(path: str, encoding: str, config: FileConfig, needs_label: bool) 
     table = open_table(path, encoding, lines, dialect, config, needs_label)
     if config.format == "auto":
         file_format = "tsv" if dialect.delimiter == "\t" else "csv"
-    reading += _table_reading(table, file_format)
+    reading += table_reading(table, file_format)
     return OpenFile(path, file_format, table.rows, config, table, reading, encoding)
-
-
-def _table_reading(table: Table, file_format: str) -> str:
-    """How a table is read, where the first release did not read it so."""
-    usual = Dialect("\t", False) if file_format == "tsv" else Dialect(",", True)
-    parts = [] if table.dialect == usual else [f"{table.dialect.delimiter}{table.dialect[1:]}"]
-    if (table.names is None) != (file_format == "tsv"):
-        parts.append("header" if table.names else "no header")
-    return "".join(f" {part}" for part in parts)

@@ -11,12 +11,11 @@ from typing import NamedTuple, TypeVar
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import FileConfig
 from tf_textrnn.data.containers import stored_at
+from tf_textrnn.data.label_counts import LabelCounts
 from tf_textrnn.data.readers import OpenFile, Record, open_file, place_name
 from tf_textrnn.data.texts import folder_files
 
 _SHOWN_PLACES = 5
-_LOOKED_LABELS = 10_000  # different labels at which they are looked at, before the end of the files
-_FEW_TEXTS = 20  # with fewer, nothing can be said of the labels
 
 
 class Example(NamedTuple):
@@ -127,7 +126,7 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
 
     def read(has_sets: bool, takes_unlabeled: bool) -> Iterator[Example]:
         takes_unlabeled &= not config.skip_unlabeled
-        counts = _Counts(name, config.label_column)
+        counts = LabelCounts(name, config.label_column)
         for number, (one, stamp, file) in enumerate(zip(paths, stamps, files, strict=True)):
             check_unchanged(one, stamp)
             unlabeled: list[int] = []  # the first places
@@ -277,27 +276,3 @@ def _without_label(places: list[int], count: int) -> str:
     lines = "line" if count == 1 else "lines"
     more = ", …" if count > len(places) else ""
     return f"{texts} without a label ({lines} {', '.join(map(str, places))}{more})"
-
-
-class _Counts(dict[str, int]):
-    """Counts the texts of each label."""
-
-    def __init__(self, name: str, column: str):
-        super().__init__()
-        self._name = name
-        self._column = column
-
-    def __missing__(self, label: str) -> int:
-        if len(self) == _LOOKED_LABELS:
-            self.check()
-        return 0
-
-    def check(self) -> None:
-        """Raises a UserError if most texts have a label of their own, as if it were a text."""
-        num_texts = sum(self.values())
-        num_alone = sum(count == 1 for count in self.values())
-        if num_texts >= _FEW_TEXTS and num_alone * 2 > num_texts:
-            raise UserError(
-                f"{self._name}: {len(self):,} different labels in {num_texts:,} texts, such as "
-                f"{next(iter(self))[:40]!r}; is --label_column={self._column} right?"
-            )

@@ -247,3 +247,12 @@ def _broken(path: str, encoding: str, dialect: Dialect, start: int, error: str) 
 def _joined(row: list[str], texts: list[int]) -> str:
     """The texts of several columns as one, with spaces between; empty ones leave none."""
     return " ".join([row[index] for index in texts if row[index]])
+
+
+def table_reading(table: Table, file_format: str) -> str:
+    """How a table is read, where the first release did not read it so."""
+    usual = Dialect("\t", False) if file_format == "tsv" else Dialect(",", True)
+    parts = [] if table.dialect == usual else [f"{table.dialect.delimiter}{table.dialect[1:]}"]
+    if (table.names is None) != (file_format == "tsv"):
+        parts.append("header" if table.names else "no header")
+    return "".join(f" {part}" for part in parts)

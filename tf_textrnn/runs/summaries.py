@@ -44,6 +44,7 @@ COMPARED = (  # values of the report that TensorBoard compares runs by
     "best_epoch",
     "train_examples_per_second",
 )
+COMPARED_SETS = ("micro_f1", "per_text_f1", "average_precision")  # more, of label sets
 _Value: TypeAlias = tf.compat.v1.Summary.Value
 
 
@@ -220,11 +221,9 @@ class Summaries:
             table.append(
                 [_escaped(label), _escaped(prediction), f"{probability:.4f}", _escaped(text)]
             )
-        self._write(
-            "run",
-            step,
-            _scalars({f"report/{name}": values[name] for name in COMPARED if name in values}),
-        )
+        compared = COMPARED + (COMPARED_SETS if "per_text_f1" in values else ())
+        found = {f"report/{name}": values[name] for name in compared if name in values}
+        self._write("run", step, _scalars(found))
         self._project_embedding(vocabulary)
         with self._writers["run"].as_default(step):
             for tag, figure in figures.items():
