@@ -20,10 +20,8 @@ from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.settling import has_label_sets, settle
 from tf_textrnn.exporting.saved_model import export_run
 from tf_textrnn.predictor.predictor import Predictor
-from tf_textrnn.runs.measures import Measures
 from tf_textrnn.runs.set_evaluation import SetEvaluation
-from tf_textrnn.runs.set_measures import measure_sets, sigmoid
-from tf_textrnn.runs.thresholds import best_f1_threshold, fit_f1_thresholds
+from tf_textrnn.runs.set_measures import set_losses, sigmoid
 from tf_textrnn.training import runner
 from tf_textrnn.training.step import mean_set_loss
 from tf_textrnn.training.validation import fit_set_weights
@@ -158,9 +156,8 @@ def test_the_loss_of_sets_is_that_of_numpy():
     losses = -(target * np.log(p) + (1 - target) * np.log(1 - p)).sum(axis=1)
     found = mean_set_loss(tf.constant(scores), tf.constant(rows), 7.0, 0.1, weight)
     np.testing.assert_allclose(found, losses @ weight / 7, rtol=1e-5)
-    plain = -np.log(np.where(rows > 0, p, 1 - p)).sum(axis=1).mean()
-    measured = measure_sets(scores, rows > 0, np.full(3, 0.5))
-    assert measured == Measures(pytest.approx(plain), np.mean(((p > 0.5) == rows).all(axis=1)))
+    plain = -np.log(np.where(rows > 0, p, 1 - p)).sum(axis=1)
+    np.testing.assert_allclose(set_losses(scores, rows), plain, rtol=1e-12)
 
 
 def test_branches_are_weighed_so_that_sets_are_as_probable_as_they_are():
@@ -173,34 +170,6 @@ def test_branches_are_weighed_so_that_sets_are_as_probable_as_they_are():
     scores = np.einsum("b,tbc->tc", found, branches) + offsets
     np.testing.assert_allclose(sigmoid(scores).mean(axis=0), rows.mean(axis=0), rtol=0.02)
     np.testing.assert_allclose(found[0], 0.5, atol=0.03)
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.tuples(st.sampled_from(range(11)), st.booleans()), min_size=1, max_size=40).filter(
-        lambda pairs: any(label for _, label in pairs)
-    )
-)
-def test_no_threshold_has_a_larger_f1(pairs):
-    probability = np.array([tenth / 10 for tenth, _ in pairs])
-    is_label = np.array([label for _, label in pairs])
-
-    def f1(threshold):
-        given = probability >= threshold
-        return 2 * (given & is_label).sum() / max(given.sum() + is_label.sum(), 1)
-
-    found = best_f1_threshold(probability, is_label)
-    assert f1(found) >= max(map(f1, np.linspace(0, 1, 101))) - 1e-12
-
-
-def test_rare_labels_share_the_threshold_that_is_best_for_all():
-    random = np.random.default_rng(2)
-    probability = random.random([200, 3])
-    rows = probability > [0.3, 0.6, 0.97]
-    assert rows[:, 2].sum() < 10
-    thresholds = fit_f1_thresholds(probability, rows)
-    np.testing.assert_allclose(thresholds[:2], [0.3, 0.6], atol=0.03)
-    assert thresholds[2] == best_f1_threshold(probability.ravel(), rows.ravel())
 
 
 @settings(deadline=None, max_examples=30)

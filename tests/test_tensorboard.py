@@ -145,6 +145,7 @@ def test_images(tensorboard):
         "confusion_matrix",
         "gradient_flow",
         "reliability",
+        "risk_coverage",
     }
     (image,) = tensorboard.get(
         "plugin/images/images", run="run", tag="confusion_matrix", sample="0"

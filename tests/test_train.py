@@ -49,6 +49,7 @@ def test_learns_and_leaves_the_files_of_a_run(finished, topics):
         "report.txt",
         "confusion_matrix.png",
         "reliability.png",
+        "risk_coverage.png",
         "mistakes.tsv",
         "predictions.tsv",
         ".lock",

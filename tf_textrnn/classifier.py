@@ -98,6 +98,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         label_smoothing: float = 0.1,
         tune_embeddings_epoch: int = 0,
         class_weights: str = "none",
+        threshold: str = "auto",
         average_decay: float = 0.998,
         patience: int = 4,
         seed: int = 1,
@@ -135,6 +136,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.label_smoothing = label_smoothing
         self.tune_embeddings_epoch = tune_embeddings_epoch
         self.class_weights = class_weights
+        self.threshold = threshold
         self.average_decay = average_decay
         self.patience = patience
         self.seed = seed

@@ -11,6 +11,7 @@ from tf_textrnn.config.sections import (
     TextConfig,
     TrainingConfig,
 )
+from tf_textrnn.config.threshold import ThresholdRule, threshold_rule
 
 __all__ = [
     "MAX_TEXT_TOKENS",
@@ -21,7 +22,9 @@ __all__ = [
     "ModelConfig",
     "RunConfig",
     "TextConfig",
+    "ThresholdRule",
     "TrainingConfig",
     "check_options",
     "option_fields",
+    "threshold_rule",
 ]

@@ -19,6 +19,7 @@ from tf_textrnn.config.sections import (
     TextConfig,
     TrainingConfig,
 )
+from tf_textrnn.config.threshold import ThresholdRule, threshold_rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,9 +94,12 @@ class Config:
         ngrams = self.model.ngrams
         if ngrams < 0:
             ngrams = 4 if tokenizer == "char" else 2
+        multi_label = file_multi_label if data.multi_label == "auto" else data.multi_label
+        is_auto = threshold_rule(self.training.threshold) is None
         return self.replace(
             dataset=dataset,
-            multi_label=file_multi_label if data.multi_label == "auto" else data.multi_label,
+            multi_label=multi_label,
+            threshold="f1" if multi_label and is_auto else self.training.threshold,
             tokenizer=tokenizer,
             ngrams=ngrams,
             cache_dir=self.run.cache_dir or default_cache_dir(),
@@ -105,6 +109,11 @@ class Config:
     def has_label_sets(self) -> bool:
         """Whether a text has a set of labels, and not exactly one; of a settled config."""
         return self.data.multi_label is True
+
+    @property
+    def threshold_rule(self) -> ThresholdRule | None:
+        """How labels are accepted; None = the predicted one is; of a settled config."""
+        return threshold_rule(self.training.threshold)
 
     def options(self) -> dict[str, Any]:
         """Every option's value by its flat name."""

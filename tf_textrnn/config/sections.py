@@ -249,6 +249,12 @@ class TrainingConfig(CheckedOptions):
         "Weight of a text's loss: balanced = the rarer its label, the more; none = all alike",
         choices=("none", "balanced"),
     )
+    threshold: str = option(
+        "auto",
+        "Least probability of an accepted label: a number; f1 = that of the largest F1 on the "
+        "validation texts, a label each; precision:0.95 = that at which so many are right; auto = "
+        "f1 with sets of labels, else none",
+    )
     average_decay: float = option(
         0.998,
         "Decay of the running average of weights that is evaluated; 0 = off",

@@ -68,6 +68,8 @@ def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
                 "macro_f1",
                 "micro_f1",
                 "average_precision",
+                "coverage",
+                "precision",
                 "test_accuracy",
                 "test_macro_f1",
             )

@@ -53,6 +53,7 @@ def export_run(run_dir: str) -> pathlib.Path:
         run.config.text.max_len,
         run.best.get("temperature", 1.0),  # an imported run has none
         run.thresholds,
+        run.config.has_label_sets,
     )
     try:
         folder.export.mkdir(exist_ok=True)

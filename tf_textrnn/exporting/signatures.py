@@ -25,10 +25,9 @@ class ServedTextRNN:
       labels_file: the label of each class.
       tokenizer: "word" or "char".
       max_len: tokens of a text that are read.
-      temperature: probabilities are the softmax of the scores divided by this, or the sigmoid where
-        there are thresholds.
-      thresholds: float[classes], least probability of an accepted label, where a text has a set of
-        labels; None = it has one, the most probable.
+      temperature: probabilities are the softmax, or the sigmoid, of the scores divided by this.
+      thresholds: float[classes], least probability of an accepted label; None = none.
+      has_sets: whether a text has a set of labels: sigmoid, and any number are accepted.
     """
 
     def __init__(
@@ -40,7 +39,9 @@ class ServedTextRNN:
         max_len: int,
         temperature: float = 1.0,
         thresholds: Sequence[float] | None = None,
+        has_sets: bool = False,
     ):
+        self._has_sets = has_sets
         self._model = model
         self._thresholds = thresholds
         self._temperature = temperature
@@ -156,15 +157,16 @@ class ServedTextRNN:
     def _outputs(self, scores: tf.Tensor, is_known: tf.Tensor) -> dict[str, tf.Tensor]:
         """What is told of n texts; `is_known` bool[n] says whether a token of each is."""
         prediction, scaled = tf.argmax(scores, axis=1), scores / self._temperature
-        if self._thresholds is None:
-            probability = tf.nn.softmax(scaled)
-            accepted = tf.one_hot(prediction, self._model.num_classes, True, False, dtype=tf.bool)
-        else:
-            probability = tf.sigmoid(scaled)
-            accepted = probability >= tf.constant(self._thresholds, tf.float32)
+        probability = tf.sigmoid(scaled) if self._has_sets else tf.nn.softmax(scaled)
+        accepted = is_known[:, None]
+        if not self._has_sets:
+            num_classes = self._model.num_classes
+            accepted &= tf.one_hot(prediction, num_classes, True, False, dtype=tf.bool)
+        if self._thresholds is not None:
+            accepted &= probability >= tf.constant(self._thresholds, tf.float32)
         return {
             "prediction": prediction,
             "scores": scores,
             "probability": probability,
-            "accepted": accepted & is_known[:, None],
+            "accepted": accepted,
         }

@@ -9,10 +9,22 @@ import numpy as np
 
 from tf_textrnn.data.batches import Split
 from tf_textrnn.runs.evaluation import Evaluation
-from tf_textrnn.runs.measures import Reliability, reliability, softmax
+from tf_textrnn.runs.measures import (
+    Measures,
+    Reliability,
+    measure,
+    per_class_report,
+    reliability,
+    softmax,
+)
 from tf_textrnn.runs.plots import confusion_figure, set_confusion_figure
 from tf_textrnn.runs.set_evaluation import SetEvaluation
-from tf_textrnn.runs.set_measures import exact_matches, sigmoid
+from tf_textrnn.runs.set_measures import (
+    exact_matches,
+    per_label_report,
+    set_losses,
+    sigmoid,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +38,12 @@ class Answered(Protocol):
     Attributes:
       split: the texts.
       probability: float64[texts, classes].
+      rows: bool[texts, classes and then unknown labels], the labels of each text.
+      can_have: bool[texts, classes], the labels that could be given to each text.
+      accepted: bool[texts, classes], those of them that reach their thresholds.
+      thresholds: float[classes]; None = none.
       is_wrong: bool[texts].
+      is_top_right: bool[texts], whether the text has the most probable label.
       confidence: float64[texts], probability of the most probable label.
       surety: float64[texts], how sure the model is of what it says, for its mistakes.
     """
@@ -35,6 +52,16 @@ class Answered(Protocol):
     def split(self) -> Split: ...
     @property
     def probability(self) -> np.ndarray: ...
+    @property
+    def rows(self) -> np.ndarray: ...
+    @property
+    def can_have(self) -> np.ndarray: ...
+    @property
+    def accepted(self) -> np.ndarray: ...
+    @property
+    def thresholds(self) -> Sequence[float] | np.ndarray | None: ...
+    @property
+    def is_top_right(self) -> np.ndarray: ...
     @property
     def is_wrong(self) -> np.ndarray: ...
     @property
@@ -47,6 +74,15 @@ class Answered(Protocol):
 
     def prediction(self, text: int) -> str:
         """The label that is predicted for a text, or all that are accepted in one."""
+
+    def measures(self) -> Measures:
+        """Loss and accuracy."""
+
+    def per_label(self) -> dict[str, dict[str, float]]:
+        """`f1` and other measures of each class."""
+
+    def accepting(self) -> dict[str, Any]:
+        """The thresholds, and the share of texts of which a label reaches its own."""
 
     def evaluation(self) -> dict[str, Any]:
         """The measures, by the names that they have in `report.json`."""
@@ -63,7 +99,7 @@ def answered(
     scores: np.ndarray,
     temperature: float,
     labels: list[str],
-    thresholds: Sequence[float] | None = None,
+    thresholds: Sequence[float] | np.ndarray | None = None,
 ) -> Answered:
     """What a model says of the texts of a split.
 
@@ -72,26 +108,63 @@ def answered(
       scores: float32[texts, classes].
       temperature: probabilities are the softmax, or the sigmoid, of the scores divided by it.
       labels: the label of each class, and then the unknown ones.
-      thresholds: least probability of an accepted label of each class, where texts have sets.
+      thresholds: least probability of an accepted label of each class; None = none.
     """
     if split.set_size:
-        assert thresholds is not None
         return AnsweredSets(split, scores, temperature, labels, thresholds)
-    return AnsweredLabels(split, scores, temperature, labels)
+    return AnsweredLabels(split, scores, temperature, labels, thresholds)
 
 
 @dataclasses.dataclass(frozen=True)
-class AnsweredLabels:
-    """As `Answered`, of one label a text; arguments as those of `answered`."""
+class _Answers:
+    """What both kinds have in common; arguments as those of `answered`."""
 
     split: Split
     scores: np.ndarray
     temperature: float
     labels: list[str]
+    thresholds: Sequence[float] | np.ndarray | None = None
+
+    @property
+    def num_classes(self) -> int:
+        return self.scores.shape[1]
+
+    @property
+    def scaled(self) -> np.ndarray:
+        """[texts, classes], the scores divided by the temperature."""
+        return self.scores / self.temperature
+
+    @property
+    def can_have(self) -> np.ndarray:
+        raise NotImplementedError
+
+    @property
+    def probability(self) -> np.ndarray:
+        raise NotImplementedError
+
+    @functools.cached_property
+    def accepted(self) -> np.ndarray:
+        least = 0.0 if self.thresholds is None else np.asarray(self.thresholds)
+        return self.can_have & (self.probability >= least)
+
+    @property
+    def confidence(self) -> np.ndarray:
+        return self.probability.max(axis=1)
+
+    def accepting(self) -> dict[str, Any]:
+        assert self.thresholds is not None
+        return {
+            "thresholds": [float(threshold) for threshold in self.thresholds],
+            "valid_coverage": float(self.accepted.any(axis=1).mean()),
+        }
+
+
+class AnsweredLabels(_Answers):
+    """As `Answered`, of one label a text."""
 
     @functools.cached_property
     def probability(self) -> np.ndarray:
-        return softmax(self.scores / self.temperature)
+        return softmax(self.scaled)
 
     @functools.cached_property
     def predictions(self) -> np.ndarray:
@@ -103,15 +176,26 @@ class AnsweredLabels:
         """int32[texts], the class of each text."""
         return self.split.classes
 
+    @functools.cached_property
+    def rows(self) -> np.ndarray:
+        width = max(len(self.labels), self.num_classes, int(self.classes.max(initial=0)) + 1)
+        return self.classes[:, None] == np.arange(width)
+
+    @property
+    def can_have(self) -> np.ndarray:
+        return self.predictions[:, None] == np.arange(self.num_classes)
+
     @property
     def is_wrong(self) -> np.ndarray:
         return self.predictions != self.classes
 
     @property
-    def confidence(self) -> np.ndarray:
-        return self.probability.max(axis=1)
+    def is_top_right(self) -> np.ndarray:
+        return ~self.is_wrong
 
-    surety = confidence
+    @property
+    def surety(self) -> np.ndarray:
+        return self.confidence
 
     def label(self, text: int) -> str:
         return self.labels[self.classes[text]]
@@ -119,10 +203,15 @@ class AnsweredLabels:
     def prediction(self, text: int) -> str:
         return self.labels[self.predictions[text]]
 
+    def measures(self) -> Measures:
+        return measure(self.scaled, self.classes)
+
+    def per_label(self) -> dict[str, dict[str, float]]:
+        return per_class_report(self.classes, self.predictions, self.labels[: self.num_classes])
+
     def evaluation(self) -> dict[str, Any]:
-        num_classes = self.scores.shape[1]
-        found = Evaluation(self.labels[:num_classes])
-        for label in self.labels[num_classes:]:
+        found = Evaluation(self.labels[: self.num_classes])
+        for label in self.labels[self.num_classes :]:
             found.class_of(label)
         found.add(self.classes, self.predictions, self.probability)
         return found.report()
@@ -136,45 +225,41 @@ class AnsweredLabels:
         return confusion_figure(self.classes, self.predictions, self.labels)
 
 
-@dataclasses.dataclass(frozen=True)
-class AnsweredSets:
-    """As `Answered`, of sets of labels; arguments as those of `answered`."""
-
-    split: Split
-    scores: np.ndarray
-    temperature: float
-    labels: list[str]
-    thresholds: Sequence[float]
+class AnsweredSets(_Answers):
+    """As `Answered`, of sets of labels."""
 
     @functools.cached_property
     def probability(self) -> np.ndarray:
-        return sigmoid(self.scores / self.temperature)
-
-    @functools.cached_property
-    def accepted(self) -> np.ndarray:
-        """bool[texts, classes]."""
-        return self.probability >= np.asarray(self.thresholds)
+        return sigmoid(self.scaled)
 
     @functools.cached_property
     def rows(self) -> np.ndarray:
-        """bool[texts, classes and then unknown labels], the labels of each text."""
         rows = self.split.set_rows
-        return np.pad(rows, [(0, 0), (0, len(self.labels) - rows.shape[1])])
+        return np.pad(rows, [(0, 0), (0, max(len(self.labels) - rows.shape[1], 0))])
+
+    @property
+    def known_rows(self) -> np.ndarray:
+        """bool[texts, classes]."""
+        return self.rows[:, : self.num_classes]
+
+    @property
+    def can_have(self) -> np.ndarray:
+        return np.ones(self.scores.shape, bool)
 
     @property
     def is_wrong(self) -> np.ndarray:
         return ~exact_matches(self.accepted, self.rows)
 
     @property
-    def confidence(self) -> np.ndarray:
-        return self.probability.max(axis=1)
+    def is_top_right(self) -> np.ndarray:
+        best = self.probability.argmax(axis=1)
+        return np.take_along_axis(self.rows, best[:, None], axis=1)[:, 0]
 
     @property
     def surety(self) -> np.ndarray:
         """That of the label that is wrongly accepted or missed, and is surest to be right."""
-        known = self.rows[:, : self.accepted.shape[1]]
         of_answer = np.where(self.accepted, self.probability, 1.0 - self.probability)
-        return np.where(self.accepted != known, of_answer, 0.0).max(axis=1)
+        return np.where(self.accepted != self.known_rows, of_answer, 0.0).max(axis=1)
 
     def label(self, text: int) -> str:
         return self._joined(self.rows[text])
@@ -185,17 +270,24 @@ class AnsweredSets:
     def _joined(self, row: np.ndarray) -> str:
         return SEPARATOR.join(self.labels[label] for label in np.flatnonzero(row))
 
+    def measures(self) -> Measures:
+        loss = float(set_losses(self.scaled, self.known_rows).mean())
+        return Measures(loss, float(1.0 - self.is_wrong.mean()))
+
+    def per_label(self) -> dict[str, dict[str, float]]:
+        return per_label_report(self.known_rows, self.accepted, self.labels[: self.num_classes])
+
     def evaluation(self) -> dict[str, Any]:
-        num_classes = self.scores.shape[1]
-        found = SetEvaluation(self.labels[:num_classes], self.thresholds)
-        for label in self.labels[num_classes:]:
+        thresholds = None if self.thresholds is None else list(self.thresholds)
+        found = SetEvaluation(self.labels[: self.num_classes], thresholds)
+        for label in self.labels[self.num_classes :]:
             found.label_of(label)
         found.add(self.rows, self.probability, self.accepted)
         return found.report()
 
     def reliability(self, calibrated: bool) -> Reliability:
         probability = self.probability if calibrated else sigmoid(self.scores)
-        return reliability(probability.ravel(), self.rows[:, : probability.shape[1]].ravel())
+        return reliability(probability.ravel(), self.known_rows.ravel())
 
     def confusion(self) -> "Figure":
         return set_confusion_figure(self.rows, self.accepted, self.labels)

@@ -22,6 +22,7 @@ from tf_textrnn.network.model import TextRNN, min_weights
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
 from tf_textrnn.runs.summaries import WORDS
+from tf_textrnn.runs.thresholds import NEVER
 
 
 class RunFolder:
@@ -46,6 +47,7 @@ class RunFolder:
         self.report_text = self.path / "report.txt"
         self.confusion_matrix = self.path / "confusion_matrix.png"
         self.reliability = self.path / "reliability.png"
+        self.risk_coverage = self.path / "risk_coverage.png"
         self.mistakes = self.path / "mistakes.tsv"
         self.predictions = self.path / "predictions.tsv"
         self.export = self.path / "export"
@@ -251,14 +253,14 @@ class LoadedRun:
 
     @property
     def thresholds(self) -> list[float] | None:
-        """Least probability of an accepted label of each class; None where a text has one label."""
-        return self.best["thresholds"] if self.config.has_label_sets else None
+        """Least probability of an accepted label of each class; None = the predicted label is."""
+        return self.best.get("thresholds")
 
 
 def _are_thresholds(found: Any, count: int) -> bool:
     """Whether something read from a file is so many probabilities."""
     is_list = isinstance(found, list) and len(found) == count
-    return is_list and all(type(value) is float and 0 <= value <= 1 for value in found)
+    return is_list and all(type(value) is float and 0 <= value <= NEVER for value in found)
 
 
 def load_run(folder: RunFolder) -> LoadedRun:
@@ -274,7 +276,9 @@ def load_run(folder: RunFolder) -> LoadedRun:
         if not can_be_label(label):
             raise UserError(f"{folder.labels}: expected printable labels, found {label[:40]!r}")
     path, arrays, best = read_best(folder)
-    if config.has_label_sets and not _are_thresholds(best.get("thresholds"), len(labels)):
+    thresholds = best.get("thresholds")
+    has_none = thresholds is None and not config.has_label_sets
+    if not has_none and not _are_thresholds(thresholds, len(labels)):
         raise UserError(f"{path}: expected a threshold for each of {len(labels):,} labels")
     found, expected = sum(map(np.size, arrays.values())), min_weights(config.model, len(vocabulary))
     if found < expected:  # before memory is taken for more than the file holds

@@ -161,6 +161,26 @@ def reliability_figure(raw: Reliability, calibrated: Reliability) -> "Figure":
     return figure
 
 
+def risk_coverage_figure(coverage: np.ndarray, risk: np.ndarray) -> "Figure":
+    """Draws how many of the most probable labels are wrong, by the share of texts that have them.
+
+    Args:
+      coverage: float[texts], ascending to 1.
+      risk: float[texts].
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(coverage, risk)
+    axes.set(xlim=(0, 1), ylim=(0, max(float(risk[-1]) * 1.1, 0.01)))
+    axes.set_xlabel("share of texts that are answered, the surest first")
+    axes.set_ylabel("share of wrong labels among them")
+    axes.set_title(f"risk and coverage, {len(risk):,} texts")
+    axes.grid(alpha=0.3)
+    return figure
+
+
 def gradient_flow_figure(flows: Sequence[Flow]) -> "Figure":
     """Draws the norms of gradients by distance in time, on a logarithmic scale."""
     from matplotlib.figure import Figure

@@ -17,9 +17,10 @@ from tf_textrnn.base.terminal import optional, show
 from tf_textrnn.config import Config
 from tf_textrnn.data.splits import Data
 from tf_textrnn.runs.answered import Answered
+from tf_textrnn.runs.coverage import coverage_text, coverage_values, risk_coverage
 from tf_textrnn.runs.evaluation import evaluation_text, label_table
 from tf_textrnn.runs.folder import RunFolder
-from tf_textrnn.runs.plots import numbered_labels, reliability_figure
+from tf_textrnn.runs.plots import numbered_labels, reliability_figure, risk_coverage_figure
 
 MISTAKES_KEPT = 100
 MISTAKES_SHOWN = 5
@@ -77,6 +78,7 @@ def report_values(
         **(of_test if data.test else {}),
         "calibration_error_raw": answers.reliability(calibrated=False).error,
         "temperature": temperature,
+        **coverage_values(answers),
         **history,
         "per_class": per_class,
         "data": summary,
@@ -164,6 +166,12 @@ def draw_report(folder: RunFolder, answers: Answered) -> dict[str, Any]:
         with atomic_write(folder.reliability) as file:
             figure.savefig(file, format="png", dpi=120)
         figures["reliability"] = figure
+    with optional(str(folder.risk_coverage)):
+        curve = risk_coverage(answers.confidence, answers.is_top_right)
+        figure = risk_coverage_figure(*curve)
+        with atomic_write(folder.risk_coverage) as file:
+            figure.savefig(file, format="png", dpi=120)
+        figures["risk_coverage"] = figure
     return figures
 
 
@@ -177,6 +185,7 @@ def report_text(report: dict[str, Any]) -> str:
         f"{report['parameters']:,} parameters",
         f"expected calibration error {report['calibration_error']:.4f} at temperature "
         f"{report['temperature']:.2f}, {report['calibration_error_raw']:.4f} without",
+        *filter(None, [coverage_text(report)]),
         "",
         label_table(report["per_class"]),
     ]

@@ -3,8 +3,6 @@
 import numpy as np
 from scipy import special
 
-from tf_textrnn.runs.measures import Measures
-
 
 def sigmoid(scores: np.ndarray) -> np.ndarray:
     """Returns the probabilities float64[..., classes] of scores, each label by itself."""
@@ -20,21 +18,6 @@ def set_losses(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """
     scores = scores.astype(np.float64)
     return (np.logaddexp(0.0, scores) - scores * rows).sum(axis=1)
-
-
-def measure_sets(scores: np.ndarray, rows: np.ndarray, thresholds: np.ndarray) -> Measures:
-    """Measures the loss of scores, and the share of texts whose accepted labels are all of theirs.
-
-    Args:
-      scores: float[texts, classes].
-      rows: bool[texts, classes + unknown labels], the labels of each text; a text with an unknown
-        one is a mistake, and that label has no loss.
-      thresholds: float[classes], least probability of an accepted label.
-    """
-    num_classes = scores.shape[1]
-    known = rows[:, :num_classes]
-    loss = float(set_losses(scores, known).mean())
-    return Measures(loss, float(exact_matches(sigmoid(scores) >= thresholds, rows).mean()))
 
 
 def exact_matches(accepted: np.ndarray, rows: np.ndarray) -> np.ndarray:

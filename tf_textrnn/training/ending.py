@@ -49,6 +49,7 @@ def end_run(
         return {}, None
     learned = {
         "valid_accuracy": best["valid_accuracy"],
+        **{name: best[name] for name in ("valid_coverage",) if name in best},
         "best_epoch": best["epoch"] + 1,
         "epochs": len(history),
         "train_examples_per_second": statistics.median(rates),

@@ -134,7 +134,7 @@ def train_folds(
         best_epochs.append(ended.best["epoch"] + 1)
     num_epochs = statistics.median_high(best_epochs)
     show(f"best epochs {', '.join(map(str, best_epochs))}: trains on all texts for {num_epochs}")
-    return OutOfFold(weigh_on(branches, data.train), num_epochs)
+    return OutOfFold(weigh_on(branches, data.train, config.threshold_rule), num_epochs)
 
 
 def _of_fold(config: Config, data: Data, part: Data) -> Config:

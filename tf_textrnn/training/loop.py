@@ -15,6 +15,7 @@ from tf_textrnn.data import embeddings
 from tf_textrnn.data.batches import passes_of_an_epoch, training_batches
 from tf_textrnn.data.splits import Data
 from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.answered import answered
 from tf_textrnn.runs.best import Named
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.saver import BackgroundSaver
@@ -24,7 +25,7 @@ from tf_textrnn.training.recorder import Progress, Recorder
 from tf_textrnn.training.replicas import Replicas, StopOrSave
 from tf_textrnn.training.saved_state import SavedState, read_state
 from tf_textrnn.training.start import start_from_pretrained, with_own_counts
-from tf_textrnn.training.validation import SplitScorer, Weighed, measure_on
+from tf_textrnn.training.validation import SplitScorer, Weighed
 
 FAR_ABOVE_GUESSING = 20.0  # times the loss of guessing, the mean of an epoch: a divergence
 
@@ -142,7 +143,11 @@ class Trainer:
         progress, num_texts, valid = self.progress, self._epoch_texts, self.data.valid
         with self.replicas.first.averaged_weights():
             weighed = self.weigh()
-            measured, per_class = measure_on(weighed, valid, self.data.labels)
+            thresholds = weighed.thresholds
+            answers = answered(
+                valid, weighed.scores, weighed.temperature, self.data.all_labels, thresholds
+            )
+            measured = answers.measures()
             metrics = {
                 "epoch": progress.epoch,
                 "step": self.replicas.steps,
@@ -151,7 +156,7 @@ class Trainer:
                 "valid_loss": measured.loss,
                 "valid_accuracy": measured.accuracy,
                 "temperature": weighed.temperature,
-                **weighed.accepting,
+                **({} if thresholds is None else answers.accepting()),
                 **self._trust(),
                 "learning_rate": learning_rate(self.config.training, progress.epoch),
                 "examples_per_second": num_texts / progress.seconds,
@@ -161,7 +166,7 @@ class Trainer:
                 progress.best = metrics
                 if self.workers.is_chief:
                     self._save_best(metrics, self.best_arrays(weighed))
-        self._recorder.finish_epoch(metrics, per_class if self.validates else {})
+        self._recorder.finish_epoch(metrics, answers.per_label() if self.validates else {})
         progress.start_epoch()
 
     def _trust(self) -> dict[str, float]:
@@ -171,7 +176,7 @@ class Trainer:
 
     def weigh(self) -> Weighed:
         """Weighs the branches of the model against one another, after an epoch."""
-        return self.scorer.weigh_branches(self.data.valid)
+        return self.scorer.weigh_branches(self.data.valid, self.config.threshold_rule)
 
     def is_better(self, metrics: dict[str, Any], best: dict[str, Any]) -> bool:
         """Whether the epoch of these metrics is better than the best one before it."""

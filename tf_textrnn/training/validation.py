@@ -13,11 +13,13 @@ import tensorflow as tf
 from scipy import optimize
 
 from tf_textrnn.base import signals
+from tf_textrnn.config import ThresholdRule
 from tf_textrnn.data.batches import Split, evaluation_batches
 from tf_textrnn.network.model import TextRNN
-from tf_textrnn.runs.measures import Measures, measure, per_class_report, softmax
-from tf_textrnn.runs.set_measures import measure_sets, per_label_report, set_losses, sigmoid
-from tf_textrnn.runs.thresholds import fit_f1_thresholds
+from tf_textrnn.runs.answered import answered
+from tf_textrnn.runs.measures import softmax
+from tf_textrnn.runs.set_measures import set_losses, sigmoid
+from tf_textrnn.runs.thresholds import fit_thresholds
 from tf_textrnn.training.distribution import Workers
 
 Scorer = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -33,8 +35,8 @@ class Weighed(NamedTuple):
       temperature: probabilities are the softmax of `scores` divided by it.
       ngrams_weight: factor of the n-gram branch beside the network; 1 where there is none.
       offsets: float64[classes], part of `scores`; None = nothing, where a text has one label.
-      thresholds: float64[classes], least probability of an accepted label; None where a text has
-        one label.
+      thresholds: float64[classes], least probability of an accepted label; None = the predicted
+        label is accepted.
     """
 
     branches: np.ndarray
@@ -43,11 +45,6 @@ class Weighed(NamedTuple):
     ngrams_weight: float
     offsets: np.ndarray | None = None
     thresholds: np.ndarray | None = None
-
-    @property
-    def accepting(self) -> dict[str, list[float]]:
-        """`thresholds`, as the metrics of an epoch keep them; nothing where there are none."""
-        return {} if self.thresholds is None else {"thresholds": self.thresholds.tolist()}
 
 
 class SplitScorer:
@@ -81,13 +78,14 @@ class SplitScorer:
             -1, branches, classes
         )
 
-    def weigh_branches(self, valid: Split) -> Weighed:
+    def weigh_branches(self, valid: Split, rule: ThresholdRule | None) -> Weighed:
         """Scales the n-gram branch against the network, whose scores do not change.
 
         Args:
-          valid: texts to fit the weights of the branches on.
+          valid: texts to fit the weights of the branches on, and the thresholds.
+          rule: how labels are accepted; None = the predicted one is.
         """
-        weighed = weigh_on(self.branch_scores(valid), valid)
+        weighed = weigh_on(self.branch_scores(valid), valid, rule)
         self.apply(weighed)
         return weighed
 
@@ -160,16 +158,24 @@ def score_split(
     return scores
 
 
-def weigh_on(branches: np.ndarray, split: Split) -> Weighed:
+def weigh_on(branches: np.ndarray, split: Split, rule: ThresholdRule | None) -> Weighed:
     """Weighs branches on the texts of a split, which have one label each or sets.
 
     Args:
       branches: float32[texts, branches, classes], scores of each branch.
       split: the texts.
+      rule: how labels are accepted; None = the predicted one is.
     """
     if split.set_size:
-        return weigh_sets(branches, split.set_rows[:, : split.set_size])
-    return weigh(branches, split.classes)
+        weighed = weigh_sets(branches, split.set_rows[:, : split.set_size])
+    else:
+        weighed = weigh(branches, split.classes)
+    if rule is None:
+        return weighed
+    found = answered(split, weighed.scores, weighed.temperature, [])
+    rows = found.rows[:, : branches.shape[2]]
+    thresholds = fit_thresholds(rule, found.probability, rows, found.can_have)
+    return weighed._replace(thresholds=thresholds)
 
 
 def weigh(branches: np.ndarray, classes: np.ndarray) -> Weighed:
@@ -219,7 +225,7 @@ def fit_branch_weights(branches: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def weigh_sets(branches: np.ndarray, rows: np.ndarray) -> Weighed:
-    """Weighs branches on texts with sets of labels, and fits the thresholds.
+    """Weighs branches on texts with sets of labels.
 
     Args:
       branches: float32[texts, branches, classes], scores of each branch.
@@ -228,9 +234,8 @@ def weigh_sets(branches: np.ndarray, rows: np.ndarray) -> Weighed:
     weights, offsets = fit_set_weights(branches, rows)
     temperature = float(1.0 / weights[0])
     scores = np.einsum("b,tbc->tc", weights * temperature, branches) + offsets * temperature
-    thresholds = fit_f1_thresholds(sigmoid(scores / temperature), rows)
     ngrams_weight = float(weights[-1] * temperature)
-    return Weighed(branches, scores, temperature, ngrams_weight, offsets * temperature, thresholds)
+    return Weighed(branches, scores, temperature, ngrams_weight, offsets * temperature)
 
 
 def fit_set_weights(branches: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -272,23 +277,3 @@ def fit_set_weights(branches: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray,
     ).x  # fmt: skip
     weights = found[:num_branches]
     return weights, found[num_branches:] + (1.0 - weights.sum()) * log_odds
-
-
-def measure_on(
-    weighed: Weighed, split: Split, labels: list[str]
-) -> tuple[Measures, dict[str, dict[str, float]]]:
-    """Measures weighed branches: loss and accuracy, and F1 and the like of each label.
-
-    Args:
-      weighed: the branches on the texts of the split.
-      split: the texts.
-      labels: the label of each class.
-    """
-    scores = weighed.scores / weighed.temperature
-    if weighed.thresholds is None:
-        per_class = per_class_report(split.classes, weighed.scores.argmax(axis=1), labels)
-        return measure(scores, split.classes), per_class
-    rows = split.set_rows
-    accepted = sigmoid(scores) >= weighed.thresholds
-    per_class = per_label_report(rows[:, : split.set_size], accepted, labels)
-    return measure_sets(scores, rows, weighed.thresholds), per_class
