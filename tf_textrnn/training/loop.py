@@ -189,6 +189,10 @@ class Trainer:
         """Returns float32[texts, classes], the best model's scores of the validation texts."""
         return self.scorer.score(self.data.valid)
 
+    def valid_branches(self) -> np.ndarray:
+        """Returns float32[texts, branches, classes], the best model's, of the validation texts."""
+        return self.scorer.branch_scores(self.data.valid)
+
     def _save_best(self, metrics: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Writes what is kept of the best epoch; the next checkpoint names it."""
         self._saver.wait()  # it removes best files that no checkpoint names

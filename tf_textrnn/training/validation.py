@@ -15,7 +15,7 @@ from scipy import optimize
 from tf_textrnn.base import signals
 from tf_textrnn.data.batches import Split, evaluation_batches
 from tf_textrnn.network.model import TextRNN
-from tf_textrnn.runs.measures import softmax
+from tf_textrnn.runs.measures import measure, softmax
 from tf_textrnn.training.distribution import Workers
 
 Scorer = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -156,6 +156,26 @@ def weigh(branches: np.ndarray, classes: np.ndarray) -> Weighed:
     weights, temperature = weights / weights[0], float(1.0 / weights[0])
     scores = np.einsum("b,tbc->tc", weights, branches)
     return Weighed(branches, scores, temperature, float(weights[-1]))
+
+
+def measure_branches(branches: np.ndarray, classes: np.ndarray) -> dict[str, float]:
+    """Measures each of two branches alone, as if the other were not there.
+
+    Args:
+      branches: float32[texts, branches, classes], scores of the network and of the n-grams.
+      classes: int[texts], class of each text.
+
+    Returns:
+      `network_loss`, `network_accuracy`, `ngrams_loss` and `ngrams_accuracy`, at the temperature
+      that fits best; nothing where there is one branch.
+    """
+    found: dict[str, float] = {}
+    if branches.shape[1] == 2:
+        for place, name in enumerate(("network", "ngrams")):
+            alone = weigh(branches[:, place : place + 1], classes)
+            measured = measure(alone.scores / alone.temperature, classes)
+            found |= {f"{name}_loss": measured.loss, f"{name}_accuracy": measured.accuracy}
+    return found
 
 
 def fit_branch_weights(branches: np.ndarray, classes: np.ndarray) -> np.ndarray:
