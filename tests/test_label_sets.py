@@ -23,8 +23,8 @@ from tf_textrnn.predictor.predictor import Predictor
 from tf_textrnn.runs.set_evaluation import SetEvaluation
 from tf_textrnn.runs.set_measures import set_losses, sigmoid
 from tf_textrnn.training import runner
+from tf_textrnn.training.set_weights import fit_set_weights
 from tf_textrnn.training.step import mean_set_loss
-from tf_textrnn.training.validation import fit_set_weights
 
 NAMES = sorted(TOPICS)
 

@@ -56,7 +56,7 @@ class EmbeddedTextRNN(TextRNN):
     """Takes embedded texts, the input of the TF1 class, so that no embedding is trained."""
 
     def branch_scores(self, inputs, training=False, dropout_seed=None):
-        embedded, lengths = inputs
+        embedded, lengths, *_ = inputs
         mask = tf.sequence_mask(lengths, tf.shape(embedded)[1], tf.float32)
         return [self.score_embedded(embedded, mask, training, dropout_seed)]
 

@@ -26,6 +26,7 @@ WEIGHTS = [
     "softmax_b",
     "ngrams/kernel",
     "ngrams/bias",
+    "ngrams/trust",
 ]
 MISTAKEN = "numbers\tred *green* <b>blue</b> | _white_ & 1. [x](y)"
 EVERY_STEP, EVERY_SECOND_STEP, EVERY_EPOCH = [*range(1, 31)], [*range(2, 31, 2)], [10, 20, 30]
@@ -79,7 +80,7 @@ def steps_of(points):
 
 
 def test_scalars(tensorboard, folder):
-    every_epoch = ["learning_rate", "examples_per_second", "clipped_fraction"]
+    every_epoch = ["learning_rate", "examples_per_second", "trust", "clipped_fraction"]
     of_valid = ["loss", "accuracy", "macro_f1", *(f"f1/{label}" for label in LABELS)]
     expected = {
         ("train", tag): steps

@@ -82,7 +82,7 @@ class Answered(Protocol):
         """`f1` and other measures of each class."""
 
     def accepting(self) -> dict[str, Any]:
-        """The thresholds, and the share of texts of which a label reaches its own."""
+        """The thresholds, if there are any, and the share of texts of which a label is accepted."""
 
     def evaluation(self) -> dict[str, Any]:
         """The measures, by the names that they have in `report.json`."""
@@ -152,7 +152,8 @@ class _Answers:
         return self.probability.max(axis=1)
 
     def accepting(self) -> dict[str, Any]:
-        assert self.thresholds is not None
+        if self.thresholds is None:
+            return {}
         return {
             "thresholds": [float(threshold) for threshold in self.thresholds],
             "valid_coverage": float(self.accepted.any(axis=1).mean()),

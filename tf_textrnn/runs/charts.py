@@ -12,6 +12,7 @@ CHARTS = {
         "global norm before clipping": ["gradient_norm$"],
         "fraction of steps clipped": ["clipped_fraction$"],
         "learning rate": ["learning_rate$"],
+        "trust in the log-count ratios": ["trust$"],
         "examples a second": ["examples_per_second$"],
     },
 }

@@ -185,11 +185,26 @@ def report_text(report: dict[str, Any]) -> str:
         f"{report['parameters']:,} parameters",
         f"expected calibration error {report['calibration_error']:.4f} at temperature "
         f"{report['temperature']:.2f}, {report['calibration_error_raw']:.4f} without",
+        *_branch_lines(report),
         *filter(None, [coverage_text(report)]),
         "",
         label_table(report["per_class"]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _branch_lines(report: dict[str, Any]) -> list[str]:
+    """What each branch of the model is worth alone, on the texts that weigh them."""
+    if "ngrams_loss" not in report:
+        return []
+    words = (
+        f"valid loss {report['valid_loss']:.4f}; alone, the network "
+        f"{report['network_loss']:.4f} (accuracy {report['network_accuracy']:.4f}), the n-grams "
+        f"{report['ngrams_loss']:.4f} (accuracy {report['ngrams_accuracy']:.4f})"
+    )
+    if report["ngrams_loss"] <= report["valid_loss"]:
+        words += ": the network adds nothing"
+    return [words]
 
 
 def worst_mistakes(answers: Answered) -> list[Mistake]:

@@ -183,7 +183,8 @@ class Summaries:
             epoch is not validated.
         """
         step = int(metrics["step"])
-        train = {name: metrics[name] for name in ("learning_rate", "examples_per_second")}
+        names = ("learning_rate", "examples_per_second", "trust")
+        train = {name: metrics[name] for name in names if name in metrics}
         values = _scalars({**train, "clipped_fraction": clipped_fraction})
         histograms = self._histograms([weight.value for weight in self._weights.values()])
         for name, histogram in zip(self._weights, histograms, strict=True):

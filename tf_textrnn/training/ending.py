@@ -16,6 +16,7 @@ from tf_textrnn.runs.best import Named, read_named_best
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.plots import gradient_flow_figure
 from tf_textrnn.training.loop import Trainer
+from tf_textrnn.training.validation import measure_branches
 
 
 def end_run(
@@ -45,15 +46,18 @@ def end_run(
     rates = [epoch["examples_per_second"] for epoch in history[1:] or history]
     split = data.test or data.valid
     scores = trainer.scorer.score(data.test) if data.test else trainer.valid_scores()
+    branches = trainer.valid_branches()
     if not workers.is_chief:
         return {}, None
     learned = {
+        "valid_loss": best["valid_loss"],
         "valid_accuracy": best["valid_accuracy"],
         **{name: best[name] for name in ("valid_coverage",) if name in best},
         "best_epoch": best["epoch"] + 1,
         "epochs": len(history),
         "train_examples_per_second": statistics.median(rates),
         "parameters": trainer.model.num_parameters,
+        **measure_branches(branches, data.valid, config.threshold_rule),
     }
     answers = answered(split, scores, temperature, data.all_labels, best.get("thresholds"))
     values = report.report_values(config, data, answers, temperature, learned, summary)

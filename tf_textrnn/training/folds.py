@@ -78,6 +78,10 @@ class LastTrainer(Trainer):
         """Returns float32[texts, classes], the scores of the models that have not seen a text."""
         return self._weighed.scores.astype(np.float32)
 
+    def valid_branches(self) -> np.ndarray:
+        """Returns float32[texts, branches, classes], of the models that have not seen a text."""
+        return self._weighed.branches
+
 
 class OutOfFold(NamedTuple):
     """What the folds have come to.

@@ -15,7 +15,6 @@ from tf_textrnn.data import embeddings
 from tf_textrnn.data.batches import passes_of_an_epoch, training_batches
 from tf_textrnn.data.splits import Data
 from tf_textrnn.runs import checkpoints
-from tf_textrnn.runs.answered import answered
 from tf_textrnn.runs.best import Named
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.saver import BackgroundSaver
@@ -143,10 +142,7 @@ class Trainer:
         progress, num_texts, valid = self.progress, self._epoch_texts, self.data.valid
         with self.replicas.first.averaged_weights():
             weighed = self.weigh()
-            thresholds = weighed.thresholds
-            answers = answered(
-                valid, weighed.scores, weighed.temperature, self.data.all_labels, thresholds
-            )
+            answers = weighed.answers(valid, self.data.all_labels)
             measured = answers.measures()
             metrics = {
                 "epoch": progress.epoch,
@@ -156,7 +152,7 @@ class Trainer:
                 "valid_loss": measured.loss,
                 "valid_accuracy": measured.accuracy,
                 "temperature": weighed.temperature,
-                **({} if thresholds is None else answers.accepting()),
+                **answers.accepting(),
                 **self._trust(),
                 "learning_rate": learning_rate(self.config.training, progress.epoch),
                 "examples_per_second": num_texts / progress.seconds,
@@ -189,6 +185,10 @@ class Trainer:
     def valid_scores(self) -> np.ndarray:
         """Returns float32[texts, classes], the best model's scores of the validation texts."""
         return self.scorer.score(self.data.valid)
+
+    def valid_branches(self) -> np.ndarray:
+        """Returns float32[texts, branches, classes], the best model's, of the validation texts."""
+        return self.scorer.branch_scores(self.data.valid)
 
     def _save_best(self, metrics: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Writes what is kept of the best epoch; the next checkpoint names it."""

@@ -16,14 +16,13 @@ from tf_textrnn.base import signals
 from tf_textrnn.config import ThresholdRule
 from tf_textrnn.data.batches import Split, evaluation_batches
 from tf_textrnn.network.model import TextRNN
-from tf_textrnn.runs.answered import answered
+from tf_textrnn.runs.answered import Answered, answered
 from tf_textrnn.runs.measures import softmax
-from tf_textrnn.runs.set_measures import set_losses, sigmoid
 from tf_textrnn.runs.thresholds import fit_thresholds
 from tf_textrnn.training.distribution import Workers
+from tf_textrnn.training.set_weights import WEIGHT_BOUNDS, fit_set_weights
 
 Scorer = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-WEIGHT_BOUNDS = (0.1, 10.0)  # so that a small validation set cannot silence a branch
 
 
 class Weighed(NamedTuple):
@@ -45,6 +44,10 @@ class Weighed(NamedTuple):
     ngrams_weight: float
     offsets: np.ndarray | None = None
     thresholds: np.ndarray | None = None
+
+    def answers(self, split: Split, labels: list[str]) -> Answered:
+        """What the weighed branches say of the texts of a split, whose `labels` are named."""
+        return answered(split, self.scores, self.temperature, labels, self.thresholds)
 
 
 class SplitScorer:
@@ -172,7 +175,7 @@ def weigh_on(branches: np.ndarray, split: Split, rule: ThresholdRule | None) -> 
         weighed = weigh(branches, split.classes)
     if rule is None:
         return weighed
-    found = answered(split, weighed.scores, weighed.temperature, [])
+    found = weighed.answers(split, [])
     rows = found.rows[:, : branches.shape[2]]
     thresholds = fit_thresholds(rule, found.probability, rows, found.can_have)
     return weighed._replace(thresholds=thresholds)
@@ -190,6 +193,29 @@ def weigh(branches: np.ndarray, classes: np.ndarray) -> Weighed:
     weights, temperature = weights / weights[0], float(1.0 / weights[0])
     scores = np.einsum("b,tbc->tc", weights, branches)
     return Weighed(branches, scores, temperature, float(weights[-1]))
+
+
+def measure_branches(
+    branches: np.ndarray, split: Split, rule: ThresholdRule | None
+) -> dict[str, float]:
+    """Measures each of two branches alone, as if the other were not there.
+
+    Args:
+      branches: float32[texts, branches, classes], scores of the network and of the n-grams.
+      split: the texts.
+      rule: how labels are accepted; None = the predicted one is.
+
+    Returns:
+      `network_loss`, `network_accuracy`, `ngrams_loss` and `ngrams_accuracy`, at the temperature
+      that fits best; nothing where there is one branch.
+    """
+    found: dict[str, float] = {}
+    if branches.shape[1] == 2:
+        for place, name in enumerate(("network", "ngrams")):
+            alone = weigh_on(branches[:, place : place + 1], split, rule)
+            measured = alone.answers(split, []).measures()
+            found |= {f"{name}_loss": measured.loss, f"{name}_accuracy": measured.accuracy}
+    return found
 
 
 def fit_branch_weights(branches: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -236,44 +262,3 @@ def weigh_sets(branches: np.ndarray, rows: np.ndarray) -> Weighed:
     scores = np.einsum("b,tbc->tc", weights * temperature, branches) + offsets * temperature
     ngrams_weight = float(weights[-1] * temperature)
     return Weighed(branches, scores, temperature, ngrams_weight, offsets * temperature)
-
-
-def fit_set_weights(branches: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fits the weights of the branches and an offset a label, by the sigmoid cross-entropy.
-
-    Each branch has the log-odds of every label in its scores, and their weighted sum is to have
-    them once. So an offset is drawn to what is then too much or too little, and a label of few
-    texts stays there: the objective, which is convex, is the sum of the losses of all texts, half
-    the square of each weight's distance from 1, and half the square of each offset's from that.
-
-    Args:
-      branches: float32[texts, branches, classes], scores of each branch.
-      rows: bool[texts, classes], the labels of each text.
-
-    Returns:
-      float64[branches], within `WEIGHT_BOUNDS`, and float64[classes]; the scores are the sum of the
-      weighted branches and the offsets.
-    """
-    num_branches = branches.shape[1]
-    shares = (rows.sum(axis=0) + 0.5) / (len(rows) + 1.0)
-    log_odds = np.log(shares) - np.log1p(-shares)
-    centered = branches.astype(np.float64) - log_odds
-
-    def objective(values: np.ndarray) -> tuple[float, np.ndarray]:
-        """Returns the objective and its gradient."""
-        weights, offsets = values[:num_branches], values[num_branches:]
-        mixed = np.einsum("b,tbc->tc", weights, centered) + log_odds + offsets
-        pull = np.concatenate([weights - 1.0, offsets])
-        wrong = sigmoid(mixed) - rows
-        of_weights = np.einsum("tbc,tc->b", centered, wrong)
-        gradient = np.concatenate([of_weights, wrong.sum(axis=0)]) + pull
-        return set_losses(mixed, rows).sum() + 0.5 * pull @ pull, gradient
-
-    start = np.concatenate([np.ones(num_branches), np.zeros(len(log_odds))])
-    bounds = [WEIGHT_BOUNDS] * num_branches + [(None, None)] * len(log_odds)
-    found = optimize.minimize(
-        objective, start, jac=True, method="L-BFGS-B", bounds=bounds,
-        options={"ftol": 1e-12, "gtol": 1e-6},
-    ).x  # fmt: skip
-    weights = found[:num_branches]
-    return weights, found[num_branches:] + (1.0 - weights.sum()) * log_odds
