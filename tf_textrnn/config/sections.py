@@ -103,6 +103,11 @@ class FileConfig(CheckedOptions):
         "label",
         group=BASIC,
     )
+    weight_column: str = option(
+        "",
+        "Column of a table, by name or number from 1, or key of a JSON object, that holds how much "
+        "a text to train on counts; empty = all alike",
+    )
     label_separator: str = option(
         "",
         "What separates several labels of one text, such as |; json = they are a JSON list; "
@@ -246,8 +251,9 @@ class TrainingConfig(CheckedOptions):
     )
     class_weights: str = option(
         "none",
-        "Weight of a text's loss: balanced = the rarer its label, the more; none = all alike",
-        choices=("none", "balanced"),
+        "Weight of a text's loss: balanced = the rarer its label, the more; none = all alike; else "
+        "a file with a label, a tab and its weight in each line",
+        is_path=True,
     )
     threshold: str = option(
         "auto",

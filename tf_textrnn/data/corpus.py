@@ -38,7 +38,7 @@ MAX_LABELS = 10_000
 _SCRATCH_PREFIX = ".making-"
 _FILES = (
     "type_ids", "lengths", "labels", "places", "files", "types.txt", "label_names.txt", "quotes",
-    "quote_sizes", "notes.json", "label_counts",
+    "quote_sizes", "notes.json", "label_counts", "weights",
 )  # fmt: skip
 _OVERFLOW_TYPE = b""  # type 0; neither tokenizer makes an empty token
 
@@ -62,6 +62,7 @@ class Corpus:
       quotes: the start of each text.
       notes: what a user should be told of the source, each a line.
       label_offsets: int64[texts + 1], where each text starts in `labels`; None = each has one.
+      weights: float32[texts], how much each text counts in the training loss; None = all alike.
     """
 
     source: Source
@@ -76,6 +77,7 @@ class Corpus:
     quotes: Quotes
     notes: tuple[str, ...] = ()
     label_offsets: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -179,6 +181,7 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
     label_ids: dict[str, int] = {}
     type_bytes = texts = 0
     label_counts: list[np.ndarray] = []  # int32[texts of a chunk]
+    weights: list[np.ndarray] = []  # float32[texts of a chunk]
     with (
         open(folder / "type_ids", "wb") as type_ids,
         open(folder / "lengths", "wb") as lengths,
@@ -206,6 +209,7 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
                 if label_ids.setdefault(name, len(label_ids)) == MAX_LABELS:
                     raise UserError(f"{source.name}: over {MAX_LABELS:,} different labels")
             np.array([label_ids[name] for name in names], np.int32).tofile(labels)
+            weights.append(np.array([example.weight for example in chunk], np.float32))
             label_counts.append(np.array([len(example.labels) for example in chunk], np.int32))
             np.array([example.line for example in chunk], np.int64).tofile(places)
             np.array([example.file for example in chunk], np.int32).tofile(files)
@@ -214,9 +218,10 @@ def _write(folder: pathlib.Path, source: Source, tokenizer: str) -> None:
             ]
             quotes.writelines(starts)
             np.array([len(start) for start in starts], np.int32).tofile(quote_sizes)
-    counts = np.concatenate([*label_counts, np.zeros(0, np.int32)])
-    counts = counts[:0] if (counts == 1).all() else counts
-    counts.tofile(folder / "label_counts")
+    for name, parts in (("label_counts", label_counts), ("weights", weights)):
+        values = np.concatenate(parts) if parts else np.zeros(0)
+        values = values[:0] if (values == 1).all() else values  # empty where texts are alike
+        values.tofile(folder / name)
     late = [note for note in source.notes() if note not in source.first_notes]
     notes = {"source": source.name, "notes": late}
     (folder / "notes.json").write_text(json.dumps(notes) + "\n", encoding="utf-8")
@@ -234,6 +239,7 @@ def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | No
             return None
         lengths = np.fromfile(folder / "lengths", np.int32)
         label_counts = np.fromfile(folder / "label_counts", np.int32)
+        weights = np.fromfile(folder / "weights", np.float32)
         return Corpus(
             source=source,
             fingerprint=fingerprint,
@@ -249,6 +255,7 @@ def _load(folder: pathlib.Path, source: Source, fingerprint: str) -> Corpus | No
             ),
             notes=_notes(folder, source),
             label_offsets=_offsets(label_counts) if len(label_counts) else None,
+            weights=weights if len(weights) else None,
         )
     except (OSError, ValueError, AttributeError):  # UserError is a ValueError
         return None

@@ -126,7 +126,9 @@ def examples_of_tfds(
 def examples_source(name: str, examples: list[Example]) -> Source:
     """Returns a source over examples in memory; `name` is for messages."""
     # Texts of one label each have the digest that the first release gave them.
-    plain = [example if example.others else example[:4] for example in examples]
+    plain = [
+        example if example.others or example.weight != 1 else example[:4] for example in examples
+    ]
     digest = hashlib.sha256(json.dumps(plain).encode()).hexdigest()
     return Source(name, digest, lambda: iter(examples))
 

@@ -180,7 +180,7 @@ def open_file(path: str, config: FileConfig, flag: str, needs_label: bool) -> Op
         raise UserError(f"--{flag}={path}: {error.strerror}") from error
     if config.format == "parquet" or (config.format == "auto" and mark == _PARQUET_MARK):
         keys = Keys(config, config.skip_unlabeled or not needs_label)
-        keeps_cells = not needs_label
+        keeps_cells = not needs_label or bool(config.weight_column)
         rows = functools.partial(read_parquet, path, config, keys, keeps_cells)
         opened = OpenFile(path, "parquet", rows, config)
         opened.header = parquet_names(path) if keeps_cells else None

@@ -14,6 +14,7 @@ from tf_textrnn.data.containers import stored_at
 from tf_textrnn.data.label_counts import LabelCounts
 from tf_textrnn.data.readers import OpenFile, Record, open_file, place_name
 from tf_textrnn.data.texts import folder_files
+from tf_textrnn.data.weights import text_weigher
 
 _SHOWN_PLACES = 5
 
@@ -27,6 +28,7 @@ class Example(NamedTuple):
       line: the line it starts on, from 1; in a folder, its file's number; 0 if there is no file.
       file: the index of its file in `Source.files`.
       others: the other labels of a set.
+      weight: how much it counts in the training loss, beside the other texts.
     """
 
     label: str
@@ -34,6 +36,7 @@ class Example(NamedTuple):
     line: int = 0
     file: int = 0
     others: tuple[str, ...] = ()
+    weight: float = 1.0
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -119,6 +122,7 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
     stamps = [_stamp(one, flag) for one in paths]
     first_notes = tuple(note for file in files for note in file.notes)
     passed_over: dict[str, str] = {}  # by file, a note
+    weight_column = config.weight_column if flag == "train_file" else ""
 
     def check_unchanged(one: str, stamp: object) -> None:
         if _stamp(one, flag) != stamp:
@@ -131,15 +135,18 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
             check_unchanged(one, stamp)
             unlabeled: list[int] = []  # the first places
             num_unlabeled = 0
-            for labels, text, place, _, is_list in file.records():
-                if len(labels) == 1:
-                    label = labels[0]
-                    counts[label] += 1
-                    yield Example(label, text, place, number)
-                elif has_sets and labels:
+            weigh = text_weigher(file, weight_column) if weight_column else None
+            for labels, text, place, cells, is_list in file.records():
+                weight = 1.0
+                if weigh:
+                    try:
+                        weight = weigh(cells)
+                    except ValueError as error:
+                        raise UserError(f"{file.place_name(place)}: {error}") from error
+                if len(labels) == 1 or (has_sets and labels):
                     for label in labels:
                         counts[label] += 1
-                    yield Example(labels[0], text, place, number, labels[1:])
+                    yield Example(labels[0], text, place, number, labels[1:], weight)
                 elif labels:
                     raise UserError(
                         f"{file.place_name(place)}: {len(labels)} labels "
@@ -147,7 +154,7 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
                         "--multi_label=false"
                     )
                 elif has_sets and (is_list or takes_unlabeled):
-                    yield Example("", text, place, number)
+                    yield Example("", text, place, number, weight=weight)
                 else:
                     num_unlabeled += 1
                     if len(unlabeled) < _SHOWN_PLACES:
@@ -177,6 +184,8 @@ def file_source(path: str, config: FileConfig, flag: str) -> Source:
         return said + list(passed_over.values())
 
     columns = f"{config.text_column} {config.label_column}"
+    if weight_column:
+        columns += f" weight_column={weight_column}"
     prints = [
         f"{_digest(one, flag)} {file.format} {columns}{file.reading}"
         for one, file in zip(paths, files, strict=True)

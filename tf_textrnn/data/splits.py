@@ -15,7 +15,7 @@ from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import Corpus, open_corpus
 from tf_textrnn.data.holdout import assign_folds, deal_sets, stratified_split
 from tf_textrnn.data.sources import Source, file_source
-from tf_textrnn.data.weights import balanced_weights
+from tf_textrnn.data.weights import loss_weights
 from tf_textrnn.text import UNKNOWN_ID, build_vocabulary
 
 MAX_SCORES = 1 << 28  # texts × labels of a scored split; scoring takes about 5 GiB
@@ -133,9 +133,13 @@ def load(
         for split, corpus in corpora.items()
     }
     train = splits["train"]
-    weights = np.ones(len(train), np.float32)
-    if config.training.class_weights == "balanced":
-        weights *= balanced_weights(train.label_sets(len(labels)))
+    of_texts = train_corpus.weights
+    weights = loss_weights(
+        config.training.class_weights,
+        labels,
+        train.label_sets(len(labels)),
+        None if of_texts is None else of_texts[train.rows],
+    )
     if sample_weights is not None:
         weights *= sample_weights[train.rows].astype(np.float32)
     train = dataclasses.replace(train, weights=weights)
@@ -145,7 +149,7 @@ def load(
             digest.update(corpora[split].fingerprint.encode() + rows[split].tobytes())
     if folds is not None:
         digest.update(folds.tobytes())
-    if sample_weights is not None:
+    if sample_weights is not None or config.training.class_weights not in ("none", "balanced"):
         digest.update(weights.tobytes())
     return Data(
         vocabulary,

@@ -74,7 +74,7 @@ class PredictOptions(CheckedOptions):
     @property
     def files(self) -> FileConfig:
         """How the input is read."""
-        names = _OF_FILES.keys() - {"format"}
+        names = _OF_FILES.keys() - {"format", "weight_column"}
         given = {name: getattr(self, name) for name in names}
         return FileConfig(format=self.input_format, **given)
 
