@@ -76,7 +76,7 @@ def _open_safetensors(path: str) -> np.ndarray:
     num_bytes = math.prod(shape) * dtype.itemsize
     if not 0 < num_bytes == end - begin <= size - 8 - length - begin:
         raise UserError(
-            f"{path}: no whole safetensors file (its tensor of {name} {list(shape)} is cut or empty)"
+            f"{path}: no whole safetensors file (its tensor, {name} {list(shape)}, is cut or empty)"
         )
     return np.memmap(path, dtype, "r", offset=8 + length + begin, shape=shape)
 
