@@ -77,9 +77,10 @@ def word2vec(words, rows, line_end=b"\n"):
 
 def safetensors(rows, dtype="F32", **changes):
     data = rows.astype({"F16": "<f2", "F32": "<f4", "F64": "<f8"}.get(dtype, "<f4")).tobytes()
-    entry = {"dtype": dtype, "shape": rows.shape, "data_offsets": [0, len(data)], **changes}
-    header = json.dumps({"__metadata__": {"format": "pt"}, "embedding.weight": entry}).encode()
-    return struct.pack("<Q", len(header)) + header + data
+    entry = {"dtype": dtype, "shape": rows.shape, "data_offsets": [8, 8 + len(data)], **changes}
+    tensors = {"scale": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "weight": entry}
+    header = json.dumps({"__metadata__": {"format": "pt"}, **tensors}).encode()
+    return struct.pack("<Q", len(header)) + header + bytes(8) + data
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b""])
@@ -140,7 +141,7 @@ def test_a_word_is_the_mean_of_its_longest_pieces(tmp_path, kind):
     (tmp_path / "tokenizer.json").write_text(tokenizer(kind))
     found = Pieces(str(tmp_path / "tokenizer.json"), len(pieces))
     assert {word: found.rows_of(word) for word in words} == words
-    assert found.rows_of("dogsx") == found.rows_of("do" * 51) == []
+    assert found.rows_of("dogsx") == found.rows_of("do" + "g" * 99) == []
     path = tmp_path / "model.safetensors"
     rows = np.random.default_rng(1).normal(size=(len(pieces), 4))
     path.write_bytes(safetensors(rows, "F64"))
@@ -179,6 +180,18 @@ BAD_FILES = {
     "words.txt": (b"one\ntwo\n", ":1: expected a token and numbers"),
     "empty.txt": (b"", "expected vectors, found nothing"),
 }
+
+
+@pytest.mark.parametrize("name", ["v.bin", "v.npy", "v.txt"])
+def test_vectors_of_another_size_are_refused(tmp_path, name):
+    path = tmp_path / name
+    (tmp_path / "v.txt").write_text("\n".join(WORDS) if name == "v.npy" else LINES)
+    if name == "v.bin":
+        path.write_bytes(WHOLE)
+    elif name == "v.npy":
+        np.save(path, ROWS)
+    with pytest.raises(UserError, match=rf"v\{path.suffix}:?1?: expected .*4.*found .*3"):
+        read_vectors(str(path), VOCABULARY, 4)
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
