@@ -9,6 +9,7 @@ from tf_textrnn.base import invocation
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
+from tf_textrnn.data.embeddings import vector_size
 from tf_textrnn.data.sources import Source, is_there
 from tf_textrnn.data.splits import Data
 from tf_textrnn.data.unspaced import best_tokenizer
@@ -47,6 +48,8 @@ def open_run(
     given = {**given, "resume": resume}
     if not resume:
         asked = Config().replace(**given)
+        if path := asked.model.pretrained_embeddings:
+            asked = asked.with_vectors(given, vector_size(path))
         config = asked.settled()
         if run_dir:
             RunFolder(run_dir).check_new()
