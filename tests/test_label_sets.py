@@ -17,8 +17,10 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.data import holdout, splits
 from tf_textrnn.data.corpus import open_corpus
+from tf_textrnn.data.own_counts import OwnCounts
 from tf_textrnn.data.settling import has_label_sets, settle
 from tf_textrnn.exporting.saved_model import export_run
+from tf_textrnn.network.ngrams import count_ngrams
 from tf_textrnn.predictor.predictor import Predictor
 from tf_textrnn.runs.set_evaluation import SetEvaluation
 from tf_textrnn.runs.set_measures import set_losses, sigmoid
@@ -158,6 +160,23 @@ def test_the_loss_of_sets_is_that_of_numpy():
     np.testing.assert_allclose(found, losses @ weight / 7, rtol=1e-5)
     plain = -np.log(np.where(rows > 0, p, 1 - p)).sum(axis=1)
     np.testing.assert_allclose(set_losses(scores, rows), plain, rtol=1e-12)
+
+
+def test_what_a_text_adds_to_the_counts_of_its_ngrams_is_its_set(tmp_path):
+    content = "__label__a __label__b x\n__label__a __label__b x\n__label__b y\n" * 6
+    path = tmp_path / "x.ft"
+    path.write_text(content + "z z\n")
+    config = Config().replace(train_file=str(path), cache_dir=str(tmp_path), multi_label=True)
+    train = splits.load(config.replace(valid_fraction=0.3, ngrams=1).settled()).train
+    ngrams = count_ngrams(train, 1, 9, 2)
+    hashes = train.corpus.text_hashes[train.rows]
+    own = OwnCounts(train.label_sets(2), hashes, np.ones(len(train), bool))
+    for index in range(len(train)):
+        batch = train.batch(np.array([index]))
+        counted = ngrams.counts[ngrams.keys == batch.token_ids[0, 0]]
+        # All texts of this n-gram are copies of this one.
+        np.testing.assert_array_equal(own.of(np.array([index])), counted)
+        np.testing.assert_array_equal(counted[0, :2] > 0, batch.label_rows[0] > 0)
 
 
 def test_branches_are_weighed_so_that_sets_are_as_probable_as_they_are():
