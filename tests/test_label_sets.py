@@ -1,6 +1,8 @@
 """Texts with any number of labels: read, split, measured, trained, exported and predicted."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,16 +11,20 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tests.conftest import TOPICS, weights
 from tests.labeled_files import source
+from tests.test_saved_model import LIBRARY, ROOT
 from tf_textrnn import cli
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.data import holdout, splits
 from tf_textrnn.data.corpus import open_corpus
+from tf_textrnn.data.own_counts import OwnCounts
 from tf_textrnn.data.settling import has_label_sets, settle
 from tf_textrnn.exporting.saved_model import export_run
+from tf_textrnn.network.ngrams import count_ngrams
 from tf_textrnn.predictor.predictor import Predictor
 from tf_textrnn.runs.set_evaluation import SetEvaluation
 from tf_textrnn.runs.set_measures import set_losses, sigmoid
@@ -160,6 +166,23 @@ def test_the_loss_of_sets_is_that_of_numpy():
     np.testing.assert_allclose(set_losses(scores, rows), plain, rtol=1e-12)
 
 
+def test_what_a_text_adds_to_the_counts_of_its_ngrams_is_its_set(tmp_path):
+    content = "__label__a __label__b x\n__label__a __label__b x\n__label__b y\n" * 6
+    path = tmp_path / "x.ft"
+    path.write_text(content + "z z\n")
+    config = Config().replace(train_file=str(path), cache_dir=str(tmp_path), multi_label=True)
+    train = splits.load(config.replace(valid_fraction=0.3, ngrams=1).settled()).train
+    ngrams = count_ngrams(train, 1, 9, 2)
+    hashes = train.corpus.text_hashes[train.rows]
+    own = OwnCounts(train.label_sets(2), hashes, np.ones(len(train), bool))
+    for index in range(len(train)):
+        batch = train.batch(np.array([index]))
+        counted = ngrams.counts[ngrams.keys == batch.token_ids[0, 0]]
+        # All texts of this n-gram are copies of this one.
+        np.testing.assert_array_equal(own.of(np.array([index])), counted)
+        np.testing.assert_array_equal(counted[0, :2] > 0, batch.label_rows[0] > 0)
+
+
 def test_branches_are_weighed_so_that_sets_are_as_probable_as_they_are():
     random = np.random.default_rng(1)
     true = random.normal(size=[20_000, 3]) * 1.5 - [0, 2, 4]
@@ -252,6 +275,32 @@ def test_the_export_measures_what_the_report_has(options, exported, capsys):
     predictions = [line.split("\t") for line in exported.predictions.read_text().splitlines()[1:]]
     right = np.mean([label == prediction for _, label, prediction, _ in predictions])
     assert right == report["accuracy"]
+
+
+def test_the_c_library_and_classify_answer_as_python_does(exported):
+    path = exported.export / "1"
+    texts = ["the cat of red", "seven", "xyzzy", ""]
+    expected = Predictor(path)(texts).probability
+    loaded = tf.saved_model.load(str(path))
+    values = [tf.train.BytesList(value=[text.encode()]) for text in texts]
+    features = [{"text": tf.train.Feature(bytes_list=value)} for value in values]
+    examples = [
+        tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+        for feature in features
+    ]
+    classified = loaded.signatures["classify"](inputs=tf.constant(examples))
+    np.testing.assert_allclose(classified["scores"], expected, atol=1e-6)
+    saved_model = saved_model_pb2.SavedModel()
+    saved_model.ParseFromString((path / "saved_model.pb").read_bytes())
+    signature = saved_model.meta_graphs[0].signature_def["serving_default"]
+    text_name = signature.inputs["text"].name.partition(":")[0]
+    name, _, index = signature.outputs["probability"].name.partition(":")
+    done = subprocess.run(
+        [sys.executable, "tests/c_api_client.py", LIBRARY, path, text_name, name, index],
+        input=json.dumps(texts), capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout), expected, atol=1e-5)
 
 
 class StopError(Exception):

@@ -72,7 +72,7 @@ def test_risk_grows_from_the_surest_texts_on():
 def folder(small_options, tmp_path_factory):
     """A run over texts of one label each whose threshold leaves some unsure."""
     path = tmp_path_factory.mktemp("sure") / "r"
-    given = {**small_options, "threshold": "precision:0.97", "num_epochs": 2}
+    given = {**small_options, "threshold": "precision:0.97", "num_epochs": 3}
     return runner.run({**given, "run_dir": str(path)}, export=export_run).folder
 
 
@@ -95,7 +95,8 @@ def test_the_export_accepts_the_predicted_label_where_it_is_sure(folder, small_o
     assert low <= report["precision"] <= high + 1e-12
     assert report["risk_coverage"][-1] == [1.0, pytest.approx(1 - report["accuracy"])]
     assert "--threshold=precision:0.97: a label is accepted for" in folder.report_text.read_text()
-    assert not predictor(["xyzzy", ""]).accepted.any()
+    known = predictor(["one two", "one two xyzzy qwert", "one two xyzzy qwert asdf", ""])
+    assert known.accepted.any(axis=1).tolist() == [True, True, False, False]
 
 
 def test_a_threshold_that_is_none_in_the_best_file_is_refused(folder, monkeypatch):

@@ -85,6 +85,15 @@ class Split:
         return np.minimum(offsets[self.rows + 1] - offsets[self.rows], self.max_len)
 
     @property
+    def are_known(self) -> np.ndarray:
+        """bool[texts], whether at least one token that is read, and half of them, are known."""
+        is_known = self.id_of_type[self.corpus.type_ids] > UNKNOWN_ID
+        known_before = np.concatenate([[0], np.cumsum(is_known)])
+        starts, lengths = self.corpus.offsets[self.rows], self.lengths
+        num_known = known_before[starts + lengths] - known_before[starts]
+        return (num_known > 0) & (2 * num_known >= lengths)
+
+    @property
     def classes(self) -> np.ndarray:
         """int32[texts], the class of each text, where each has one label."""
         return self.class_of_label[self.corpus.labels[self.rows]]

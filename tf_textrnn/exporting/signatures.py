@@ -93,13 +93,18 @@ class ServedTextRNN:
         Returns:
           `label` string[n] and `prediction` int64[n], the most probable label; `scores`
           float32[n, classes], `probability` float32[n, classes]; `accepted` bool[n, classes],
-          whether the text is taken to have the label: of none where no token of it is known;
+          whether the text is taken to have the label: of none where no token of it is known or,
+          with thresholds, fewer than half of them are;
           `num_tokens` int32[n], the number of tokens that were read, and `is_cut` bool[n], whether
           the text has more of them.
         """
         token_ids, lengths, is_cut = self._encoder.encode(text)
         scores = self._model((token_ids, lengths), training=False)
-        outputs = self._outputs(scores, tf.reduce_any(token_ids > UNKNOWN_ID, axis=1))
+        num_known = tf.reduce_sum(tf.cast(token_ids > UNKNOWN_ID, tf.int32), axis=1)
+        is_known = num_known > 0
+        if self._thresholds is not None:
+            is_known &= 2 * num_known >= lengths
+        outputs = self._outputs(scores, is_known)
         return {
             "label": self._labels.lookup(outputs["prediction"]),
             **outputs,
@@ -155,7 +160,7 @@ class ServedTextRNN:
         return self._outputs(scores, tf.reduce_any(mask > 0, axis=1))
 
     def _outputs(self, scores: tf.Tensor, is_known: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What is told of n texts; `is_known` bool[n] says whether a token of each is."""
+        """What is told of n texts; `is_known` bool[n] says which may have a label accepted."""
         prediction, scaled = tf.argmax(scores, axis=1), scores / self._temperature
         probability = tf.sigmoid(scaled) if self._has_sets else tf.nn.softmax(scaled)
         accepted = is_known[:, None]

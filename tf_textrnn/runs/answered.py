@@ -39,7 +39,8 @@ class Answered(Protocol):
       split: the texts.
       probability: float64[texts, classes].
       rows: bool[texts, classes and then unknown labels], the labels of each text.
-      can_have: bool[texts, classes], the labels that could be given to each text.
+      can_have: bool[texts, classes], the labels that could be given to each text: of one of which
+        fewer than half of the tokens are known, none.
       accepted: bool[texts, classes], those of them that reach their thresholds.
       thresholds: float[classes]; None = none.
       is_wrong: bool[texts].
@@ -144,8 +145,9 @@ class _Answers:
 
     @functools.cached_property
     def accepted(self) -> np.ndarray:
-        least = 0.0 if self.thresholds is None else np.asarray(self.thresholds)
-        return self.can_have & (self.probability >= least)
+        if self.thresholds is None:
+            return self.can_have
+        return self.can_have & (self.probability >= np.asarray(self.thresholds))
 
     @property
     def confidence(self) -> np.ndarray:
@@ -184,7 +186,8 @@ class AnsweredLabels(_Answers):
 
     @property
     def can_have(self) -> np.ndarray:
-        return self.predictions[:, None] == np.arange(self.num_classes)
+        is_best = self.predictions[:, None] == np.arange(self.num_classes)
+        return is_best & self.split.are_known[:, None]
 
     @property
     def is_wrong(self) -> np.ndarray:
@@ -245,7 +248,7 @@ class AnsweredSets(_Answers):
 
     @property
     def can_have(self) -> np.ndarray:
-        return np.ones(self.scores.shape, bool)
+        return np.repeat(self.split.are_known[:, None], self.num_classes, axis=1)
 
     @property
     def is_wrong(self) -> np.ndarray:
