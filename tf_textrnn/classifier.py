@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from tf_textrnn.api import train_on
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.ordering import natural_order
+from tf_textrnn.config import option_fields
 from tf_textrnn.data.memory import as_labels, as_weights, class_names, memory_source
 from tf_textrnn.exporting.saved_model import scratch_folder, take_next_version
 from tf_textrnn.predictor.predictor import VALUES_FILE, Array, Predictor, as_texts
@@ -177,6 +178,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scratch = _ScratchFolder()
         options = self.get_params(deep=False)
         is_verbose = options.pop("verbose")
+        if options["embedding_dim"] == option_fields()["embedding_dim"].default:
+            del options["embedding_dim"]  # so that pretrained vectors have their own size
         options["dataset"] = _IN_MEMORY
         options["strategy"] = "one"
         options["cache_dir"] = scratch.path / "cache"

@@ -62,6 +62,24 @@ class Config:
             raise UserError(_unknown_option(next(iter(options))))
         return Config(**sections)
 
+    def with_vectors(self, given: Mapping[str, Any], size: int) -> "Config":
+        """A copy that starts from pretrained vectors, whose size it has.
+
+        Args:
+          given: the options that the caller named, by name.
+          size: length of the vectors of `--pretrained_embeddings`.
+
+        Raises:
+          UserError: `--embedding_dim` is given and differs.
+        """
+        if (asked := given.get("embedding_dim", size)) != size:
+            raise UserError(
+                f"--embedding_dim={asked}: the vectors of --pretrained_embeddings="
+                f"{self.model.pretrained_embeddings} have {size} numbers; expected the same, or "
+                f"no --embedding_dim"
+            )
+        return self.replace(embedding_dim=size)
+
     def settled(self, file_tokenizer: str = "word", file_multi_label: bool = False) -> "Config":
         """A copy in which every automatic value is decided.
 

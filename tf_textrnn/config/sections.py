@@ -10,6 +10,7 @@ from tf_textrnn.base.options import BASIC, SOURCE, CheckedOptions, option
 
 POOLINGS = ("mean", "max", "last", "attention")  # `network.pooling` computes each
 MAX_TEXT_TOKENS = 65_536  # more of one text is never kept, whatever `max_len` says
+MAX_EMBEDDING_DIM = 65_536
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,9 +164,17 @@ class ModelConfig(CheckedOptions):
         "How the outputs of a text's steps become one vector",
         choices=POOLINGS,
     )
-    embedding_dim: int = option(128, "Size of a token's vector", minimum=1, maximum=65_536)
+    embedding_dim: int = option(
+        128,
+        "Size of a token's vector; with --pretrained_embeddings, that of its vectors",
+        minimum=1,
+        maximum=MAX_EMBEDDING_DIM,
+    )
     pretrained_embeddings: str = option(
-        "", "Word vectors to start from: word2vec, GloVe or fastText text, also .gz", is_path=True
+        "",
+        "Word vectors to start from: word2vec, GloVe or fastText text, also .gz; word2vec's .bin; "
+        "x.npy or x.safetensors, with their words in x.txt or their pieces in tokenizer.json",
+        is_path=True,
     )
     keep_prob: float = option(
         0.4,

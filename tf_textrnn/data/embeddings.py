@@ -1,14 +1,26 @@
-"""Reads pretrained word vectors: the text formats of word2vec, GloVe and fastText."""
+"""Reads pretrained word vectors.
+
+A file's ending says its format: `.bin` and `.bin.gz` are word2vec's binary one, `.npy` and
+`.safetensors` arrays with their words in a file beside them, and all else is text, as word2vec,
+GloVe and fastText write it.
+"""
 
 import hashlib
+import itertools
 import pathlib
+import re
 import stat
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.config.sections import MAX_EMBEDDING_DIM
 from tf_textrnn.data.encodings import numbered_lines
+from tf_textrnn.data.pieces import Pieces
+from tf_textrnn.data.vector_formats import open_array, word2vec_size, word2vec_vectors
+from tf_textrnn.text import SPECIAL_TOKENS
 
 
 class Vectors(NamedTuple):
@@ -23,44 +35,45 @@ class Vectors(NamedTuple):
     values: np.ndarray
 
 
+def vector_size(path: str) -> int:
+    """The length of the vectors in a file.
+
+    Raises:
+      UserError: the file cannot be read, is not of its format, or has longer vectors than a model.
+    """
+    _check_file(path)
+    if _is_array(path):
+        size = open_array(path).shape[1]
+    elif _is_word2vec(path):
+        size = word2vec_size(path)
+    else:
+        size = _text_size(path)
+    if not 1 <= size <= MAX_EMBEDDING_DIM:
+        raise UserError(f"{path}: vectors of {size:,} numbers; expected 1 to {MAX_EMBEDDING_DIM:,}")
+    return size
+
+
 def read_vectors(path: str, vocabulary: list[bytes], size: int) -> Vectors:
     """Reads the vectors of a vocabulary's tokens; if a token occurs twice, the first one counts.
 
-    A line is a token and `size` numbers, separated by single spaces. A first line with the number
-    of vectors and their size, as word2vec and fastText write it and GloVe does not, is skipped.
     Only the vectors of the vocabulary are held in memory.
 
     Args:
-      path: file in UTF-8, which may be compressed.
+      path: the file.
       vocabulary: the token of each id.
-      size: length of a vector.
+      size: length of a vector, as `vector_size` gives it.
 
     Raises:
       UserError: the file cannot be read, or a vector has another length or a number in it that is
         not finite.
     """
     ids = {token.decode("utf-8", "replace"): token_id for token_id, token in enumerate(vocabulary)}
-    found: dict[int, np.ndarray] = {}
-    for number, line in numbered_lines(path, "\n"):
-        line = line.rstrip()
-        if not line or (number == 1 and len(line.split(" ")) == 2):
-            continue
-        token, *numbers = line.rsplit(" ", size)  # a token in GloVe's files may hold spaces
-        if len(numbers) < size or (" " in token and _is_number(token.rsplit(" ", 1)[1])):
-            raise UserError(
-                f"{path}:{number}: expected a token and --embedding_dim={size} numbers, found "
-                f"{line.count(' ')}"
-            )
-        token_id = ids.get(token)
-        if token_id is None or token_id in found:
-            continue
-        try:
-            vector = np.array(numbers, np.float32)
-        except ValueError as error:
-            raise UserError(f"{path}:{number}: not a vector ({error})") from error
-        if not np.isfinite(vector).all():
-            raise UserError(f"{path}:{number}: expected finite numbers")
-        found[token_id] = vector
+    if _is_array(path):
+        found = _array_vectors(path, ids, size)
+    elif _is_word2vec(path):
+        found = _first_of_each(path, word2vec_vectors(path, size), ids)
+    else:
+        found = _first_of_each(path, _text_vectors(path, ids, size), ids)
     token_ids = np.array(sorted(found), np.int64)
     values = np.zeros((len(found), size), np.float32)
     for row, token_id in enumerate(token_ids):
@@ -69,18 +82,150 @@ def read_vectors(path: str, vocabulary: list[bytes], size: int) -> Vectors:
 
 
 def checksum(path: str) -> str:
-    """The SHA-256 of a file of vectors, in hexadecimal digits.
+    """The SHA-256 of a file of vectors and of its words beside it, in hexadecimal digits.
 
     Raises:
-      UserError: the file cannot be read.
+      UserError: a file cannot be read.
     """
+    _check_file(path)
+    digest = hashlib.sha256()
+    for each in [path, _words_beside(path)] if _is_array(path) else [path]:
+        try:
+            with open(each, "rb") as file:
+                hashlib.file_digest(file, lambda: digest)
+        except OSError as error:
+            raise UserError(f"--pretrained_embeddings={each}: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _check_file(path: str) -> None:
     try:
         if not stat.S_ISREG(pathlib.Path(path).stat().st_mode):
             raise UserError(f"--pretrained_embeddings={path}: expected a file")
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"--pretrained_embeddings={path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"--pretrained_embeddings={path}: {reason}") from error
+
+
+def _is_array(path: str) -> bool:
+    return path.endswith((".npy", ".safetensors"))
+
+
+def _is_word2vec(path: str) -> bool:
+    return path.endswith((".bin", ".bin.gz"))
+
+
+def _words_beside(path: str) -> str:
+    """The file of the words of an array: `x.txt` beside `x.npy`, or else `tokenizer.json`.
+
+    Raises:
+      UserError: there is neither.
+    """
+    words = pathlib.Path(path).with_suffix(".txt")
+    tokenizer = words.with_name("tokenizer.json")
+    for each in (words, tokenizer):
+        if each.is_file():
+            return str(each)
+    raise UserError(
+        f"--pretrained_embeddings={path}: expected its words beside it, one a line in {words}, or "
+        f"its pieces in {tokenizer}"
+    )
+
+
+def _array_vectors(path: str, ids: dict[str, int], size: int) -> dict[int, np.ndarray]:
+    """The vectors of an array's words, by token id; a word of pieces has their mean."""
+    array, words = np.asarray(open_array(path)), _words_beside(path)
+    if array.shape[1] != size:
+        raise UserError(f"{path}: expected vectors of {size}, found {array.shape[1]}")
+    rows = (
+        _rows_by_pieces(words, ids, len(array))
+        if words.endswith(".json")
+        else _rows_by_words(words, ids, len(array))
+    )
+    vectors = ((word, array[row].mean(0, np.float64)) for word, row in rows.items())
+    return _first_of_each(path, vectors, ids)
+
+
+def _rows_by_pieces(path: str, ids: dict[str, int], num_rows: int) -> dict[str, list[int]]:
+    pieces = Pieces(path, num_rows)
+    rows = {token: pieces.rows_of(token) for token in ids if token.encode() not in SPECIAL_TOKENS}
+    return {token: found for token, found in rows.items() if found}
+
+
+def _rows_by_words(path: str, ids: dict[str, int], num_rows: int) -> dict[str, list[int]]:
+    rows: dict[str, list[int]] = {}
+    number = 0
+    for number, line in numbered_lines(path, "\n"):
+        word = line.rstrip("\r\n")
+        if word in ids:
+            rows.setdefault(word, [number - 1])
+    if number != num_rows:
+        raise UserError(f"{path}: expected {num_rows:,} words, a line each; found {number:,}")
+    return rows
+
+
+def _first_of_each(
+    path: str, vectors: Iterable[tuple[str, np.ndarray]], ids: dict[str, int]
+) -> dict[int, np.ndarray]:
+    """The first vector of each token of a vocabulary, by token id."""
+    found: dict[int, np.ndarray] = {}
+    for word, vector in vectors:
+        token_id = ids.get(word)
+        if token_id is None or token_id in found:
+            continue
+        with np.errstate(over="ignore"):  # becomes infinity
+            found[token_id] = vector.astype(np.float32)
+        if not np.isfinite(found[token_id]).all():
+            raise UserError(f"{path}: the vector of {word!r} holds NaN or infinity")
+    return found
+
+
+def _text_vectors(path: str, ids: dict[str, int], size: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the words of a text file that a vocabulary has, with their vectors.
+
+    A line is a token and `size` numbers, separated by single spaces. A first line with the number
+    of vectors and their size, as word2vec and fastText write it and GloVe does not, is skipped.
+    """
+    for number, line in numbered_lines(path, "\n"):
+        line = line.rstrip()
+        if not line or (number == 1 and _header_size(line)):
+            continue
+        token, *numbers = line.rsplit(" ", size)  # a token in GloVe's files may hold spaces
+        if len(numbers) < size or (" " in token and _is_number(token.rsplit(" ", 1)[1])):
+            raise UserError(
+                f"{path}:{number}: expected a token and {size} numbers, as the first line says; "
+                f"found {line.count(' ')}"
+            )
+        if token not in ids:
+            continue
+        try:
+            vector = np.array(numbers, np.float32)
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: not a vector ({error})") from error
+        if not np.isfinite(vector).all():
+            raise UserError(f"{path}:{number}: expected finite numbers")
+        yield token, vector
+
+
+def _text_size(path: str) -> int:
+    """The length of the vectors in a text file, by its first line."""
+    for number, line in numbered_lines(path, "\n"):
+        fields = line.rstrip().split(" ")
+        if not fields[-1]:
+            continue
+        if number == 1 and (size := _header_size(line)):
+            return size
+        numbers = list(itertools.takewhile(_is_number, reversed(fields[1:])))
+        if not numbers:
+            raise UserError(f"{path}:{number}: expected a token and numbers")
+        return len(numbers)
+    raise UserError(f"{path}: expected vectors, found nothing")
+
+
+def _header_size(line: str) -> int:
+    """The size that a line gives which holds a number of vectors and their size; 0 = another."""
+    match = re.fullmatch(r"[0-9]{1,12} ([0-9]{1,12})", line.rstrip())
+    return int(match[1]) if match else 0
 
 
 def _is_number(text: str) -> bool:

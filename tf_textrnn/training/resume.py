@@ -8,6 +8,7 @@ from typing import Any
 from tf_textrnn.base import invocation
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
+from tf_textrnn.data.embeddings import vector_size
 from tf_textrnn.data.settling import settle
 from tf_textrnn.data.sources import Source, is_there
 from tf_textrnn.data.splits import Data
@@ -46,6 +47,8 @@ def open_run(
     given = {**given, "resume": resume}
     if not resume:
         asked = Config().replace(**given)
+        if path := asked.model.pretrained_embeddings:
+            asked = asked.with_vectors(given, vector_size(path))
         asked.settled()  # flags that contradict one another come before the folder
         if run_dir:
             RunFolder(run_dir).check_new()
