@@ -55,7 +55,7 @@ def test_parameters_are_flags_with_their_defaults():
     for section in ("text", "model", "training"):
         assert set(vars(getattr(Config(), section))) <= set(defaults)
     assert set(option_fields()) - set(defaults) == {
-        "dataset", "train_file", "valid_file", "test_file", "strict_labels",
+        "dataset", "train_file", "valid_file", "test_file", "multi_label", "strict_labels",
         *(field.name for field in dataclasses.fields(FileConfig)), "resume", "cache_dir",
         "strategy", "export", "checkpoint_minutes", "gradients_every", "join_minutes",
         "step_seconds",

@@ -25,7 +25,8 @@ def valid_value(field: dataclasses.Field) -> st.SearchStrategy:
     if field.type is bool:
         return st.booleans()
     if field.type is str:
-        return st.text(st.characters(exclude_categories=["Cs"]))
+        text = st.text(st.characters(exclude_categories=["Cs"]))
+        return text.filter(lambda path: path[:1] != "~") if bounds["is_path"] else text
     if field.type is int:
         return st.integers(bounds["minimum"], bounds["maximum"])
     low = bounds["above"] if bounds["above"] is not None else bounds["minimum"]

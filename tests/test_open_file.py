@@ -85,7 +85,7 @@ def test_records_keep_what_was_read(tmp_path):
     assert [list(opened.records()), list(opened.records())] == [expected, expected]
     opened = unlabeled(tmp_path / "x.jsonl", '{"text": "x", "label": ["a", "b"], "id": 7}\n')
     cells = {"text": "x", "label": ["a", "b"], "id": 7}
-    assert list(opened.records()) == [Record(("a", "b"), "x", 1, cells)]
+    assert list(opened.records()) == [Record(("a", "b"), "x", 1, cells, True)]
 
 
 def test_a_first_line_that_may_be_a_header_is_asked_about_before_predicting(tmp_path):
