@@ -92,6 +92,7 @@ def test_home_is_expanded_in_every_path_and_nowhere_else(monkeypatch):
     paths = {name for name, field in option_fields().items() if field.metadata["is_path"]}
     assert paths == {
         "train_file", "valid_file", "test_file", "pretrained_embeddings", "run_dir", "cache_dir",
+        "class_weights",
     }  # fmt: skip
     for name in paths:
         assert train_options([f"--{name}=~/f g"]) == {name: "/home/of/f g"}
