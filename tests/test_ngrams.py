@@ -167,7 +167,7 @@ some_texts = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(some_texts)
 def test_a_text_left_out_is_scored_as_if_it_and_its_copies_had_not_been_counted(texts):
     examples = [Example("a", "x"), Example("b", "y")]  # so that both labels are known
@@ -220,15 +220,18 @@ def test_with_shuffled_labels_the_trust_falls_to_nothing(tmp_path):
     batch = split.batch(np.arange(len(split)))
     left_out = own.of(np.arange(len(split)))
     optimizer = keras.optimizers.Adam(0.02)
-    losses = []
-    for _ in range(150):
+    optimizer.build(layer.trainable_variables)
+
+    @tf.function
+    def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
             scores = layer(batch.token_ids, left_out)
-            loss = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, scores)
-            )
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, scores)
+            loss = tf.reduce_mean(losses)
         optimizer.apply(tape.gradient(loss, layer.trainable_variables), layer.trainable_variables)
-        losses.append(float(loss))
+        return loss
+
+    losses = [float(step()) for _ in range(150)]
     assert float(layer.trust.numpy()) <= 0.1
     guessing = -np.mean(np.log(layer.shares.numpy()[batch.labels]))
     assert min(losses) > guessing - 0.005  # the bias may learn the shares
