@@ -1,9 +1,10 @@
 """What a model says of the texts of a split, for the report: one label a text, or sets of them."""
 
+import abc
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,93 +33,9 @@ if TYPE_CHECKING:
 SEPARATOR = "|"  # of several labels
 
 
-class Answered(Protocol):
-    """What a model says of the texts of a split.
-
-    Attributes:
-      split: the texts.
-      probability: float64[texts, classes].
-      rows: bool[texts, classes and then unknown labels], the labels of each text.
-      can_have: bool[texts, classes], the labels that could be given to each text: of one of which
-        fewer than half of the tokens are known, none.
-      accepted: bool[texts, classes], those of them that reach their thresholds.
-      thresholds: float[classes]; None = none.
-      is_wrong: bool[texts].
-      is_top_right: bool[texts], whether the text has the most probable label.
-      confidence: float64[texts], probability of the most probable label.
-      surety: float64[texts], how sure the model is of what it says, for its mistakes.
-    """
-
-    @property
-    def split(self) -> Split: ...
-    @property
-    def probability(self) -> np.ndarray: ...
-    @property
-    def rows(self) -> np.ndarray: ...
-    @property
-    def can_have(self) -> np.ndarray: ...
-    @property
-    def accepted(self) -> np.ndarray: ...
-    @property
-    def thresholds(self) -> Sequence[float] | np.ndarray | None: ...
-    @property
-    def is_top_right(self) -> np.ndarray: ...
-    @property
-    def is_wrong(self) -> np.ndarray: ...
-    @property
-    def confidence(self) -> np.ndarray: ...
-    @property
-    def surety(self) -> np.ndarray: ...
-
-    def label(self, text: int) -> str:
-        """The label of a text, or all of them in one."""
-
-    def prediction(self, text: int) -> str:
-        """The label that is predicted for a text, or all that are accepted in one."""
-
-    def measures(self) -> Measures:
-        """Loss and accuracy."""
-
-    def per_label(self) -> dict[str, dict[str, float]]:
-        """`f1` and other measures of each class."""
-
-    def accepting(self) -> dict[str, Any]:
-        """The thresholds, if there are any, and the share of texts of which a label is accepted."""
-
-    def evaluation(self) -> dict[str, Any]:
-        """The measures, by the names that they have in `report.json`."""
-
-    def reliability(self, calibrated: bool) -> Reliability:
-        """How well the probabilities are calibrated, or those without a temperature."""
-
-    def confusion(self) -> "Figure":
-        """Draws which labels are taken for which."""
-
-
-def answered(
-    split: Split,
-    scores: np.ndarray,
-    temperature: float,
-    labels: list[str],
-    thresholds: Sequence[float] | np.ndarray | None = None,
-) -> Answered:
-    """What a model says of the texts of a split.
-
-    Args:
-      split: the texts.
-      scores: float32[texts, classes].
-      temperature: probabilities are the softmax, or the sigmoid, of the scores divided by it.
-      labels: the label of each class, and then the unknown ones.
-      thresholds: least probability of an accepted label of each class; None = none.
-    """
-    if split.set_size:
-        return AnsweredSets(split, scores, temperature, labels, thresholds)
-    return AnsweredLabels(split, scores, temperature, labels, thresholds)
-
-
 @dataclasses.dataclass(frozen=True)
-class _Answers:
-    """What both kinds have in common; arguments as those of `answered`."""
+class Answered(abc.ABC):
+    """What a model says of the texts of a split; `answered` makes it, and has the arguments."""
 
     split: Split
     scores: np.ndarray
@@ -128,6 +45,7 @@ class _Answers:
 
     @property
     def num_classes(self) -> int:
+        """Number of classes."""
         return self.scores.shape[1]
 
     @property
@@ -135,25 +53,25 @@ class _Answers:
         """[texts, classes], the scores divided by the temperature."""
         return self.scores / self.temperature
 
-    @property
-    def can_have(self) -> np.ndarray:
-        raise NotImplementedError
-
-    @property
+    @functools.cached_property
     def probability(self) -> np.ndarray:
-        raise NotImplementedError
+        """float64[texts, classes], at the temperature."""
+        return self.probability_of(self.scaled)
 
     @functools.cached_property
     def accepted(self) -> np.ndarray:
+        """bool[texts, classes], the labels of `can_have` that reach their thresholds."""
         if self.thresholds is None:
             return self.can_have
         return self.can_have & (self.probability >= np.asarray(self.thresholds))
 
-    @property
+    @functools.cached_property
     def confidence(self) -> np.ndarray:
+        """float64[texts], probability of the most probable label."""
         return self.probability.max(axis=1)
 
     def accepting(self) -> dict[str, Any]:
+        """The thresholds, if there are any, and the share of texts of which a label is accepted."""
         if self.thresholds is None:
             return {}
         return {
@@ -161,13 +79,74 @@ class _Answers:
             "valid_coverage": float(self.accepted.any(axis=1).mean()),
         }
 
+    @staticmethod
+    @abc.abstractmethod
+    def probability_of(scores: np.ndarray) -> np.ndarray:
+        """float64[texts, classes], the softmax or the sigmoid of scores."""
 
-class AnsweredLabels(_Answers):
+    @property
+    @abc.abstractmethod
+    def rows(self) -> np.ndarray:
+        """bool[texts, classes and then unknown labels], the labels of each text."""
+
+    @property
+    @abc.abstractmethod
+    def can_have(self) -> np.ndarray:
+        """bool[texts, classes], the labels that could be given to each text.
+
+        There are none for one of which fewer than half of the tokens are known.
+        """
+
+    @property
+    @abc.abstractmethod
+    def is_wrong(self) -> np.ndarray:
+        """bool[texts]."""
+
+    @property
+    @abc.abstractmethod
+    def is_top_right(self) -> np.ndarray:
+        """bool[texts], whether the text has the most probable label."""
+
+    @property
+    @abc.abstractmethod
+    def surety(self) -> np.ndarray:
+        """float64[texts], how sure the model is of what it says, for its mistakes."""
+
+    @abc.abstractmethod
+    def label(self, text: int) -> str:
+        """The label of a text, or all of them in one."""
+
+    @abc.abstractmethod
+    def prediction(self, text: int) -> str:
+        """The label that is predicted for a text, or all that are accepted in one."""
+
+    @abc.abstractmethod
+    def measures(self) -> Measures:
+        """Loss and accuracy."""
+
+    @abc.abstractmethod
+    def per_label(self) -> dict[str, dict[str, float]]:
+        """`f1` and other measures of each class."""
+
+    @abc.abstractmethod
+    def evaluation(self) -> dict[str, Any]:
+        """The measures, by the names that they have in `report.json`."""
+
+    @abc.abstractmethod
+    def reliability(self, calibrated: bool) -> Reliability:
+        """How well the probabilities are calibrated, or those without a temperature."""
+
+    @abc.abstractmethod
+    def confusion(self) -> "Figure":
+        """Draws which labels are taken for which."""
+
+
+class AnsweredLabels(Answered):
     """As `Answered`, of one label a text."""
 
-    @functools.cached_property
-    def probability(self) -> np.ndarray:
-        return softmax(self.scaled)
+    @staticmethod
+    def probability_of(scores: np.ndarray) -> np.ndarray:
+        return softmax(scores)
 
     @functools.cached_property
     def predictions(self) -> np.ndarray:
@@ -221,7 +200,7 @@ class AnsweredLabels(_Answers):
         return found.report()
 
     def reliability(self, calibrated: bool) -> Reliability:
-        probability = self.probability if calibrated else softmax(self.scores)
+        probability = self.probability if calibrated else self.probability_of(self.scores)
         is_right = probability.argmax(axis=1) == self.classes
         return reliability(probability.max(axis=1), is_right)
 
@@ -229,12 +208,12 @@ class AnsweredLabels(_Answers):
         return confusion_figure(self.classes, self.predictions, self.labels)
 
 
-class AnsweredSets(_Answers):
+class AnsweredSets(Answered):
     """As `Answered`, of sets of labels."""
 
-    @functools.cached_property
-    def probability(self) -> np.ndarray:
-        return sigmoid(self.scaled)
+    @staticmethod
+    def probability_of(scores: np.ndarray) -> np.ndarray:
+        return sigmoid(scores)
 
     @functools.cached_property
     def rows(self) -> np.ndarray:
@@ -290,8 +269,29 @@ class AnsweredSets(_Answers):
         return found.report()
 
     def reliability(self, calibrated: bool) -> Reliability:
-        probability = self.probability if calibrated else sigmoid(self.scores)
+        probability = self.probability if calibrated else self.probability_of(self.scores)
         return reliability(probability.ravel(), self.known_rows.ravel())
 
     def confusion(self) -> "Figure":
         return set_confusion_figure(self.rows, self.accepted, self.labels)
+
+
+def answered(
+    split: Split,
+    scores: np.ndarray,
+    temperature: float,
+    labels: list[str],
+    thresholds: Sequence[float] | np.ndarray | None = None,
+) -> Answered:
+    """What a model says of the texts of a split.
+
+    Args:
+      split: the texts.
+      scores: float32[texts, classes].
+      temperature: probabilities are the softmax, or the sigmoid, of the scores divided by it.
+      labels: the label of each class, and then the unknown ones.
+      thresholds: least probability of an accepted label of each class; None = none.
+    """
+    if split.set_size:
+        return AnsweredSets(split, scores, temperature, labels, thresholds)
+    return AnsweredLabels(split, scores, temperature, labels, thresholds)
