@@ -1,8 +1,6 @@
 """Texts with any number of labels: read, split, measured, trained, exported and predicted."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,11 +9,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
-from tensorflow.core.protobuf import saved_model_pb2
 
 from tests.conftest import TOPICS, weights
 from tests.labeled_files import source
-from tests.test_saved_model import LIBRARY, ROOT
+from tests.test_saved_model import answers_of_the_c_library
 from tf_textrnn import cli
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
@@ -290,17 +287,8 @@ def test_the_c_library_and_classify_answer_as_python_does(exported):
     ]
     classified = loaded.signatures["classify"](inputs=tf.constant(examples))
     np.testing.assert_allclose(classified["scores"], expected, atol=1e-6)
-    saved_model = saved_model_pb2.SavedModel()
-    saved_model.ParseFromString((path / "saved_model.pb").read_bytes())
-    signature = saved_model.meta_graphs[0].signature_def["serving_default"]
-    text_name = signature.inputs["text"].name.partition(":")[0]
-    name, _, index = signature.outputs["probability"].name.partition(":")
-    done = subprocess.run(
-        [sys.executable, "tests/c_api_client.py", LIBRARY, path, text_name, name, index],
-        input=json.dumps(texts), capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(json.loads(done.stdout), expected, atol=1e-5)
+    found = answers_of_the_c_library(path, texts, "probability")
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 class StopError(Exception):

@@ -150,18 +150,24 @@ def test_embedded_equals_the_tf1_graph(tmp_path):
         np.testing.assert_array_equal(batch_major[name], value)
 
 
-def test_answers_without_pythons_tensorflow(path, trainer_scores):
+def answers_of_the_c_library(path: pathlib.Path, texts: list[str], output: str) -> np.ndarray:
+    """An output of `serving_default` for some texts, from TensorFlow's C library alone."""
     saved_model = saved_model_pb2.SavedModel()
     saved_model.ParseFromString((path / "saved_model.pb").read_bytes())
     signature = saved_model.meta_graphs[0].signature_def["serving_default"]
     text_name = signature.inputs["text"].name.partition(":")[0]
-    scores_name, _, index = signature.outputs["scores"].name.partition(":")
+    name, _, index = signature.outputs[output].name.partition(":")
     done = subprocess.run(
-        [sys.executable, "tests/c_api_client.py", LIBRARY, path, text_name, scores_name, index],
-        input=json.dumps(TEXTS), capture_output=True, text=True, cwd=ROOT,
+        [sys.executable, "tests/c_api_client.py", LIBRARY, path, text_name, name, index],
+        input=json.dumps(texts), capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(json.loads(done.stdout), trainer_scores, atol=1e-5)
+    return np.array(json.loads(done.stdout))
+
+
+def test_answers_without_pythons_tensorflow(path, trainer_scores):
+    found = answers_of_the_c_library(path, TEXTS, "scores")
+    np.testing.assert_allclose(found, trainer_scores, atol=1e-5)
 
 
 def test_saved_model_cli_shows_and_runs_each_signature(
