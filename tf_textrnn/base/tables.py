@@ -19,6 +19,11 @@ _LATIN_OF = str.maketrans(
 )
 
 
+def joined_labels(labels: Iterable[str]) -> str:
+    """The labels of a text in one, such as `anger|fear`; empty without labels."""
+    return "|".join(labels)
+
+
 def tab_separated(*fields: str) -> str:
     r"""One line, without its end, whatever the fields hold.
 

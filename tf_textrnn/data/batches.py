@@ -84,7 +84,7 @@ class Split:
         offsets = self.corpus.offsets
         return np.minimum(offsets[self.rows + 1] - offsets[self.rows], self.max_len)
 
-    @property
+    @functools.cached_property
     def are_known(self) -> np.ndarray:
         """bool[texts], whether at least one token that is read, and half of them, are known."""
         is_known = self.id_of_type[self.corpus.type_ids] > UNKNOWN_ID
@@ -104,11 +104,7 @@ class Split:
         Args:
           num_classes: number of classes, those of unknown labels among them where there are such.
         """
-        labels, offsets = self.corpus.label_sets(self.rows)
-        ones = np.ones(len(labels), np.float32)
-        return sparse.csr_array(
-            (ones, self.class_of_label[labels], offsets), (len(self), num_classes)
-        )
+        return self.corpus.label_table(self.rows, self.class_of_label, num_classes)
 
     @property
     def set_rows(self) -> np.ndarray:

@@ -20,6 +20,7 @@ import uuid
 import zlib
 
 import numpy as np
+from scipy import sparse
 
 from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
@@ -98,6 +99,18 @@ class Corpus:
         offsets = np.concatenate([[0], np.cumsum(counts)])
         places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
         return self.labels[places], offsets
+
+    def label_table(self, rows: np.ndarray, columns: np.ndarray, width: int) -> sparse.csr_array:
+        """float32[texts, width], 1 for each label of a text, whether it has one or several.
+
+        Args:
+          rows: int[texts], indices of the texts.
+          columns: int[label names], the column of each label.
+          width: number of columns.
+        """
+        labels, offsets = self.label_sets(rows)
+        ones = np.ones(len(labels), np.float32)
+        return sparse.csr_array((ones, columns[labels], offsets), (len(rows), width))
 
     def labels_of(self, row: int) -> list[str]:
         """The labels of a text."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tf_textrnn.base.errors import printable
-from tf_textrnn.base.tables import shown_labels
+from tf_textrnn.base.tables import joined_labels, shown_labels
 from tf_textrnn.config import MAX_TEXT_TOKENS, TextConfig
 from tf_textrnn.data.batches import Split
 from tf_textrnn.data.copies import Copies
@@ -141,7 +141,7 @@ def _contradictions(copies: Copies) -> Finding | None:
         return None
 
     def shown(corpus: Corpus, row: int) -> str:
-        labels = "|".join(corpus.labels_of(row))
+        labels = joined_labels(corpus.labels_of(row))
         return f"{corpus.place_name(row)} ({printable(labels)})"
 
     return Finding(

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from scipy import sparse
 
 _MULTIPLIER = 0x9E3779B97F4A7C15  # odd: 2**64 over the golden ratio (Knuth, TAOCP 3, 6.4)
 _CHUNK_TOKENS = 1 << 20
@@ -33,6 +34,17 @@ def text_hashes(types: Sequence[bytes], type_ids: np.ndarray, offsets: np.ndarra
         ends = part - part[0]
         hashes[first:last] = sums[ends[1:]] - sums[ends[:-1]]
     return hashes
+
+
+def members(hashes: np.ndarray) -> sparse.csr_array:
+    """Returns float32[texts, different texts], 1 where a text is a copy of that one.
+
+    Args:
+      hashes: uint64[texts], equal for copies.
+    """
+    _, groups = np.unique(hashes, return_inverse=True)
+    ones = np.ones(len(groups), np.float32)
+    return sparse.csr_array((ones, groups, np.arange(len(groups) + 1)))
 
 
 def _chunks(offsets: np.ndarray) -> Iterator[tuple[int, int]]:

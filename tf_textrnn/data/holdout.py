@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
+from tf_textrnn.data.hashes import members
+
 
 def stratified_split(
     labels: np.ndarray, fraction: float, seed: int, hashes: np.ndarray | None = None
@@ -119,8 +121,8 @@ def deal_sets(
     Returns:
       int64[texts], the part of each text.
     """
-    _, groups = np.unique(hashes, return_inverse=True)
-    is_in = sparse.csr_array((np.ones(len(groups), np.float32), groups, np.arange(len(groups) + 1)))
+    is_in = members(hashes)
+    groups = is_in.indices
     of_group = sparse.csr_array(is_in.T @ label_sets)
     sizes, order = np.bincount(groups), _generator(seed).permutation(is_in.shape[1])
     by_label = sparse.csc_array(of_group[order])

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import sparse
 
+from tf_textrnn.data.hashes import members
+
 
 class OwnCounts:
     """Of each text, the counts that it and its copies make: one a label, and one for the text.
@@ -16,10 +18,7 @@ class OwnCounts:
     def __init__(self, label_sets: sparse.csr_array, hashes: np.ndarray, is_counted: np.ndarray):
         counted = sparse.csr_array(is_counted[:, None].astype(np.float32))
         of_text = sparse.hstack([label_sets * counted, counted], "csr")
-        _, groups = np.unique(hashes, return_inverse=True)
-        is_in = sparse.csr_array(
-            (np.ones(len(groups), np.float32), groups, np.arange(len(groups) + 1))
-        )
+        is_in = members(hashes)
         self._counts = is_in @ (is_in.T @ of_text)
 
     def of(self, indices: np.ndarray) -> np.ndarray:

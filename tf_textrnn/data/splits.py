@@ -194,9 +194,8 @@ def _held_out(config: Config, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
 
 def corpus_sets(corpus: Corpus) -> sparse.csr_array:
     """Returns float32[texts, label names], 1 for each label of a text of a corpus."""
-    labels, offsets = corpus.label_sets(np.arange(len(corpus)))
-    shape = (len(corpus), len(corpus.label_names))
-    return sparse.csr_array((np.ones(len(labels), np.float32), labels, offsets), shape)
+    num_labels = len(corpus.label_names)
+    return corpus.label_table(np.arange(len(corpus)), np.arange(num_labels), num_labels)
 
 
 def fold_of(data: Data, fold: int) -> Data:

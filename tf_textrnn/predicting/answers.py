@@ -8,11 +8,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.tables import json_text, tab_separated
+from tf_textrnn.base.tables import joined_labels, json_text, tab_separated
 from tf_textrnn.data.readers import OpenFile, Record
 from tf_textrnn.predicting.options import PredictOptions
 
-SEPARATOR = "|"  # of several accepted labels in a cell
 DELIMITERS = {"tsv": "\t", "csv": ","}
 TABLES, OBJECTS = ("csv", "tsv", "parquet"), ("jsonl", "json")  # formats of inputs
 ANSWERS = {"csv": "csv", "tsv": "tsv", "parquet": "csv", "jsonl": "jsonl", "json": "jsonl"}
@@ -52,7 +51,7 @@ class Naming(NamedTuple):
 
     def text(self, accepted: np.ndarray) -> str:
         """The labels in one."""
-        return SEPARATOR.join(self._accepted(accepted)) or self.unsure
+        return joined_labels(self._accepted(accepted)) or self.unsure
 
     def value(self, accepted: np.ndarray) -> str | list[str]:
         """The labels as JSON has them: a list of any number, or the one."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tf_textrnn.base.tables import joined_labels
 from tf_textrnn.data.batches import Split
 from tf_textrnn.runs.evaluation import Evaluation
 from tf_textrnn.runs.measures import (
@@ -29,8 +30,6 @@ from tf_textrnn.runs.set_measures import (
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-SEPARATOR = "|"  # of several labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,7 +250,7 @@ class AnsweredSets(Answered):
         return self._joined(self.accepted[text])
 
     def _joined(self, row: np.ndarray) -> str:
-        return SEPARATOR.join(self.labels[label] for label in np.flatnonzero(row))
+        return joined_labels(self.labels[label] for label in np.flatnonzero(row))
 
     def measures(self) -> Measures:
         loss = float(set_losses(self.scaled, self.known_rows).mean())
@@ -264,7 +263,7 @@ class AnsweredSets(Answered):
         thresholds = None if self.thresholds is None else list(self.thresholds)
         found = SetEvaluation(self.labels[: self.num_classes], thresholds)
         for label in self.labels[self.num_classes :]:
-            found.label_of(label)
+            found.class_of(label)
         found.add(self.rows, self.probability, self.accepted)
         return found.report()
 

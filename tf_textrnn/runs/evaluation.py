@@ -20,7 +20,28 @@ RANKED_SCORES = 1 << 24  # texts × labels; with more, too: ranking them would t
 LABELS_NAMED = 10  # in one line of the text
 
 
-class Evaluation:
+class NumberedLabels:
+    """Numbers labels: those of a model first, and then the ones that it lacks, as they come.
+
+    Args:
+      labels: the label of each class of the model.
+    """
+
+    def __init__(self, labels: Sequence[str]):
+        self._names = list(labels)
+        self._num_classes = len(labels)
+        self._class_of = {label: index for index, label in enumerate(labels)}
+        self.num_texts = 0
+
+    def class_of(self, label: str) -> int:
+        """The class of a label; one that the model lacks gets a number after the model's own."""
+        if label not in self._class_of:
+            self._class_of[label] = len(self._names)
+            self._names.append(label)
+        return self._class_of[label]
+
+
+class Evaluation(NumberedLabels):
     """Takes in predictions for labeled texts, part by part, and measures all of them.
 
     It holds 12 bytes for each text, and 4 for each of its scores while these are few enough to
@@ -38,20 +59,10 @@ class Evaluation:
     """
 
     def __init__(self, labels: Sequence[str]):
-        self._names = list(labels)
-        self._num_classes = len(labels)
-        self._class_of = {label: index for index, label in enumerate(labels)}
+        super().__init__(labels)
         self._parts: list[tuple[np.ndarray, ...]] = []
         self._losses = 0.0
         self._ranked: list[np.ndarray] | None = [] if len(labels) <= RANKED_LABELS else None
-        self.num_texts = 0
-
-    def class_of(self, label: str) -> int:
-        """The class of a label; one that the model lacks gets a number after the model's own."""
-        if label not in self._class_of:
-            self._class_of[label] = len(self._names)
-            self._names.append(label)
-        return self._class_of[label]
 
     def add(self, classes: np.ndarray, predictions: np.ndarray, probability: np.ndarray) -> None:
         """Takes in some texts.

@@ -155,23 +155,23 @@ def draw_report(folder: RunFolder, answers: Answered) -> dict[str, Any]:
     Returns:
       The figures that could be drawn, by name.
     """
+    drawings = {
+        "confusion_matrix": answers.confusion,
+        "reliability": lambda: reliability_figure(
+            answers.reliability(False), answers.reliability(True)
+        ),
+        "risk_coverage": lambda: risk_coverage_figure(
+            *risk_coverage(answers.confidence, answers.is_top_right)
+        ),
+    }
     figures = {}
-    with optional(str(folder.confusion_matrix)):
-        figure = answers.confusion()
-        with atomic_write(folder.confusion_matrix) as file:
-            figure.savefig(file, format="png", dpi=120)
-        figures["confusion_matrix"] = figure
-    with optional(str(folder.reliability)):
-        figure = reliability_figure(answers.reliability(False), answers.reliability(True))
-        with atomic_write(folder.reliability) as file:
-            figure.savefig(file, format="png", dpi=120)
-        figures["reliability"] = figure
-    with optional(str(folder.risk_coverage)):
-        curve = risk_coverage(answers.confidence, answers.is_top_right)
-        figure = risk_coverage_figure(*curve)
-        with atomic_write(folder.risk_coverage) as file:
-            figure.savefig(file, format="png", dpi=120)
-        figures["risk_coverage"] = figure
+    for name, draw in drawings.items():
+        path = getattr(folder, name)
+        with optional(str(path)):
+            figure = draw()
+            with atomic_write(path) as file:
+                figure.savefig(file, format="png", dpi=120)
+            figures[name] = figure
     return figures
 
 

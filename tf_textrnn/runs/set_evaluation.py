@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from tf_textrnn.runs.evaluation import RANKED_LABELS, RANKED_SCORES
+from tf_textrnn.runs.evaluation import RANKED_LABELS, RANKED_SCORES, NumberedLabels
 from tf_textrnn.runs.measures import accuracy_interval, ranks_of_label, reliability
 from tf_textrnn.runs.set_measures import exact_matches, per_label_report
 
 
-class SetEvaluation:
+class SetEvaluation(NumberedLabels):
     """Takes in predictions for texts with sets of labels, part by part, and measures all of them.
 
     Args:
@@ -27,23 +27,13 @@ class SetEvaluation:
     """
 
     def __init__(self, labels: Sequence[str], thresholds: Sequence[float] | None = None):
-        self._names = list(labels)
-        self._num_classes = len(labels)
-        self._label_of = {label: index for index, label in enumerate(labels)}
+        super().__init__(labels)
         self._thresholds = thresholds
         self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        self.num_texts = 0
-
-    def label_of(self, label: str) -> int:
-        """The column of a label; one that the model lacks gets one after the model's own."""
-        if label not in self._label_of:
-            self._label_of[label] = len(self._names)
-            self._names.append(label)
-        return self._label_of[label]
 
     def rows(self, label_sets: Sequence[Sequence[str]]) -> np.ndarray:
         """bool[texts, labels known so far], the labels of some texts."""
-        columns = [[self.label_of(label) for label in labels] for labels in label_sets]
+        columns = [[self.class_of(label) for label in labels] for labels in label_sets]
         rows = np.zeros((len(columns), len(self._names)), bool)
         for row, found in zip(rows, columns, strict=True):
             row[found] = True

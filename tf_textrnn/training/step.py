@@ -184,9 +184,7 @@ def mean_loss(
     if smoothing:
         uniform = -tf.reduce_mean(tf.nn.log_softmax(scores), axis=1)
         losses = (1.0 - smoothing) * losses + smoothing * uniform
-    if weights is not None:
-        losses *= weights
-    return tf.reduce_sum(losses) / num_texts
+    return _mean(losses, num_texts, weights)
 
 
 def mean_set_loss(
@@ -211,6 +209,11 @@ def mean_set_loss(
         label_rows = (1.0 - smoothing) * label_rows + smoothing * spread
     losses = tf.nn.sigmoid_cross_entropy_with_logits(label_rows, scores)
     losses = tf.reduce_sum(losses, axis=1)
+    return _mean(losses, num_texts, weights)
+
+
+def _mean(losses: tf.Tensor, num_texts: tf.Tensor | float, weights: tf.Tensor | None) -> tf.Tensor:
+    """Returns float32[], what the losses float32[n] of n texts add to the mean of their batch."""
     if weights is not None:
         losses *= weights
     return tf.reduce_sum(losses) / num_texts
