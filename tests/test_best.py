@@ -10,7 +10,8 @@ from tests.conftest import weights
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
-from tf_textrnn.runs.folder import RunFolder, load_run
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.loaded import load_run
 from tf_textrnn.training import runner
 from tf_textrnn.training.loop import Trainer
 

@@ -11,7 +11,7 @@ from tf_textrnn import TextClassifier
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.embeddings import checksum, read_vectors, vector_size
 from tf_textrnn.data.pieces import Pieces
-from tf_textrnn.runs.folder import load_run
+from tf_textrnn.runs.loaded import load_run
 from tf_textrnn.training import runner
 
 VOCABULARY = [b"[PAD]", b"[UNK]", b"cat", b"dog", "köln".encode(), b". ."]

@@ -21,7 +21,8 @@ from tf_textrnn.base.version import __version__
 from tf_textrnn.exporting.saved_model import export_run
 from tf_textrnn.predictor.predictor import Predictor
 from tf_textrnn.runs import checkpoints
-from tf_textrnn.runs.folder import RunFolder, load_run
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.loaded import load_run
 from tf_textrnn.training import runner
 
 DATA = pathlib.Path(__file__).parent / "data"

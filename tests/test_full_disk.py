@@ -15,7 +15,8 @@ from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example
 from tf_textrnn.exporting.saved_model import export_run
 from tf_textrnn.runs import checkpoints
-from tf_textrnn.runs.folder import RunFolder, load_run
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.loaded import load_run
 from tf_textrnn.training import runner
 
 

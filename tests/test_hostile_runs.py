@@ -18,7 +18,8 @@ from tf_textrnn.config import ModelConfig
 from tf_textrnn.exporting import card
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
-from tf_textrnn.runs.folder import RunFolder, load_run
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.loaded import load_run
 from tf_textrnn.training import runner, start
 from tf_textrnn.training.saved_state import read_state
 

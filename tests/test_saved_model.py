@@ -16,7 +16,7 @@ from tests.conftest import topic_lines
 from tf_textrnn.config import ModelConfig
 from tf_textrnn.exporting.signatures import ServedTextRNN
 from tf_textrnn.network.model import TextRNN
-from tf_textrnn.runs.folder import load_run
+from tf_textrnn.runs.loaded import load_run
 from tf_textrnn.text import TextEncoder
 
 ROOT = pathlib.Path(__file__).parents[1]

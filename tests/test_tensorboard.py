@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.tensorboard_server import serve
-from tf_textrnn.runs.folder import load_run
+from tf_textrnn.runs.loaded import load_run
 from tf_textrnn.runs.summaries import Summaries
 from tf_textrnn.training import runner
 

@@ -10,7 +10,8 @@ import tensorflow as tf
 from tests.oracle import Oracle
 from tests.tf1_graph import CLASSES, EMBEDDING, HIDDEN, VOCABULARY, checkpoint_cases
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.runs.folder import RunFolder, load_run
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.loaded import load_run
 from tf_textrnn.study import tf1_import
 from tf_textrnn.text import TextEncoder
 

@@ -12,7 +12,8 @@ from tf_textrnn.config import Config, ThresholdRule
 from tf_textrnn.exporting.saved_model import export_run
 from tf_textrnn.predictor.predictor import Predictor
 from tf_textrnn.runs.coverage import risk_coverage
-from tf_textrnn.runs.folder import RunFolder, load_run
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.loaded import load_run
 from tf_textrnn.runs.thresholds import NEVER, best_threshold, fit_thresholds
 from tf_textrnn.training import runner
 

@@ -13,7 +13,8 @@ import tensorflow as tf
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
-from tf_textrnn.runs.folder import RunFolder, load_run
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.loaded import load_run
 from tf_textrnn.training import runner
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from tf_textrnn.exporting import card
 from tf_textrnn.exporting.warm_up import WARM_UP_WORDS, warm_up_requests
-from tf_textrnn.runs.folder import load_run
+from tf_textrnn.runs.loaded import load_run
 
 
 def read_requests(version):

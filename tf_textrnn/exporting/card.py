@@ -14,7 +14,8 @@ from tf_textrnn.base import invocation
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.config import Config, option_fields
 from tf_textrnn.exporting.warm_up import warm_up_requests
-from tf_textrnn.runs.folder import LoadedRun, RunFolder, read_report
+from tf_textrnn.runs.folder import RunFolder, read_report
+from tf_textrnn.runs.loaded import LoadedRun
 
 NOT_OF_THE_MODEL = (
     "run_dir", "resume", "cache_dir", "checkpoint_minutes", "export", "join_minutes",

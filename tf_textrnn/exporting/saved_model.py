@@ -41,7 +41,8 @@ def export_run(run_dir: str) -> pathlib.Path:
 
     from tf_textrnn.exporting import card as extras
     from tf_textrnn.exporting.signatures import CLASSIFY_METHOD, ServedTextRNN
-    from tf_textrnn.runs.folder import RunFolder, load_run
+    from tf_textrnn.runs.folder import RunFolder
+    from tf_textrnn.runs.loaded import load_run
 
     folder = RunFolder(run_dir)
     run = load_run(folder)

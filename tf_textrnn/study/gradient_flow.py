@@ -87,7 +87,8 @@ def run_flows(run_dir: str) -> list["Flow"]:
     """
     from tf_textrnn.data import splits
     from tf_textrnn.network.gradient_flow import measure_longest
-    from tf_textrnn.runs.folder import RunFolder, load_run
+    from tf_textrnn.runs.folder import RunFolder
+    from tf_textrnn.runs.loaded import load_run
 
     run = load_run(RunFolder(run_dir))
     data = splits.load(run.config.settled())
