@@ -45,8 +45,8 @@ def end_run(
     history, temperature = trainer.progress.history, best["temperature"]
     rates = [epoch["examples_per_second"] for epoch in history[1:] or history]
     split = data.test or data.valid
+    scores = trainer.scorer.score(data.test) if data.test else trainer.valid_scores()
     branches = trainer.valid_branches()
-    scores = trainer.scorer.score(data.test) if data.test else trainer.valid_scores(branches)
     if not workers.is_chief:
         return {}, None
     learned = {
@@ -91,6 +91,6 @@ def read_best_epoch(folder: RunFolder, named: Named | None) -> checkpoints.Check
     Raises:
       UserError: there is no such epoch, or the file is missing, damaged or of another training.
     """
-    if named is None:
+    if named is None:  # such as a run of 0.1 that lost it, resumed with fewer epochs
         raise UserError(f"{folder.best}: holds no weights; expected at least one epoch")
     return read_named_best(folder, named, folder.checkpoints)

@@ -74,13 +74,13 @@ class LastTrainer(Trainer):
         """Whether the epoch is better than those before: each is, as the folds have chosen it."""
         return True
 
+    def valid_scores(self) -> np.ndarray:
+        """Returns float32[texts, classes], the scores of the models that have not seen a text."""
+        return self._weighed.scores.astype(np.float32)
+
     def valid_branches(self) -> np.ndarray:
         """Returns float32[texts, branches, classes], of the models that have not seen a text."""
         return self._weighed.branches
-
-    def valid_scores(self, branches: np.ndarray) -> np.ndarray:
-        """Returns float32[texts, classes], the scores of the branches as the folds weigh them."""
-        return self._weighed.scores.astype(np.float32)
 
 
 class OutOfFold(NamedTuple):

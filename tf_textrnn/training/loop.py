@@ -182,13 +182,13 @@ class Trainer:
         """What is kept of the best epoch: the weights."""
         return {name: weight.numpy() for name, weight in self.model.saved_weights().items()}
 
+    def valid_scores(self) -> np.ndarray:
+        """Returns float32[texts, classes], the best model's scores of the validation texts."""
+        return self.scorer.score(self.data.valid)
+
     def valid_branches(self) -> np.ndarray:
         """Returns float32[texts, branches, classes], the best model's, of the validation texts."""
         return self.scorer.branch_scores(self.data.valid)
-
-    def valid_scores(self, branches: np.ndarray) -> np.ndarray:
-        """Returns float32[texts, classes], the scores that the branches come to together."""
-        return branches.sum(axis=1)
 
     def _save_best(self, metrics: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Writes what is kept of the best epoch; the next checkpoint names it."""
