@@ -91,6 +91,6 @@ def read_best_epoch(folder: RunFolder, named: Named | None) -> checkpoints.Check
     Raises:
       UserError: there is no such epoch, or the file is missing, damaged or of another training.
     """
-    if named is None:  # such as a run of 0.1 that lost it, resumed with fewer epochs
+    if named is None:
         raise UserError(f"{folder.best}: holds no weights; expected at least one epoch")
     return read_named_best(folder, named, folder.checkpoints)
