@@ -101,12 +101,12 @@ def test_the_export_accepts_the_predicted_label_where_it_is_sure(folder, small_o
 
 
 def test_a_threshold_that_is_none_in_the_best_file_is_refused(folder, monkeypatch):
-    from tf_textrnn.runs import folder as folders
+    from tf_textrnn.runs import loaded
 
-    read = folders.read_best
+    read = loaded.read_best
     for wrong in ([0.5], [0.5, 0.5, -1.0], [0.5, 0.5, "x"], [0.5, 0.5, float("nan")], "f1"):
         monkeypatch.setattr(
-            folders,
+            loaded,
             "read_best",
             lambda run, wrong=wrong: read(run)._replace(state={"thresholds": wrong}),
         )
