@@ -17,13 +17,14 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example
-from tf_textrnn.exporting.saved_model import export_run, scratch_folder, take_next_version
+from tf_textrnn.exporting.saved_model import export_run
+from tf_textrnn.exporting.versions import scratch_folder, take_next_version
 from tf_textrnn.runs.folder import RunFolder, new_run_dir
 from tf_textrnn.training import runner
 
 EXPORTER = """
 import pathlib, sys
-from tf_textrnn.exporting.saved_model import scratch_folder, take_next_version
+from tf_textrnn.exporting.versions import scratch_folder, take_next_version
 parent = pathlib.Path(sys.argv[1])
 with scratch_folder(parent) as scratch:
     (scratch / "saved_model.pb").write_bytes(b"of another process")

@@ -23,7 +23,7 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.ordering import natural_order
 from tf_textrnn.config import option_fields
 from tf_textrnn.data.memory import as_labels, as_weights, class_names, memory_source
-from tf_textrnn.exporting.saved_model import scratch_folder, take_next_version
+from tf_textrnn.exporting.versions import scratch_folder, take_next_version
 from tf_textrnn.predictor.predictor import VALUES_FILE, Array, Predictor, as_texts
 
 _IN_MEMORY = "texts in memory"  # what `config.json` has as their data set

@@ -1,133 +1,47 @@
 """Exports a run's best model for TF Serving: <run>/export/<version>/."""
 
-import contextlib
-import dataclasses
-import itertools
 import pathlib
-import shutil
-import tempfile
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from tf_textrnn.base import invocation, locks
-from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.files import fsync_folder, fsync_tree
-from tf_textrnn.base.options import CheckedOptions, option
+from tf_textrnn.exporting.versions import export_version
 
-_SCRATCH_PREFIX, _LOCK = ".writing-", "lock"
-
-
-@dataclasses.dataclass(frozen=True)
-class ExportOptions(CheckedOptions):
-    """What `textrnn export` is told."""
-
-    run_dir: str = option("", "Folder of the run", is_path=True, required=True)
+if TYPE_CHECKING:
+    from tf_textrnn.runs.folder import RunFolder
+    from tf_textrnn.runs.loaded import LoadedRun
 
 
 def export_run(run_dir: str) -> pathlib.Path:
-    """Writes the next version of a run's SavedModel.
-
-    It is written beside and renamed, so that a server that watches the folder never sees a part.
+    """Writes the next version of a run's SavedModel; `export_version` has returns and errors.
 
     Args:
       run_dir: the folder of a run that has finished at least one epoch.
-
-    Returns:
-      The version's folder.
-
-    Raises:
-      UserError: the folder holds no whole run, or cannot be written.
     """
+    from tf_textrnn.runs.folder import RunFolder
+
+    folder = RunFolder(run_dir)
+    return export_version(folder, folder.export, write)
+
+
+def write(path: pathlib.Path, folder: "RunFolder", run: "LoadedRun") -> None:
+    """Writes the SavedModel of a run into an empty folder."""
     import tensorflow as tf
 
     from tf_textrnn.exporting import card as extras
     from tf_textrnn.exporting.signatures import CLASSIFY_METHOD, ServedTextRNN
-    from tf_textrnn.runs.folder import RunFolder
-    from tf_textrnn.runs.loaded import load_run
 
-    folder = RunFolder(run_dir)
-    run = load_run(folder)
     served = ServedTextRNN(
         run.model,
         str(folder.vocabulary),
         str(folder.labels),
         run.config.text.tokenizer,
         run.config.text.max_len,
-        run.best.get("temperature", 1.0),  # an imported run has none
+        run.temperature,
         run.thresholds,
         run.config.has_label_sets,
     )
-    try:
-        folder.export.mkdir(exist_ok=True)
-        fsync_folder(folder.path)
-        with scratch_folder(folder.export) as scratch:
-            tf.saved_model.save(served.resources, str(scratch), signatures=served.signatures)
-            # TF 2 calls every signature's method "predict".
-            names = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(scratch))
-            names.replace_method_name("classify", CLASSIFY_METHOD, tags="serve")
-            names.save()
-            extras.write(scratch / "assets.extra", folder, run)
-            return take_next_version(scratch, folder.export)
-    except (OSError, tf.errors.OpError) as error:  # TensorFlow writes the variables by itself
-        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
-        raise UserError(
-            f"{folder.export}: cannot be written ({reason}); the run is whole: mend this, then "
-            f"{invocation.command_line('export', f'--run_dir={run_dir}')}"
-        ) from error
-
-
-@contextlib.contextmanager
-def scratch_folder(parent: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder that no server takes for a version; gone afterwards, unless renamed.
-
-    It lies in one whose lock this process holds meanwhile, and so do those of other processes that
-    are writing; any whose lock nobody holds is a killed process's and is removed.
-    """
-    for leftover in parent.glob(f"{_SCRATCH_PREFIX}*"):
-        _remove_unless_held(leftover)
-    outer, lock = _locked_folder(parent)
-    try:
-        with lock:
-            scratch = outer / "version"
-            scratch.mkdir()
-            scratch.chmod(0o755)  # a server may run as another user
-            yield scratch
-    finally:
-        shutil.rmtree(outer, ignore_errors=True)
-
-
-def _locked_folder(
-    parent: pathlib.Path,
-) -> tuple[pathlib.Path, contextlib.AbstractContextManager]:
-    while True:
-        folder = pathlib.Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=parent))
-        try:
-            return folder, locks.take(folder / _LOCK, wait=False)
-        except (BlockingIOError, FileNotFoundError):
-            # Another process took it for a killed one's, between the two calls above.
-            continue
-
-
-def _remove_unless_held(folder: pathlib.Path) -> None:
-    try:
-        with locks.take(folder / _LOCK, wait=False):
-            shutil.rmtree(folder, ignore_errors=True)
-    except OSError:  # a process that lives holds it, or it is another user's or gone
-        return
-    shutil.rmtree(folder, ignore_errors=True)  # Windows keeps the lock's file while it is held
-
-
-def take_next_version(scratch: pathlib.Path, parent: pathlib.Path) -> pathlib.Path:
-    """Makes a whole version of a scratch folder, under the next free number."""
-    fsync_tree(scratch)  # a version that can be seen is on disk
-    taken = [int(path.name) for path in parent.iterdir() if path.name.isdecimal()]
-    for version in itertools.count(max(taken, default=0) + 1):
-        target = parent / str(version)
-        try:
-            scratch.rename(target)
-        except OSError:
-            if not target.exists():  # else another export was faster
-                raise
-        else:
-            fsync_folder(parent)
-            return target
-    raise AssertionError
+    tf.saved_model.save(served.resources, str(path), signatures=served.signatures)
+    # TF 2 calls every signature's method "predict".
+    names = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(path))
+    names.replace_method_name("classify", CLASSIFY_METHOD, tags="serve")
+    names.save()
+    extras.write(path / "assets.extra", folder, run)

@@ -44,6 +44,7 @@ class RunFolder:
         self.mistakes = self.path / "mistakes.tsv"
         self.predictions = self.path / "predictions.tsv"
         self.export = self.path / "export"
+        self.export_onnx = self.path / "export_onnx"
         self.folds = self.path / "folds"
         self.scores = self.path / "scores.npz"  # of a fold that has ended
         self.lock = self.path / ".lock"

@@ -39,6 +39,11 @@ class LoadedRun:
         """Least probability of an accepted label of each class; None = the predicted label is."""
         return self.best.get("thresholds")
 
+    @property
+    def temperature(self) -> float:
+        """What the scores are divided by before they become probabilities."""
+        return float(self.best.get("temperature", 1.0))  # an imported run has none
+
 
 def _are_thresholds(found: Any, count: int) -> bool:
     """Whether something read from a file is so many probabilities."""

@@ -1,0 +1,274 @@
+"""The ONNX graph of a model: token ids → scores, written op by op from the weights.
+
+| input | |
+|---|---|
+| `token_ids` | int32[n, time], padded on the right with 0, of at least one step |
+| `lengths` | int32[n], tokens of each text |
+| `ngram_rows` | int32[n, width], the rows of the known n-grams of each text, each once, padded with the number of all n-grams; absent where the model has none |
+
+| output | |
+|---|---|
+| `network_scores`, `ngram_scores` | float32[n, classes], the two parts of the scores; the second absent where there are no n-grams |
+| `scores`, `probability`, `accepted`, `prediction` | as `exporting/signatures.py` has them |
+
+Recurrent layers are ONNX's own ops, which take the lengths, so that a direction needs no reversal.
+All ops are those of opset 13 (ONNX 1.8, 2020).
+"""  # noqa: E501
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from tf_textrnn.base.version import __version__
+from tf_textrnn.config import ModelConfig
+from tf_textrnn.network.ngrams import SCALE
+from tf_textrnn.network.recurrent import DIRECTIONS
+from tf_textrnn.text import UNKNOWN_ID
+
+OPSET, IR_VERSION = 13, 7
+MAX_BYTES = (1 << 31) - (1 << 20)  # of the weights: a protobuf message ends at 2 GiB
+_LOWEST = np.finfo(np.float32).min
+# Where ONNX has each of Keras's gates: i, f, g, o → i, o, f, c; z, r, h → z, r, h.
+_GATES = {"lstm": (0, 3, 1, 2), "gru": (0, 1, 2), "rnn": (0,)}
+_OPS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
+
+
+def make_graph(
+    config: ModelConfig,
+    weights: dict[str, np.ndarray],
+    temperature: float,
+    thresholds: Sequence[float] | None,
+    has_sets: bool,
+) -> onnx.ModelProto:
+    """Writes the graph.
+
+    Args:
+      config: of the model.
+      weights: of a model without counts, by the names of `TextRNN.saved_weights`.
+      temperature: what scores are divided by before they become probabilities.
+      thresholds: least probability of an accepted label of each class; None = none.
+      has_sets: whether a text has a set of labels.
+
+    Raises:
+      ValueError: the weights are too large for a message of ONNX.
+    """
+    if sum(array.nbytes for array in weights.values()) > MAX_BYTES:
+        raise ValueError(f"its weights take over {MAX_BYTES:,} bytes, the most that ONNX holds")
+    graph = Graph()
+    num_classes = len(weights["softmax_b"])
+    _write_network(graph, config, weights)
+    scores = "network_scores"
+    if "ngrams/kernel" in weights:
+        _write_ngrams(graph, weights["ngrams/kernel"], weights["ngrams/bias"])
+        scores = graph.op("Add", scores, "ngram_scores", output="scores")
+    else:
+        graph.op("Identity", scores, output="scores")
+    _write_answers(graph, num_classes, temperature, thresholds, has_sets)
+    return graph.model("ngrams/kernel" in weights, num_classes)
+
+
+class Graph:
+    """Nodes and constants as they are written.
+
+    Each method returns the name of what it makes.
+    """
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def constant(self, value: Any, dtype: Any = np.float32, name: str = "") -> str:
+        """A constant: an array, a list or a number."""
+        name = name or f"constant_{len(self._constants)}"
+        array = np.ascontiguousarray(np.asarray(value, dtype)).reshape(np.shape(value))
+        self._constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        """A node of one output."""
+        output = output or f"{kind.lower()}_{len(self._nodes)}"
+        return self.ops(kind, inputs, [output], attributes)[0]
+
+    def ops(
+        self, kind: str, inputs: Sequence[str], outputs: list[str], attributes: dict[str, Any]
+    ) -> list[str]:
+        """A node of several outputs."""
+        self._nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
+        return outputs
+
+    def column(self, name: str, axis: int = 1) -> str:
+        """The same values with one more axis, of size 1."""
+        return self.op("Unsqueeze", name, self.constant([axis], np.int64))
+
+    def sum(self, name: str, axis: int, output: str = "") -> str:
+        """The sum over an axis, which goes."""
+        axes = self.constant([axis], np.int64)
+        return self.op("ReduceSum", name, axes, output=output, keepdims=0)
+
+    def model(self, has_ngrams: bool, num_classes: int) -> onnx.ModelProto:
+        """All that was written, as a model."""
+        floats, int32 = TensorProto.FLOAT, TensorProto.INT32
+        inputs = {"token_ids": (int32, ["n", "time"]), "lengths": (int32, ["n"])}
+        outputs = {"scores": floats, "probability": floats, "accepted": TensorProto.BOOL}
+        outputs["network_scores"] = floats
+        if has_ngrams:
+            inputs["ngram_rows"] = (int32, ["n", "width"])
+            outputs["ngram_scores"] = floats
+        graph = helper.make_graph(
+            self._nodes,
+            "tf_textrnn",
+            [helper.make_tensor_value_info(name, *kind) for name, kind in inputs.items()],
+            [
+                helper.make_tensor_value_info("prediction", TensorProto.INT64, ["n"]),
+                *(
+                    helper.make_tensor_value_info(name, kind, ["n", num_classes])
+                    for name, kind in outputs.items()
+                ),
+            ],
+            self._constants,
+        )
+        model = helper.make_model(
+            graph,
+            producer_name="tf_textrnn",
+            producer_version=__version__,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+        )
+        model.ir_version = IR_VERSION
+        return model
+
+
+def _write_network(graph: Graph, config: ModelConfig, weights: dict[str, np.ndarray]) -> None:
+    """Writes `network_scores`, and beside it `mask` bool[time, n] and `has_steps` bool[n, 1]."""
+    ids = graph.op("Transpose", "token_ids", perm=[1, 0])  # [time, n]
+    shape = graph.op("Shape", ids)
+    time = graph.op("Gather", shape, graph.constant(0, np.int64), axis=0)
+    time = graph.op("Cast", time, to=TensorProto.INT32)
+    places = graph.op("Range", graph.constant(0, np.int32), time, graph.constant(1, np.int32))
+    graph.op("Less", graph.column(places), "lengths", output="mask")
+    zero = graph.constant(0, np.int32)
+    graph.op("Greater", graph.column("lengths"), zero, output="has_steps")
+    # ONNX's layers need a step; of a text without one nothing is read.
+    graph.op("Max", "lengths", graph.constant(1, np.int32), output="steps")
+    known = graph.op("Greater", ids, graph.constant(UNKNOWN_ID, np.int32))
+    known = graph.op("Cast", graph.op("And", known, "mask"), to=TensorProto.INT32)
+    graph.sum(known, 0, output="num_known")
+    table = graph.constant(weights["embedding"], name="embedding")
+    outputs = graph.op("Gather", table, ids, axis=0)  # [time, n, embedding_dim]
+    for index in range(config.num_layers):
+        outputs, last = _write_layer(graph, config, weights, index, outputs)
+    pooled = _write_pooling(graph, config, weights, outputs, last)
+    kernel, bias = (graph.constant(weights[name], name=name) for name in ("softmax_w", "softmax_b"))
+    graph.op("Gemm", pooled, kernel, bias, output="network_scores")
+
+
+def _write_layer(
+    graph: Graph, config: ModelConfig, weights: dict[str, np.ndarray], index: int, inputs: str
+) -> tuple[str, str]:
+    """Writes a recurrent layer over `inputs` [time, n, units].
+
+    Returns:
+      Its outputs [time, n, units of all directions], and the final ones [n, the same].
+    """
+    name = f"{config.cell}_{index}"
+    directions = DIRECTIONS if config.bidirectional else DIRECTIONS[:1]
+
+    def gates(weight: str) -> np.ndarray:
+        """A weight of all directions, [directions, ..., gates * hidden], in ONNX's order."""
+        array = np.stack([weights[f"{name}/{direction}/{weight}"] for direction in directions])
+        parts = np.split(array, len(_GATES[config.cell]), axis=-1)
+        return np.concatenate([parts[gate] for gate in _GATES[config.cell]], axis=-1)
+
+    kernel, recurrent = gates("kernel"), gates("recurrent_kernel")
+    bias = gates("bias")
+    if config.cell == "gru":  # [directions, 2, gates * hidden], of inputs and of the state
+        bias = bias.reshape([len(directions), -1])
+    else:
+        bias = np.concatenate([bias, np.zeros_like(bias)], axis=-1)
+    attributes: dict[str, Any] = {
+        "hidden_size": config.hidden_size,
+        "direction": "bidirectional" if config.bidirectional else "forward",
+    }
+    if config.cell == "gru":
+        attributes["linear_before_reset"] = 1
+    outputs, last = graph.ops(
+        _OPS[config.cell],
+        [
+            inputs,
+            graph.constant(kernel.transpose(0, 2, 1), name=f"{name}/kernel"),
+            graph.constant(recurrent.transpose(0, 2, 1), name=f"{name}/recurrent_kernel"),
+            graph.constant(bias, name=f"{name}/bias"),
+            "steps",
+        ],
+        [f"{name}/outputs", f"{name}/last"],  # [time, directions, n, hidden], [directions, n, …]
+        attributes,
+    )
+    units = config.hidden_size * len(directions)
+    outputs = graph.op("Transpose", outputs, perm=[0, 2, 1, 3])
+    outputs = graph.op("Reshape", outputs, graph.constant([0, 0, units], np.int64))
+    last = graph.op("Transpose", last, perm=[1, 0, 2])
+    return outputs, graph.op("Reshape", last, graph.constant([0, units], np.int64))
+
+
+def _write_pooling(
+    graph: Graph, config: ModelConfig, weights: dict[str, np.ndarray], outputs: str, last: str
+) -> str:
+    """Pools outputs [time, n, units] over the steps of each text; returns [n, units]."""
+    mask = graph.column("mask", 2)  # [time, n, 1]
+    zero, lowest = graph.constant(0.0), graph.constant(_LOWEST)
+    if config.pooling == "last":
+        return graph.op("Where", "has_steps", last, zero)
+    if config.pooling == "max":
+        outputs = graph.op("Where", mask, outputs, lowest)
+        outputs = graph.op("ReduceMax", outputs, axes=[0], keepdims=0)
+        return graph.op("Where", "has_steps", outputs, zero)
+    ones = graph.op("Cast", mask, to=TensorProto.FLOAT)
+    if config.pooling == "mean":
+        steps = graph.op("Cast", graph.column("steps"), to=TensorProto.FLOAT)
+        total = graph.sum(graph.op("Mul", outputs, ones), 0)
+        return graph.op("Div", total, steps)
+    query = graph.constant(weights["attention_query"][:, None], name="attention_query")
+    attention = graph.op("Where", mask, graph.op("MatMul", outputs, query), lowest)
+    attention = graph.op("Mul", graph.op("Softmax", attention, axis=0), ones)
+    return graph.sum(graph.op("Mul", outputs, attention), 0)
+
+
+def _write_ngrams(graph: Graph, kernel: np.ndarray, bias: np.ndarray) -> None:
+    """Writes `ngram_scores`: bias + 5 / √m · the sum of the rows of a text's m n-grams."""
+    padded = np.concatenate([SCALE * kernel, np.zeros_like(kernel[:1])]).astype(np.float32)
+    table = graph.constant(padded, name="ngrams/kernel")
+    is_known = graph.op("Less", "ngram_rows", graph.constant(len(kernel), np.int32))
+    found = graph.sum(graph.op("Cast", is_known, to=TensorProto.FLOAT), 1)
+    length = graph.column(graph.op("Sqrt", graph.op("Max", found, graph.constant(1.0))))
+    total = graph.sum(graph.op("Gather", table, "ngram_rows", axis=0), 1)
+    scores = graph.op("Div", total, length)
+    graph.op("Add", scores, graph.constant(bias, name="ngrams/bias"), output="ngram_scores")
+
+
+def _write_answers(
+    graph: Graph,
+    num_classes: int,
+    temperature: float,
+    thresholds: Sequence[float] | None,
+    has_sets: bool,
+) -> None:
+    """Writes what is told of `scores`, by the rules of `ServedTextRNN`."""
+    scaled = graph.op("Div", "scores", graph.constant(temperature))
+    options = {} if has_sets else {"axis": 1}
+    graph.op("Sigmoid" if has_sets else "Softmax", scaled, output="probability", **options)
+    graph.op("ArgMax", "scores", output="prediction", axis=1, keepdims=0)
+    conditions = [graph.column(graph.op("Greater", "num_known", graph.constant(0, np.int32)))]
+    if thresholds is not None:
+        twice = graph.op("Add", "num_known", "num_known")
+        conditions.append(graph.column(graph.op("GreaterOrEqual", twice, "lengths")))
+        least = graph.constant(list(thresholds))
+        conditions.append(graph.op("GreaterOrEqual", "probability", least))
+    if not has_sets:
+        classes = graph.constant(np.arange(num_classes)[None], np.int64)
+        conditions.append(graph.op("Equal", graph.column("prediction"), classes))
+    *first, last = conditions
+    graph.op("And", functools.reduce(lambda a, b: graph.op("And", a, b), first), last,
+             output="accepted")  # fmt: skip
