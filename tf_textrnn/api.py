@@ -13,7 +13,8 @@ import numpy as np
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.startup import load_tensorflow
 from tf_textrnn.config import Config, check_options
-from tf_textrnn.predictor.predictor import Array, Predictor, newest_version
+from tf_textrnn.predictor.predictor import Predictor
+from tf_textrnn.predictor.runtime import Array, newest_version
 
 if TYPE_CHECKING:
     import keras

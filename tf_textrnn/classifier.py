@@ -24,7 +24,9 @@ from tf_textrnn.base.ordering import natural_order
 from tf_textrnn.config import option_fields
 from tf_textrnn.data.memory import as_labels, as_weights, class_names, memory_source
 from tf_textrnn.exporting.versions import scratch_folder, take_next_version
-from tf_textrnn.predictor.predictor import VALUES_FILE, Array, Predictor, as_texts
+from tf_textrnn.predictor.predictor import Predictor, as_texts
+from tf_textrnn.predictor.runtime import Array
+from tf_textrnn.predictor.saved_model import VALUES_FILE
 
 _IN_MEMORY = "texts in memory"  # what `config.json` has as their data set
 
@@ -192,7 +194,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         assert run and run.export  # one worker, which exports
         if values.dtype != object:  # an export's labels are strings
             order = [names.index(label) for label in natural_order(names)]
-            (run.export / VALUES_FILE).write_text(json.dumps(classes[order].tolist()), "utf-8")
+            content = json.dumps(classes[order].tolist())
+            for file in (run.export / VALUES_FILE, run.path / "classes.json"):
+                file.write_text(content, "utf-8")
         self.classes_ = classes
         self.report_ = run.report
         self._folder = scratch

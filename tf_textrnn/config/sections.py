@@ -9,6 +9,7 @@ import dataclasses
 from tf_textrnn.base.options import BASIC, SOURCE, CheckedOptions, option
 
 POOLINGS = ("mean", "max", "last", "attention")  # `network.pooling` computes each
+EXPORT_FORMATS = ("savedmodel", "onnx", "both")
 MAX_TEXT_TOKENS = 65_536  # more of one text is never kept, whatever `max_len` says
 MAX_EMBEDDING_DIM = 65_536
 
@@ -330,6 +331,13 @@ class RunConfig(CheckedOptions):
     )
     export: bool = option(
         True, "Writes <run>/export/<version>, to serve, at the end", on_resume=True
+    )
+    export_format: str = option(
+        "savedmodel",
+        "What is exported: savedmodel, onnx = <run>/export_onnx/<version>, for ONNX Runtime without "
+        "TensorFlow, or both",
+        choices=EXPORT_FORMATS,
+        on_resume=True,
     )
     checkpoint_minutes: float = option(
         5.0,

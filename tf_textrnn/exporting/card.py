@@ -18,13 +18,13 @@ from tf_textrnn.runs.folder import RunFolder, read_report
 from tf_textrnn.runs.loaded import LoadedRun
 
 NOT_OF_THE_MODEL = (
-    "run_dir", "resume", "cache_dir", "checkpoint_minutes", "export", "join_minutes",
-    "step_seconds",
+    "run_dir", "resume", "cache_dir", "checkpoint_minutes", "export", "export_format",
+    "join_minutes", "step_seconds",
 )  # fmt: skip
 
 
 def write(folder: pathlib.Path, run_folder: RunFolder, run: LoadedRun) -> None:
-    """Writes the model card and the warm-up requests.
+    """Writes the model card, the warm-up requests and, where they are numbers, the labels.
 
     Args:
       folder: `assets.extra` of the SavedModel; made here.
@@ -32,14 +32,21 @@ def write(folder: pathlib.Path, run_folder: RunFolder, run: LoadedRun) -> None:
       run: what was exported.
     """
     folder.mkdir()
+    write_card(folder, run_folder, run)
+    if run.values:
+        (folder / "classes.json").write_text(json.dumps(run.values), "utf-8")
+    with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
+        for request in warm_up_requests(run.config.model.embedding_dim):
+            writer.write(request)
+
+
+def write_card(folder: pathlib.Path, run_folder: RunFolder, run: LoadedRun) -> None:
+    """Writes the model card, for programs and for people; arguments as of `write`."""
     card = model_card(run_folder, run)
     with atomic_write(folder / "model_card.json") as file:
         file.write(json.dumps(card, indent=2, ensure_ascii=False).encode() + b"\n")
     with atomic_write(folder / "model_card.md") as file:
         file.write(card_text(card).encode())
-    with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
-        for request in warm_up_requests(run.config.model.embedding_dim):
-            writer.write(request)
 
 
 def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:

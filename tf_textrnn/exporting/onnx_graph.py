@@ -1,19 +1,16 @@
 """The ONNX graph of a model: token ids → scores, written op by op from the weights.
 
-| input | |
-|---|---|
-| `token_ids` | int32[n, time], padded on the right with 0, of at least one step |
-| `lengths` | int32[n], tokens of each text |
-| `ngram_rows` | int32[n, width], the rows of the known n-grams of each text, each once, padded with the number of all n-grams; absent where the model has none |
+Inputs: `token_ids` int32[n, time], padded on the right with 0, of at least one step; `lengths`
+int32[n], the tokens of each text; where the model has n-grams `ngram_rows` int32[n, width], the
+rows of the known n-grams of each text, each once, padded with the number of all n-grams.
 
-| output | |
-|---|---|
-| `network_scores`, `ngram_scores` | float32[n, classes], the two parts of the scores; the second absent where there are no n-grams |
-| `scores`, `probability`, `accepted`, `prediction` | as `exporting/signatures.py` has them |
+Outputs: `scores`, `probability`, `accepted` and `prediction`, as `exporting/signatures.py` has
+them, and the parts of the scores, float32[n, classes]: `network_scores`, and `ngram_scores` where
+there are n-grams.
 
 Recurrent layers are ONNX's own ops, which take the lengths, so that a direction needs no reversal.
-All ops are those of opset 13 (ONNX 1.8, 2020).
-"""  # noqa: E501
+All ops are those of opset 13 (ONNX 1.8, of 2020).
+"""
 
 import functools
 from collections.abc import Sequence
@@ -27,9 +24,10 @@ from tf_textrnn.base.version import __version__
 from tf_textrnn.config import ModelConfig
 from tf_textrnn.network.ngrams import SCALE
 from tf_textrnn.network.recurrent import DIRECTIONS
+from tf_textrnn.predictor.onnx_guard import OPSET
 from tf_textrnn.text import UNKNOWN_ID
 
-OPSET, IR_VERSION = 13, 7
+IR_VERSION = 7  # of the first ONNX that has the opset
 MAX_BYTES = (1 << 31) - (1 << 20)  # of the weights: a protobuf message ends at 2 GiB
 _LOWEST = np.finfo(np.float32).min
 # Where ONNX has each of Keras's gates: i, f, g, o → i, o, f, c; z, r, h → z, r, h.
@@ -110,7 +108,7 @@ class Graph:
         return self.op("ReduceSum", name, axes, output=output, keepdims=0)
 
     def model(self, has_ngrams: bool, num_classes: int) -> onnx.ModelProto:
-        """All that was written, as a model."""
+        """What was written, as a model, without what no output reads."""
         floats, int32 = TensorProto.FLOAT, TensorProto.INT32
         inputs = {"token_ids": (int32, ["n", "time"]), "lengths": (int32, ["n"])}
         outputs = {"scores": floats, "probability": floats, "accepted": TensorProto.BOOL}
@@ -118,8 +116,13 @@ class Graph:
         if has_ngrams:
             inputs["ngram_rows"] = (int32, ["n", "width"])
             outputs["ngram_scores"] = floats
+        nodes, read = [], {"prediction", *outputs}
+        for node in reversed(self._nodes):
+            if read & set(node.output):
+                nodes.insert(0, node)
+                read |= set(node.input)
         graph = helper.make_graph(
-            self._nodes,
+            nodes,
             "tf_textrnn",
             [helper.make_tensor_value_info(name, *kind) for name, kind in inputs.items()],
             [
@@ -129,7 +132,7 @@ class Graph:
                     for name, kind in outputs.items()
                 ),
             ],
-            self._constants,
+            [constant for constant in self._constants if constant.name in read],
         )
         model = helper.make_model(
             graph,

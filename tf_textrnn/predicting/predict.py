@@ -24,7 +24,8 @@ from tf_textrnn.data.readers import OpenFile, Record
 from tf_textrnn.data.sources import Source, chunks_of_texts, file_source, open_files
 from tf_textrnn.predicting.answers import Answers, Naming, answers_for
 from tf_textrnn.predicting.options import PredictOptions
-from tf_textrnn.predictor.predictor import Predictions, Predictor
+from tf_textrnn.predictor.predictor import Predictor
+from tf_textrnn.predictor.runtime import Predictions
 from tf_textrnn.predictor.texts import WINDOW_TEXTS, given_texts, open_texts, read_windows
 from tf_textrnn.runs.evaluation import Evaluation, evaluation_text, label_table
 from tf_textrnn.runs.set_evaluation import SetEvaluation

@@ -10,7 +10,7 @@ import itertools
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tf_textrnn.base.errors import UserError
@@ -63,14 +63,18 @@ def check(model: pathlib.Path) -> None:
       UserError: what it could do.
       ValueError: `saved_model.pb` is not a SavedModel of TensorFlow 2.
     """
-    check_files(model)
+    check_files(model, lambda path: LIMITS.get(path.parent.name, MAX_GRAPH_BYTES))
     reason = _find_harm(_read_meta_graph(model)) or _find_false_sizes(model)
     if reason:
         raise UserError(f"{model}: not loaded, {reason}")
 
 
-def check_files(model: pathlib.Path) -> None:
+def check_files(model: pathlib.Path, limit_of: Callable[[pathlib.Path], int]) -> None:
     """Refuses links, and what is neither a file nor a folder, in a model's folder; bounds sizes.
+
+    Args:
+      model: the folder.
+      limit_of: returns the most bytes that a file may have.
 
     Raises:
       UserError: what was found where.
@@ -91,7 +95,7 @@ def check_files(model: pathlib.Path) -> None:
             if not entry.is_file(follow_symlinks=False):
                 kind = "a link" if entry.is_symlink() else "something else"
                 raise UserError(f"{path}: not loaded, expected a file or a folder, found {kind}")
-            limit = LIMITS.get(path.parent.name, MAX_GRAPH_BYTES)
+            limit = limit_of(path)
             size = entry.stat(follow_symlinks=False).st_size
             num_bytes += size
             if size > limit or num_bytes > MAX_BYTES:

@@ -1,57 +1,31 @@
-"""An exported model in this process. Needs TensorFlow, NumPy and `tf_textrnn.base` alone."""
+"""An exported model in this process. Needs its runtime, NumPy and `tf_textrnn.base` alone."""
 
 import concurrent.futures
-import json
 import os
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tf_textrnn.base import invocation
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.startup import load_tensorflow, usable_cores
-from tf_textrnn.predictor import guard
+from tf_textrnn.base.startup import usable_cores
+from tf_textrnn.predictor.runtime import Array, Predictions, Runtime, is_onnx, newest_version
 
 _WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
 
-VALUES_FILE = "assets.extra/classes.json"  # labels that are numbers, by class, as JSON
-_CARD_FILE = "assets.extra/model_card.json"
 BATCH_TEXTS = 128
 BATCH_BYTES = 1 << 19  # of a batch, each text counted as long as the longest
-
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
-
-class Predictions(NamedTuple):
-    """What a model says of some texts.
-
-    Attributes:
-      classes: int64[texts], the most probable class of each.
-      probability: float32[texts, classes].
-      num_tokens: int32[texts], number of tokens that were read.
-      is_cut: bool[texts], whether the text goes on after these. Exports of 0.1 do not tell: to
-        them all texts have 0 tokens and are whole.
-      accepted: bool[texts, classes], the labels that the text is taken to have; to exports of 0.1
-        it has the most probable one.
-    """
-
-    classes: Array
-    probability: Array
-    num_tokens: Array
-    is_cut: Array
-    accepted: Array
 
 
 class Predictor:
     """An exported model in this process.
 
     Args:
-      model: a SavedModel's folder, a folder of numbered versions, whose newest is taken, or the
-        folder of a run that has such an export.
+      model: the folder of a SavedModel or of an export for ONNX Runtime, a folder of numbered
+        versions, whose newest is taken, or the folder of a run that has one, a SavedModel first.
 
     Attributes:
       labels: the label of each class, as text.
@@ -73,29 +47,26 @@ class Predictor:
     """
 
     def __init__(self, model: str | os.PathLike[str]):
-        tf = load_tensorflow(intraop_threads=1)  # cores go to batches, not to single ops
         path = newest_version(pathlib.Path(model))
         if path is None and (pathlib.Path(model) / "config.json").is_file():
             export = invocation.command_line("export", f"--run_dir={model}")
             raise UserError(f"--model={model}: this run has no export; make one with {export}")
         if path is None:
-            raise UserError(f"--model={model}: no saved_model.pb here; expected an exported model")
+            raise UserError(
+                f"--model={model}: no saved_model.pb or model.onnx here; expected an exported model"
+            )
         try:
-            guard.check(path)
-            self.labels = (path / "assets" / "labels.txt").read_text("utf-8").splitlines()
-            self._model = tf.saved_model.load(str(path))
-            self._signature = self._model.signatures["serving_default"]
-            classes = self._signature.structured_outputs["probability"].shape[-1]
-            self.has_sets = _has_sets(path)
-            self.classes_: Array = np.array(_read_values(path) or self.labels, object)
-        except UserError:
+            self._runtime = _runtime(path)
+        except (UserError, ImportError):
             raise
         except Exception as error:  # a damaged model fails in many ways
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{path}: not a model of this project ({reason})") from error
-        if not len(self.labels) == len(self.classes_) == classes:
-            raise UserError(f"{path}: {len(self.labels)} labels, expected {classes}")
-        self._to_tensor = tf.constant
+        self.labels = self._runtime.labels
+        self.has_sets = self._runtime.has_sets
+        self.classes_: Array = np.array(self._runtime.values or self.labels, object)
+        if len(self.classes_) != len(self.labels):
+            raise UserError(f"{path}: {len(self.classes_)} values, expected {len(self.labels)}")
         self._threads = concurrent.futures.ThreadPoolExecutor(usable_cores())
 
     def predict(self, texts: Iterable[str]) -> Array:
@@ -122,10 +93,12 @@ class Predictor:
         """Classifies texts, in batches of like length, several at a time."""
         encoded = [text.encode("utf-8", "replace") for text in texts]
         if len(encoded) == 1:
-            return self._run(encoded)
+            return self._runtime.run(encoded)
         sizes = np.array([len(text) for text in encoded], np.int64)
         batches = list(_batches(_guess_tokens(texts, sizes), sizes))
-        results = self._threads.map(lambda batch: self._run([encoded[i] for i in batch]), batches)
+        results = self._threads.map(
+            lambda batch: self._runtime.run([encoded[i] for i in batch]), batches
+        )
         found = Predictions(
             np.empty(len(texts), np.int64),
             np.empty((len(texts), len(self.labels)), np.float32),
@@ -138,20 +111,16 @@ class Predictor:
                 whole[batch] = part
         return found
 
-    def _run(self, texts: list[bytes]) -> Predictions:
-        outputs = self._signature(text=self._to_tensor(texts))
-        none = np.zeros(len(texts), np.int32)
-        tells, accepts = "is_cut" in outputs, "accepted" in outputs
-        classes = outputs["prediction"].numpy()
-        return Predictions(
-            classes,
-            outputs["probability"].numpy(),
-            outputs["num_tokens"].numpy() if tells else none,
-            outputs["is_cut"].numpy() if tells else none.astype(bool),
-            outputs["accepted"].numpy()
-            if accepts
-            else np.eye(len(self.labels), dtype=bool)[classes],
-        )
+
+def _runtime(path: pathlib.Path) -> Runtime:
+    """Loads an export; only the library that runs it is imported."""
+    if is_onnx(path):
+        from tf_textrnn.predictor.onnx_model import OnnxRuntime
+
+        return OnnxRuntime(path)
+    from tf_textrnn.predictor.saved_model import SavedModelRuntime
+
+    return SavedModelRuntime(path)
 
 
 def as_texts(texts: Any) -> list[str]:
@@ -175,30 +144,6 @@ def as_texts(texts: Any) -> list[str]:
         if not isinstance(text, str):
             raise TypeError(f"texts[{index}]: found {text!r:.40}; expected a string")
     return found
-
-
-def _read_values(path: pathlib.Path) -> list[Any]:
-    """The label of each class as `TextClassifier` saved it; none in other exports."""
-    file = path / VALUES_FILE
-    values: list[Any] = json.loads(file.read_text("utf-8")) if file.is_file() else []
-    return values
-
-
-def _has_sets(path: pathlib.Path) -> bool:
-    """Whether an export is of a model of label sets, as its card says; older ones are not."""
-    file = path / _CARD_FILE
-    return file.is_file() and json.loads(file.read_text("utf-8")).get("multi_label") is True
-
-
-def newest_version(path: pathlib.Path) -> pathlib.Path | None:
-    """The SavedModel at this path, or the one of the highest number in this folder, if any."""
-    if (path / "saved_model.pb").is_file():
-        return path
-    if (path / "config.json").is_file():  # a run
-        path /= "export"
-    found = path.glob("*/saved_model.pb") if path.is_dir() else ()
-    versions = [file.parent for file in found if file.parent.name.isdecimal()]
-    return max(versions, key=lambda version: int(version.name), default=None)
 
 
 def _guess_tokens(texts: Sequence[str], sizes: Array) -> Array:

@@ -32,6 +32,7 @@ class RunFolder:
         self.config = self.path / "config.json"
         self.vocabulary = self.path / "vocabulary.txt"
         self.labels = self.path / "labels.txt"
+        self.classes = self.path / "classes.json"  # labels that are numbers, of a TextClassifier
         self.checkpoints = self.path / "checkpoints"
         self.best = self.path / "best"
         self.tensorboard = self.path / "tensorboard"

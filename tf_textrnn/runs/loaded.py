@@ -1,6 +1,8 @@
 """The best model of a run, from its folder."""
 
 import dataclasses
+import json
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,8 @@ class LoadedRun:
       vocabulary: the token of each id.
       model: with the best weights.
       best: the metrics of the best epoch.
+      values: the labels as numbers or truth values, where a `TextClassifier` was fitted to such;
+        else empty.
     """
 
     config: Config
@@ -33,6 +37,7 @@ class LoadedRun:
     vocabulary: list[bytes]
     model: TextRNN
     best: dict[str, Any]
+    values: list[Any]
 
     @property
     def thresholds(self) -> list[float] | None:
@@ -86,4 +91,19 @@ def load_run(folder: RunFolder) -> LoadedRun:
         model = model.without_counts()
         if not np.isfinite(model.saved_weights()["ngrams/kernel"].numpy()).all():
             raise UserError(f"{path}: 'ngrams/counts' or 'ngrams/shares' are not those of texts")
-    return LoadedRun(config, labels, vocabulary, model, best)
+    values = _read_values(folder.classes, len(labels))
+    return LoadedRun(config, labels, vocabulary, model, best, values)
+
+
+def _read_values(path: pathlib.Path, count: int) -> list[Any]:
+    try:
+        values = json.loads(path.read_text("utf-8")) if path.exists() else []
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
+    if values == []:
+        return []
+    if not isinstance(values, list) or {*map(type, values)} not in ({int}, {bool}):
+        raise UserError(f"{path}: expected a list of whole numbers or of truth values")
+    if len(values) != count:
+        raise UserError(f"{path}: {len(values):,} values, expected {count:,}, one for each label")
+    return values

@@ -12,7 +12,7 @@ from tf_textrnn.data.embeddings import vector_size
 from tf_textrnn.data.settling import settle
 from tf_textrnn.data.sources import Source, is_there
 from tf_textrnn.data.splits import Data
-from tf_textrnn.predictor.predictor import newest_version
+from tf_textrnn.predictor.runtime import newest_version
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
 from tf_textrnn.runs.folder import RunFolder, new_run_dir, read_report

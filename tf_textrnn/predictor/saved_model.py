@@ -1,0 +1,66 @@
+"""A SavedModel in this process, by TensorFlow."""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.startup import load_tensorflow
+from tf_textrnn.predictor import guard
+from tf_textrnn.predictor.runtime import Predictions
+
+VALUES_FILE = "assets.extra/classes.json"  # labels that are numbers, by class, as JSON
+_CARD_FILE = "assets.extra/model_card.json"
+
+
+class SavedModelRuntime:
+    """A `Runtime` of the SavedModel in a folder.
+
+    Raises:
+      UserError: it does more than compute, or its labels are not those of its classes; a damaged
+        model raises other errors too.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        tf = load_tensorflow(intraop_threads=1)  # cores go to batches, not to single ops
+        guard.check(path)
+        self.labels = (path / "assets" / "labels.txt").read_text("utf-8").splitlines()
+        self._model = tf.saved_model.load(str(path))
+        self._signature = self._model.signatures["serving_default"]
+        classes = self._signature.structured_outputs["probability"].shape[-1]
+        if len(self.labels) != classes:
+            raise UserError(f"{path}: {len(self.labels)} labels, expected {classes}")
+        self.has_sets = _has_sets(path)
+        self.values = _read_values(path)
+        self._to_tensor = tf.constant
+
+    def run(self, texts: list[bytes]) -> Predictions:
+        """Classifies texts, all of them together."""
+        outputs = self._signature(text=self._to_tensor(texts))
+        none = np.zeros(len(texts), np.int32)
+        tells, accepts = "is_cut" in outputs, "accepted" in outputs
+        classes = outputs["prediction"].numpy()
+        return Predictions(
+            classes,
+            outputs["probability"].numpy(),
+            outputs["num_tokens"].numpy() if tells else none,
+            outputs["is_cut"].numpy() if tells else none.astype(bool),
+            outputs["accepted"].numpy()
+            if accepts
+            else np.eye(len(self.labels), dtype=bool)[classes],
+        )
+
+
+def _read_values(path: pathlib.Path) -> list[Any]:
+    """The label of each class as `TextClassifier` saved it; none in other exports."""
+    file = path / VALUES_FILE
+    values: list[Any] = json.loads(file.read_text("utf-8")) if file.is_file() else []
+    return values
+
+
+def _has_sets(path: pathlib.Path) -> bool:
+    """Whether an export is of a model of label sets, as its card says; older ones are not."""
+    file = path / _CARD_FILE
+    return file.is_file() and json.loads(file.read_text("utf-8")).get("multi_label") is True
