@@ -31,7 +31,7 @@ class Run:
       path: the run's folder.
       config: its options, all of them settled.
       report: what `report.json` holds.
-      export: the exported version's folder; None where `export=False`.
+      export: the exported version's folder, of two the SavedModel's; None where `export=False`.
 
     Example:
       >>> with open("films.tsv", "w", encoding="utf-8") as file:
@@ -110,15 +110,17 @@ def train_on(
     sample_weights: Array | None = None,
 ) -> Run | None:
     """As `train`, on `sources` and with `sample_weights` where `data.splits.load` gets these."""
+    from tf_textrnn.exporting.export import check_format, export_as_asked
+
     # Before TensorFlow loads: mistakes are told at once.
     given = check_options({name: _plain(value) for name, value in options.items()})
+    check_format(given.get("export_format", "savedmodel"))
     load_tensorflow()
-    from tf_textrnn.exporting.saved_model import export_run
     from tf_textrnn.training import runner
 
     with _global_state_kept():
         finished = runner.run(
-            given, sources=sources, sample_weights=sample_weights, export=export_run
+            given, sources=sources, sample_weights=sample_weights, export=export_as_asked
         )
     if finished is None:
         return None
@@ -155,11 +157,13 @@ def load(path: str | os.PathLike[str]) -> "Predictor | keras.Model":
     """A trained classifier, ready to predict.
 
     Args:
-      path: a run's folder, its `export` folder, the folder of one exported version, a folder that
-        `TextClassifier.save` wrote, or a file that a Keras model was saved to (`.keras`).
+      path: a run's folder, its `export` or `export_onnx` folder, the folder of one exported
+        version, a folder that `TextClassifier.save` wrote, or a file that a Keras model was saved
+        to (`.keras`).
 
     Returns:
-      A `Predictor` of the newest version in a folder; of a `.keras` file the Keras model.
+      A `Predictor` of the newest version in a folder, of a run a SavedModel first; of a `.keras`
+      file the Keras model. An export for ONNX Runtime needs no TensorFlow.
 
     Raises:
       UserError: there is nothing of the kind here, or it is damaged.
@@ -181,7 +185,7 @@ def load(path: str | os.PathLike[str]) -> "Predictor | keras.Model":
         shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
         raise UserError(
             f"{path}: found a folder with {shown or 'nothing in it'}; expected a run "
-            f"(config.json) or an export (saved_model.pb, or numbered versions)"
+            f"(config.json) or an export (saved_model.pb, model.onnx, or numbered versions)"
         )
     return Predictor(path)
 

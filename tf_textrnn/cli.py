@@ -186,11 +186,13 @@ def _check(arguments: list[str]) -> None:
 
 
 def _export(arguments: list[str]) -> None:
-    from tf_textrnn.exporting import saved_model
+    from tf_textrnn.exporting import export
 
-    options, _ = _parsed(arguments, "export", saved_model, saved_model.ExportOptions)
+    options, _ = _parsed(arguments, "export", export, export.ExportOptions)
+    export.check_format(options.export_format)
     load_tensorflow()
-    print(saved_model.export_run(options.run_dir))
+    for path in export.export_run(options.run_dir, options.export_format):
+        print(path)
 
 
 def _ask(arguments: list[str]) -> None:
@@ -233,7 +235,9 @@ COMMANDS = {
     "predict": Command(
         "Classifies texts, or scores a labeled file, with a trained model", _predict
     ),
-    "export": Command("Writes a run's best model as a SavedModel for TF Serving", _export),
+    "export": Command(
+        "Writes a run's best model as a SavedModel for TF Serving, or for ONNX Runtime", _export
+    ),
     "ask": Command("Asks a model on TF Serving", _ask),
     "import-tf1": Command("Makes a run of a checkpoint of the TF1 model", _import_tf1),
     "study gradients": Command(

@@ -2,6 +2,7 @@
 
 from tf_textrnn.config.config import Config, check_options, option_fields
 from tf_textrnn.config.sections import (
+    EXPORT_FORMATS,
     MAX_TEXT_TOKENS,
     POOLINGS,
     DataConfig,
@@ -14,6 +15,7 @@ from tf_textrnn.config.sections import (
 from tf_textrnn.config.threshold import ThresholdRule, threshold_rule
 
 __all__ = [
+    "EXPORT_FORMATS",
     "MAX_TEXT_TOKENS",
     "POOLINGS",
     "Config",

@@ -46,6 +46,11 @@ class OnnxRuntime:
         self.values: list[Any] = settings["classes"]
         self.has_sets: bool = settings["multi_label"]
         vocabulary = files[VOCABULARY].removesuffix(b"\n").split(b"\n")
+        if len(vocabulary) != settings["vocab_size"]:
+            raise UserError(
+                f"{path / VOCABULARY}: {len(vocabulary):,} tokens, expected "
+                f"{settings['vocab_size']:,}"
+            )
         self._encoder = Encoder(settings["tokenizer"], vocabulary, settings["max_len"])
         self._path = path
         self._ngrams = None
@@ -132,7 +137,7 @@ def _read_settings(path: pathlib.Path) -> dict[str, Any]:
             f"{__version__} and reads up to {FORMAT}; expected a newer tf_textrnn"
         )
     kinds = {"multi_label": bool, "classes": list, "max_len": int, "ngrams": int, "sha256": dict}
-    kinds["tokenizer"] = dict
+    kinds |= {"tokenizer": dict, "vocab_size": int}
     for name, kind in kinds.items():
         if type(settings.get(name)) is not kind:
             raise UserError(f"{path}: damaged ({name} is {settings.get(name)!r:.40})")
@@ -161,9 +166,9 @@ def _read_keys(path: pathlib.Path, content: bytes) -> Array:
     """int64[n-grams], ascending, of a file that claims no more than it holds."""
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)
-    header = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else None
-    keys = np.frombuffer(content[file.tell() :][: len(content) - file.tell() & ~7], "<i8")
-    is_whole = header == ((len(keys),), False, np.dtype("<i8"))
-    if not is_whole or len(content) - file.tell() != keys.nbytes or (np.diff(keys) <= 0).any():
+    header = np.lib.format.read_array_header_1_0(file)
+    keys = np.frombuffer(content[file.tell() :], "<i8")
+    is_whole = (version, *header) == ((1, 0), keys.shape, False, np.dtype("<i8"))
+    if not is_whole or (np.diff(keys) <= 0).any():
         raise UserError(f"{path}: damaged; expected the keys of n-grams, ascending")
     return keys.astype(np.int64)

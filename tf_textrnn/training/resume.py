@@ -97,8 +97,9 @@ def read_end(folder: RunFolder, config: Config) -> tuple[dict[str, Any], str] | 
       config: what it is to go on with.
 
     Returns:
-      What `report.json` holds, and the export's folder, "" with `--noexport`. None where epochs are
-      left to train, or one of the last files is missing, damaged or of an earlier end.
+      What `report.json` holds, and the export's folder, of two the SavedModel's, "" with
+      `--noexport`. None where epochs are left to train, or one of the last files is missing,
+      damaged or of an earlier end.
     """
     if not folder.report_text.exists():  # the last file of an end
         return None
@@ -111,19 +112,32 @@ def read_end(folder: RunFolder, config: Config) -> tuple[dict[str, Any], str] | 
         kept = read_best(folder).state
         ends = {(each["epoch"] + 1, each["valid_accuracy"]) for each in (best, kept)}
         ends.add((report["best_epoch"], report["valid_accuracy"]))
-        export = ""
-        if config.run.export:
-            version = newest_version(folder.export)
-            if version is None:
-                return None
-            export = str(version)
-            exported = _read_json(version / "assets.extra" / "model_card.json")["metrics"]
+        cards = _newest_cards(folder, config) if config.run.export else {}
+        for card in cards.values():
+            exported = _read_json(card)["metrics"]
             ends.add((exported["best_epoch"], exported["valid_accuracy"]))
         is_whole = len(ends) == 1 and report["epochs"] == len(history)
         is_over = folds or Progress(epoch=len(history), best=best).is_over(config.training)
     except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
-    return (report, export) if is_whole and is_over else None
+    return (report, next(iter(cards), "")) if is_whole and is_over else None
+
+
+def _newest_cards(folder: RunFolder, config: Config) -> dict[str, pathlib.Path]:
+    """The model card of each kind of export that a run asks for, by the version's folder.
+
+    Raises:
+      FileNotFoundError: there is no export of a kind.
+    """
+    places = {"savedmodel": (folder.export, "assets.extra"), "onnx": (folder.export_onnx, "")}
+    cards = {}
+    for kind, (parent, extras) in places.items():
+        if config.run.export_format in (kind, "both"):
+            version = newest_version(parent)
+            if version is None:
+                raise FileNotFoundError(parent)
+            cards[str(version)] = version / extras / "model_card.json"
+    return cards
 
 
 def how_to_go_on(given: Mapping[str, Any], folder: RunFolder) -> str:
