@@ -14,19 +14,41 @@ PADDING_ID, UNKNOWN_ID = 0, 1
 SPECIAL_TOKENS = (b"[PAD]", b"[UNK]")  # neither tokenizer makes a token like these
 MAX_TEXT_BYTES = 1 << 20  # a longer text is cut here
 
-_SPACES = r"[\p{Cc}\p{Z}\x{200B}]+"  # U+200B marks words on Khmer and Burmese pages
+SPACE = r"[\p{Cc}\p{Z}\x{200B}]"  # U+200B marks words on Khmer and Burmese pages
+ALONE = r"[\p{P}\p{S}\p{Han}\p{Hiragana}\p{Katakana}]"
 _UNSPACED = ("Thai", "Lao", "Khmer", "Myanmar")
 # RE2 has no intersection: what is not outside a script, nor a mark or digit, is its letter. UAX 29
 # counts U+0E33 and U+0EB3 as marks.
-_LETTER = "|".join(rf"[^\P{{{script}}}\P{{L}}\x{{0E33}}\x{{0EB3}}]" for script in _UNSPACED)
-# A letter with its marks. U+17D2 and U+1039 bind the letter that follows; U+200C and U+200D, which
-# UAX 29 counts as marks, change how a mark is drawn.
-_CLUSTER = (
-    rf"(?:{_LETTER})"
-    rf"(?:[\x{{17D2}}\x{{1039}}](?:{_LETTER})"
-    r"|[\p{M}\x{0E33}\x{0EB3}\x{200C}\x{200D}])*"
-)
-_STANDS_ALONE = rf"[\p{{P}}\p{{S}}\p{{Han}}\p{{Hiragana}}\p{{Katakana}}]|{_CLUSTER}"
+LETTER = "|".join(rf"[^\P{{{script}}}\P{{L}}\x{{0E33}}\x{{0EB3}}]" for script in _UNSPACED)
+BINDER = r"[\x{17D2}\x{1039}]"  # binds the letter that follows
+# UAX 29 counts U+200C and U+200D as marks; they change how a mark is drawn.
+MARK = r"[\p{M}\x{0E33}\x{0EB3}\x{200C}\x{200D}]"
+_CLUSTER = rf"(?:{LETTER})(?:{BINDER}(?:{LETTER})|{MARK})*"  # a letter with its marks
+# In a Turkish, Azeri or Lithuanian locale ICU lower-cases these letters, I and J otherwise.
+_LOCAL_LETTERS = {"İ": "i̇", "Į": "į", "Ì": "ì", "Í": "í", "Ĩ": "ĩ"}
+
+
+def clean(texts: tf.Tensor) -> tf.Tensor:
+    """Makes texts valid UTF-8 and each run of control characters and spaces one space.
+
+    Args:
+      texts: string[n], any bytes; invalid UTF-8 becomes U+FFFD.
+    """
+    texts = tf.strings.substr(texts, 0, MAX_TEXT_BYTES)
+    texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
+    return tf.strings.regex_replace(texts, SPACE + "+", " ")
+
+
+def lower_case(texts: tf.Tensor) -> tf.Tensor:
+    """Lower-cases texts alike in every locale: `tf.strings.lower` asks ICU for the process's.
+
+    Args:
+      texts: string[n], as `clean` returns them.
+    """
+    texts = tf.strings.lower(texts)  # A to Z
+    for letter, lower in _LOCAL_LETTERS.items():
+        texts = tf.strings.regex_replace(texts, letter, lower)
+    return tf.strings.lower(texts, encoding="utf-8")
 
 
 def tokenize(texts: tf.Tensor, tokenizer: str, max_tokens: int | None) -> tf.RaggedTensor:
@@ -45,14 +67,12 @@ def tokenize(texts: tf.Tensor, tokenizer: str, max_tokens: int | None) -> tf.Rag
     Returns:
       string[n, (tokens)].
     """
-    texts = tf.strings.substr(texts, 0, MAX_TEXT_BYTES)
-    texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
-    texts = tf.strings.regex_replace(texts, _SPACES, " ")
+    texts = clean(texts)
     if tokenizer == "char":
         tokens = tf.strings.unicode_split(tf.strings.strip(texts), "UTF-8")
     else:
-        texts = tf.strings.lower(texts, encoding="utf-8")
-        tokens = tf.strings.split(tf.strings.regex_replace(texts, _STANDS_ALONE, r" \0 "))
+        spaced = tf.strings.regex_replace(lower_case(texts), f"{ALONE}|{_CLUSTER}", r" \0 ")
+        tokens = tf.strings.split(spaced)
     return tokens[:, :max_tokens]
 
 

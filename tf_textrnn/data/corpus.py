@@ -31,7 +31,7 @@ from tf_textrnn.data.sources import Source
 from tf_textrnn.data.tokens import tokenized
 
 VERSION = 1  # of the tokenization; raise it with every change, so that no run goes on with another
-CACHE_VERSION = 4  # of the files; raise it with every change, so that no old cache is read
+CACHE_VERSION = 5  # of the files; raise it with every change, so that no old cache is read
 MAX_TYPES = 4_000_000  # new types beyond it count as one type, which no vocabulary holds
 MAX_TYPE_BYTES = 1 << 30  # of all types together; new types beyond it count as that one too
 MAX_TEXTS = 1 << 27

@@ -1,0 +1,205 @@
+"""Turns texts into token ids and n-grams without TensorFlow, as the served model's graph does.
+
+Which characters are spaces, letters or marks is looked up in the tables of `model.json`, never asked
+of Python, which knows another version of Unicode than the graph.
+"""
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tf_textrnn.base.errors import UserError
+
+MAX_TEXT_BYTES = 1 << 20  # a longer text is cut here
+UNKNOWN_ID = 1
+_END = 0x110000  # after the last code point
+
+
+class Encoded(NamedTuple):
+    """Texts as token ids.
+
+    Attributes:
+      token_ids: int32[n, time], padded on the right with 0.
+      lengths: int32[n], tokens of each text.
+      is_cut: bool[n], whether a text has more than `max_len` tokens.
+    """
+
+    token_ids: np.ndarray
+    lengths: np.ndarray
+    is_cut: np.ndarray
+
+
+class Encoder:
+    """Encodes texts as token ids.
+
+    Args:
+      tables: the tokenizer's, as `exporting.encoder_tables.read_tables` returns them.
+      vocabulary: the token of each id, in UTF-8.
+      max_len: maximum number of tokens of a text; the rest is cut.
+
+    Raises:
+      UserError: the tables are damaged.
+    """
+
+    def __init__(self, tables: Mapping[str, Any], vocabulary: Sequence[bytes], max_len: int):
+        tokens = [token.decode("utf-8", "surrogateescape") for token in vocabulary]
+        self._ids = {token: token_id for token_id, token in enumerate(tokens)}
+        self._max_len = max_len
+        if tables.get("name") not in ("word", "char"):
+            raise UserError(f"tokenizer {tables.get('name')!r}: expected word or char")
+        self._tokenizer = _Words(tables) if tables["name"] == "word" else _Characters(tables)
+
+    def __call__(self, texts: Sequence[bytes]) -> Encoded:
+        """Encodes texts of any bytes; invalid UTF-8 becomes U+FFFD."""
+        ids, max_len, split = self._ids, self._max_len, self._tokenizer.split
+        tokens = [split(text[:MAX_TEXT_BYTES]) for text in texts]
+        is_cut = np.array([len(text) > max_len for text in tokens], bool)
+        rows = [[ids.get(token, UNKNOWN_ID) for token in text[:max_len]] for text in tokens]
+        lengths = np.array([len(row) for row in rows], np.int32)
+        token_ids = np.zeros((len(rows), lengths.max(initial=0)), np.int32)
+        for row, padded in zip(rows, token_ids, strict=True):
+            padded[: len(row)] = row
+        return Encoded(token_ids, lengths, is_cut)
+
+
+class _Characters:
+    """The tokenizer "char"."""
+
+    def __init__(self, tables: Mapping[str, Any]):
+        self._spaces = re.compile(f"{_Class(tables, 'spaces').one}+")
+
+    def split(self, text: bytes) -> Sequence[str]:
+        """Returns the tokens of a text."""
+        return self._spaces.sub(" ", text.decode("utf-8", "replace")).strip(" ")
+
+
+class _Words:
+    """The tokenizer "word"."""
+
+    def __init__(self, tables: Mapping[str, Any]):
+        names = ("spaces", "alone", "letters", "binders", "marks", "cased", "ignorable")
+        spaces, alone, letter, binder, mark, cased, ignorable = (
+            _Class(tables, name) for name in names
+        )
+        low, high = (spaces.low + alone.low + letter.low, spaces.high + alone.high + letter.high)
+        self._tokens = re.compile(
+            f"{alone.one}|{letter.one}(?:{binder.one}{letter.one}|{mark.one})*"
+            f"|(?:[^{low}{_HIGH}]+|{_IS_HIGH}[^{high}])+"
+        )
+        # Σ ends a word where a cased letter stands before it and none after it (Unicode 3.13).
+        ignored = f"{ignorable.one}*"
+        self._last_sigma = re.compile(f"({cased.one}{ignored})Σ(?!{ignored}{cased.one})")
+        self._lower = _lower_cases(tables)
+        low = "".join(
+            _escaped(ord(character)) for character in self._lower if character < "\U00010000"
+        )
+        self._upper = re.compile(f"[{low}{_HIGH}]")
+        ascii_lower = (self._lower.get(chr(code), chr(code)) for code in range(128))
+        self._ascii = "".join(ascii_lower).encode().ljust(256)
+
+    def split(self, text: bytes) -> Sequence[str]:
+        """Returns the tokens of a text."""
+        if text.isascii():
+            return self._tokens.findall(text.translate(self._ascii).decode())
+        characters = text.decode("utf-8", "replace")
+        if "Σ" in characters:
+            characters = self._last_sigma.sub(r"\1ς", characters)
+        lowered = self._upper.sub(lambda match: self._lower.get(match[0], match[0]), characters)
+        return self._tokens.findall(lowered)
+
+
+class NgramTable:
+    """Looks up which n-grams texts hold.
+
+    Args:
+      keys: int64[n], the known n-grams, ascending; the key of the tokens a, b, c is
+        (a · vocab_size + b) · vocab_size + c.
+      order: tokens of the longest n-gram.
+      vocab_size: different token ids.
+    """
+
+    def __init__(self, keys: np.ndarray, order: int, vocab_size: int):
+        self._keys = keys
+        self._order = order
+        self._vocab_size = vocab_size
+
+    def __call__(self, token_ids: np.ndarray) -> np.ndarray:
+        """Finds the different known n-grams of texts.
+
+        Args:
+          token_ids: int32[n, time], padded on the right with 0.
+
+        Returns:
+          int32[n, width], indices of `keys`, ascending in each text, then len(keys) in the places
+          that are left; width is the most of a text, at least 1.
+        """
+        absent = len(self._keys)
+        if not absent:
+            return np.zeros((len(token_ids), 1), np.int32)
+        keys = token_ids.astype(np.int64)
+        rows = [np.full((len(token_ids), 1), absent)]
+        for last in range(self._order):
+            if last:
+                keys = keys[:, :-1] * self._vocab_size + token_ids[:, last:]
+            place = np.minimum(np.searchsorted(self._keys, keys), absent - 1)
+            is_known = (self._keys[place] == keys) & (token_ids[:, last:] > 0)
+            rows.append(np.where(is_known, place, absent))
+        found = np.sort(np.concatenate(rows, axis=1), axis=1)
+        found[:, 1:][found[:, 1:] == found[:, :-1]] = absent
+        found.sort(axis=1)
+        width = (found < absent).sum(axis=1).max(initial=1)
+        return found[:, :width].astype(np.int32)
+
+
+# Python's `re` looks a character up at once in a class of characters below U+10000, and tries the
+# ranges one by one above. So the two are apart.
+_HIGH = r"\U00010000-\U0010FFFF"
+_IS_HIGH = f"(?=[{_HIGH}])"
+_NONE = r"\uD800"  # a surrogate, which no text holds: brackets may not be empty
+
+
+class _Class:
+    """Patterns of a class of characters.
+
+    Attributes:
+      low, high: its ranges below and above U+10000, to stand within brackets.
+      one: matches one character of it.
+    """
+
+    def __init__(self, tables: Mapping[str, Any], name: str):
+        bounds = tables.get(name)
+        is_list = isinstance(bounds, list) and all(type(bound) is int for bound in bounds)
+        if (
+            not is_list
+            or len(bounds) % 2
+            or any(after <= before for before, after in itertools.pairwise([-1, *bounds, _END + 1]))
+        ):
+            raise UserError(f"tokenizer table {name}: expected ascending ranges of code points")
+        self.low = self.high = _NONE
+        for first, end in zip(bounds[::2], bounds[1::2], strict=True):
+            if first < 0x10000:
+                self.low += f"{_escaped(first)}-{_escaped(min(end, 0x10000) - 1)}"
+            if end > 0x10000:
+                self.high += f"{_escaped(max(first, 0x10000))}-{_escaped(end - 1)}"
+        self.one = f"(?:[{self.low}]|{_IS_HIGH}[{self.high}])"
+
+
+def _escaped(code: int) -> str:
+    return f"\\U{code:08x}"
+
+
+def _lower_cases(tables: Mapping[str, Any]) -> dict[str, str]:
+    """The lower case of each character that is not lower case itself."""
+    try:
+        lower = {str(upper): str(other) for upper, other in tables["lower"]["others"].items()}
+        for first, end, step, added in tables["lower"]["runs"]:
+            codes = range(max(first, 0), min(end, _END), step)
+            lower.update((chr(code), chr(code + added)) for code in codes)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        raise UserError(
+            "tokenizer table lower: expected runs of [first, end, step, what to add] and others"
+        ) from None
+    return lower
