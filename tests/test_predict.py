@@ -148,7 +148,10 @@ def test_mistakes_in_flags_are_one_line(command, tmp_path):
         assert message in err
     status, _, err = command("a", model=tmp_path)
     assert status == 2
-    assert err == f"error: --model={tmp_path}: no saved_model.pb here; expected an exported model\n"
+    assert err == (
+        f"error: --model={tmp_path}: no saved_model.pb or model.onnx here; expected an exported "
+        f"model\n"
+    )
 
 
 def test_a_runs_folder_stands_for_its_export(command, exported, tmp_path):

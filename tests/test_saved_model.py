@@ -215,7 +215,7 @@ def test_saved_model_cli_shows_and_runs_each_signature(
     np.testing.assert_array_equal(*of_each)
 
 
-def hostile_texts(count):
+def hostile_texts(count: int) -> list[bytes]:
     """Texts that nobody would write."""
     chooser = random.Random(5)
     planes = [range(p << 16, (p + 1) << 16) for p in range(17)]

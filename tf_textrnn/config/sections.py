@@ -334,8 +334,8 @@ class RunConfig(CheckedOptions):
     )
     export_format: str = option(
         "savedmodel",
-        "What is exported: savedmodel, onnx = <run>/export_onnx/<version>, for ONNX Runtime without "
-        "TensorFlow, or both",
+        "What is exported: savedmodel, onnx = <run>/export_onnx/<version>, for ONNX Runtime, which "
+        "needs no TensorFlow, or both",
         choices=EXPORT_FORMATS,
         on_resume=True,
     )

@@ -4,6 +4,7 @@
 them, so that a program in any language can do it.
 """
 
+import functools
 import hashlib
 import io
 import json
@@ -65,15 +66,15 @@ def write(path: pathlib.Path, folder: "RunFolder", run: "LoadedRun") -> None:
         with atomic_write(path / name) as file:
             file.write(content)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    entries = settings(run, len(keys), hashes).items()
+    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in entries)
     with atomic_write(path / SETTINGS) as file:
-        file.write(json.dumps(settings(run, len(keys), hashes), indent=2).encode() + b"\n")
+        file.write(f"{{\n{lines}\n}}\n".encode())
     write_card(path, folder, run)
 
 
 def settings(run: "LoadedRun", num_ngrams: int, hashes: dict[str, str]) -> dict[str, Any]:
     """What `model.json` holds."""
-    from tf_textrnn.exporting.encoder_tables import read_tables
-
     return {
         "format": FORMAT,
         "multi_label": run.config.has_label_sets,
@@ -84,8 +85,16 @@ def settings(run: "LoadedRun", num_ngrams: int, hashes: dict[str, str]) -> dict[
         "temperature": run.temperature,
         "thresholds": run.thresholds,
         "sha256": hashes,
-        "tokenizer": read_tables(run.config.text.tokenizer),
+        "tokenizer": _tables(run.config.text.tokenizer),
     }
+
+
+@functools.cache
+def _tables(tokenizer: str) -> dict[str, Any]:
+    """The tokenizer's tables, which take seconds to read off the graph."""
+    from tf_textrnn.exporting.encoder_tables import read_tables
+
+    return read_tables(tokenizer)
 
 
 def _npy(keys: np.ndarray) -> bytes:

@@ -116,11 +116,11 @@ class Graph:
         if has_ngrams:
             inputs["ngram_rows"] = (int32, ["n", "width"])
             outputs["ngram_scores"] = floats
-        nodes, read = [], {"prediction", *outputs}
+        read = {"prediction", *outputs}
         for node in reversed(self._nodes):
             if read & set(node.output):
-                nodes.insert(0, node)
                 read |= set(node.input)
+        nodes = [node for node in self._nodes if read & set(node.output)]
         graph = helper.make_graph(
             nodes,
             "tf_textrnn",

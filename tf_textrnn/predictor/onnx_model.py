@@ -20,7 +20,6 @@ FORMAT = 1  # of `model.json`
 VOCABULARY, LABELS, NGRAMS = "vocabulary.txt", "labels.txt", "ngrams.npy"
 LIMITS = {ONNX: 1 << 31, VOCABULARY: MAX_LINES_BYTES, LABELS: MAX_LINES_BYTES, NGRAMS: 1 << 30}
 MAX_GATHERED = 1 << 24  # weights of n-grams, of a batch at a time
-_INPUTS = {"token_ids": "tensor(int32)", "lengths": "tensor(int32)"}
 _OUTPUTS = {"prediction": "tensor(int64)", "probability": "tensor(float)"}
 _OUTPUTS |= {"accepted": "tensor(bool)"}
 
@@ -80,7 +79,11 @@ class OnnxRuntime:
             self._scores({name: array[start : start + size] for name, array in inputs.items()})
             for start in range(0, len(texts), size)
         ]
-        whole = parts[0] if len(parts) == 1 else [np.concatenate(part) for part in zip(*parts)]
+        whole = (
+            parts[0]
+            if len(parts) == 1
+            else [np.concatenate(part) for part in zip(*parts, strict=True)]
+        )
         classes, probability, accepted = whole
         return Predictions(classes, probability, lengths, is_cut, accepted)
 
@@ -108,7 +111,7 @@ def _session(path: pathlib.Path, content: bytes, inputs: set[str]) -> Any:
     options.add_session_config_entry("session.load_model_format", "ONNX")
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     found = {value.name: value.type for value in session.get_inputs()}
-    if found != {name: "tensor(int32)" for name in inputs}:
+    if found != dict.fromkeys(inputs, "tensor(int32)"):
         raise UserError(f"{path}: expected the inputs {', '.join(sorted(inputs))}")
     found = {value.name: value.type for value in session.get_outputs()}
     if not _OUTPUTS.items() <= found.items():

@@ -1,0 +1,180 @@
+"""An ONNX export answers what the SavedModel answers, and needs no TensorFlow for it."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tensorflow as tf
+
+import tf_textrnn
+from tests.onnx_exports import UntrainedRun
+from tests.test_saved_model import hostile_texts
+from tf_textrnn import cli
+from tf_textrnn.exporting.export import export_run
+from tf_textrnn.predictor import onnx_guard
+from tf_textrnn.predictor.onnx_model import OnnxRuntime
+from tf_textrnn.predictor.predictor import Predictor
+from tf_textrnn.training import runner
+
+ROOT = pathlib.Path(__file__).parents[1]
+TEXTS = [b"a wolf. red a b c", b"red red red", "d Σσ 狼 e f g h\u0301".encode(), b"unseen words a"]
+KINDS = [
+    {"cell": "lstm", "pooling": "mean", "num_layers": 2},
+    {"cell": "lstm", "pooling": "last", "tokenizer": "char"},
+    {"cell": "lstm", "pooling": "max", "ngrams": 0, "bidirectional": False},
+    {"cell": "gru", "pooling": "attention", "num_layers": 2, "thresholds": [0.2, 0.4, 0.3]},
+    {"cell": "gru", "pooling": "last", "bptt_truncate": 2, "bidirectional": False},
+    {"cell": "rnn", "pooling": "mean", "multi_label": True, "thresholds": [0.4, 0.5, 0.6]},
+    {"cell": "rnn", "pooling": "last", "num_layers": 2, "ngrams": 3},
+    {"cell": "rnn", "pooling": "attention", "bptt_truncate": 2, "tokenizer": "char"},
+]
+
+
+def found_ops(export: pathlib.Path) -> set[str]:
+    return {node.op_type for node in onnx.load(export / "model.onnx").graph.node}
+
+
+@pytest.fixture(scope="module")
+def made():
+    """The ops of all exports that these tests have made."""
+    return set()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
+def test_every_kind_of_model_answers_as_the_saved_model(tmp_path, kind, made):
+    run = UntrainedRun(tmp_path, **kind)
+    texts = TEXTS + hostile_texts(40)
+    expected = {
+        name: value.numpy() for name, value in run.served().predict(tf.constant(texts)).items()
+    }
+    export = run.export()
+    onnx.checker.check_model(str(export / "model.onnx"), full_check=True)
+    made |= found_ops(export)
+    model = OnnxRuntime(export)
+    found = model.run(texts)
+    np.testing.assert_allclose(found.probability, expected["probability"], atol=1e-5)
+    for name, values in (("prediction", found.classes), ("accepted", found.accepted),
+                         ("num_tokens", found.num_tokens), ("is_cut", found.is_cut)):  # fmt: skip
+        np.testing.assert_array_equal(values, expected[name])
+    assert 0 < found.accepted.mean() < 1 and found.is_cut.any()
+    # Each branch by itself, for a text whose ids and n-grams the runtime looks up.
+    encoded = model._encoder(TEXTS)
+    inputs = {"token_ids": encoded.token_ids, "lengths": encoded.lengths}
+    branches = run.run.model.branch_scores((encoded.token_ids, encoded.lengths))
+    names = ["scores", "network_scores", "ngram_scores"][: 1 + len(branches)]
+    if model._ngrams:
+        inputs["ngram_rows"] = model._ngrams(encoded.token_ids)
+        assert (inputs["ngram_rows"] < run.run.model.num_ngrams).any()
+    session = onnxruntime.InferenceSession(export / "model.onnx")
+    for scores, wanted in zip(session.run(names, inputs), [sum(branches), *branches], strict=True):
+        np.testing.assert_allclose(scores, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_the_guard_knows_the_ops_of_our_models_and_no_others(made):
+    assert made == onnx_guard.OPS
+
+
+@pytest.fixture(scope="module")
+def run(small_options, tmp_path_factory):
+    """The folder of a run that has exported both kinds."""
+    path = tmp_path_factory.mktemp("both") / "r"
+    given = {**small_options, "run_dir": str(path), "export_format": "both", "num_epochs": 2}
+    return tf_textrnn.train(**given)
+
+
+def test_training_and_the_command_export_what_they_are_asked_for(run, capsys):
+    assert run.export == run.path / "export" / "1"
+    assert runner.run({"run_dir": str(run.path), "resume": True}).export == run.export
+    capsys.readouterr()
+    assert cli.run(["export", f"--run_dir={run.path}", "--export_format=both"]) == 0
+    out, _ = capsys.readouterr()
+    assert out == f"{run.path}/export/2\n{run.path}/export_onnx/2\n"
+    assert export_run(str(run.path), "onnx") == [run.path / "export_onnx" / "3"]
+    assert not (run.path / "export" / "3").exists()
+    card = json.loads((run.path / "export_onnx" / "3" / "model_card.json").read_bytes())
+    assert card["metrics"]["valid_accuracy"] == run.report["valid_accuracy"]
+
+
+def test_a_run_goes_on_to_the_export_that_it_lacks(small_options, tmp_path):
+    given = {**small_options, "run_dir": str(tmp_path / "r"), "num_epochs": 1}
+    tf_textrnn.train(**given)
+    again = {"run_dir": str(tmp_path / "r"), "resume": True, "export_format": "onnx"}
+    found = tf_textrnn.train(**again)
+    assert found.export == tmp_path / "r" / "export_onnx" / "1"
+    assert tf_textrnn.train(**again).export == found.export  # nothing is left to do
+    assert found.classifier.labels == ["animals", "colours", "numbers"]
+
+
+def test_a_predictor_takes_either_kind(run, monkeypatch):
+    texts = [text.decode("utf-8", "replace") for text in hostile_texts(300)] + ["a wolf", "seven"]
+    saved, exported = Predictor(run.path), Predictor(run.path / "export_onnx")
+    assert "saved_model" in type(saved._runtime).__module__  # of a run a SavedModel goes first
+    expected = saved(texts)
+    for predictor in (exported, Predictor(run.path / "export_onnx" / "1")):
+        found = predictor(texts)
+        np.testing.assert_allclose(found.probability, expected.probability, atol=1e-5)
+        for name in ("classes", "num_tokens", "is_cut", "accepted"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert exported.predict(["wolf and dog", "seven"]).tolist() == ["animals", "numbers"]
+    # A batch of many classes and n-grams is run in parts.
+    monkeypatch.setattr("tf_textrnn.predictor.onnx_model.MAX_GATHERED", 1)
+    assert exported(texts[:200]).probability.tobytes() == found.probability[:200].tobytes()
+
+
+def test_labels_that_are_numbers_stay_numbers(tmp_path):
+    texts = [f"{word} a b" for word in ("red", "green", "blue")] * 6
+    options = {"hidden_size": 4, "embedding_dim": 4, "num_epochs": 1, "min_epoch_steps": 1}
+    classifier = tf_textrnn.TextClassifier(run_dir=tmp_path / "r", **options)
+    classifier.fit(texts, [10, 9, 1] * 6)
+    for path in export_run(str(tmp_path / "r"), "both"):
+        assert tf_textrnn.load(path).classes_.tolist() == [1, 9, 10]
+
+
+def test_nothing_of_tensorflow_is_needed(run, tmp_path):
+    (tmp_path / "texts.csv").write_text("text,label\nwolf and dog,animals\nseven,numbers\n")
+    script = (
+        "import sys\n"
+        "for name in ('tensorflow', 'keras', 'onnx', 'sklearn', 'matplotlib', 'babel'):\n"
+        "    sys.modules[name] = None\n"
+        "import tf_textrnn\n"
+        "from tf_textrnn import cli\n"
+        "export, texts = sys.argv[1:]\n"
+        "print(*tf_textrnn.load(export).predict(['wolf and dog', 'seven']))\n"
+        "for given in (['--evaluate'], ['--all_probabilities'], []):\n"
+        "    where = ['--input=' + texts] if given else ['a wolf']\n"
+        "    assert cli.run(['predict', '--model=' + export, *where, *given]) == 0\n"
+        "loaded = {name.partition('.')[0] for name, module in sys.modules.items() if module}\n"
+        "assert not loaded & {'tensorflow', 'keras', 'onnx', 'h5py'}, loaded\n"
+    )
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, "-c", script, run.path / "export_onnx", tmp_path / "texts.csv"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "animals numbers" and lines[-1].startswith("animals\t")
+    assert "2 texts: accuracy 1.0000" in done.stdout
+    assert "wolf and dog,animals,animals," in done.stdout
+
+
+def test_a_missing_library_is_one_line(run, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert cli.run(["predict", f"--model={run.path}/export_onnx/1", "wolf"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {run.path}/export_onnx/1/model.onnx: onnxruntime is not installed; pip install "
+        f"'tf_textrnn[onnx]'\n"
+    )
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for command in ("export", "train"):
+        assert cli.run([command, f"--run_dir={run.path}", "--export_format=both"]) == 2
+        assert capsys.readouterr().err == (
+            "error: --export_format=both: onnx is not installed; pip install 'tf_textrnn[onnx]'\n"
+        )
