@@ -4,17 +4,19 @@ RE2, ICU and Python each know another version of Unicode. So every code point go
 once, and an encoder without TensorFlow looks up what came out.
 """
 
+import functools
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tf_textrnn.text import ALONE, BINDER, LETTER, MARK, SPACE, clean, lower_case
+from tf_textrnn.text import ALONE, BINDER, LETTER, MARK, SPACE, lower_case
 
 # No text holds a surrogate: in UTF-8 it is invalid.
 _CODES = np.concatenate([np.arange(0xD800), np.arange(0xE000, 0x110000)])
 
 
+@functools.cache  # seconds
 def read_tables(tokenizer: str) -> dict[str, Any]:
     """Reads the tables of a tokenizer, for `model.json`.
 
@@ -26,58 +28,55 @@ def read_tables(tokenizer: str) -> dict[str, Any]:
 
     Returns:
       "name", the tokenizer, and "spaces", a class. For "word" also the classes "alone", "letters",
-      "binders" and "marks" (the pieces of `text.py`), "cased" and "ignorable" (ICU looks for a cased
-      character before and after Σ, past those it can ignore), and "lower":
-      "runs" of [first, last + 1, step, what to add], and "others", where that does not do.
+      "binders" and "marks" (the pieces of `text.py`); "cased" and "ignorable", by which ICU tells
+      the Σ that ends a word; and "lower", the lower cases: "runs" of [first code point, last + 1,
+      step, what to add], and "others", where one character becomes several.
     """
     characters = tf.strings.unicode_encode(_CODES.astype(np.int32)[:, None], "UTF-8")
     is_space = _matches(characters, SPACE)
-    tables: dict[str, Any] = {"name": tokenizer, "spaces": _ranges(is_space)}
+    tables: dict[str, Any] = {"name": tokenizer, "spaces": _ranges(_CODES[is_space])}
     if tokenizer == "char":
         return tables
-    classes = {"alone": ALONE, "letters": LETTER, "binders": BINDER, "marks": MARK}
-    for name, pattern in classes.items():
-        tables[name] = _ranges(_matches(characters, pattern))
-    is_cased = _ends_a_word(characters + "Σ")
-    tables["cased"] = _ranges(is_cased)
-    tables["ignorable"] = _ranges(_ends_a_word("a" + characters + "Σ") & ~is_cased)
-    return {**tables, "lower": _lower_cases(tf.boolean_mask(characters, ~is_space))}
+    codes, characters = _CODES[~is_space], tf.boolean_mask(characters, ~is_space)
+    for name, pattern in (
+        ("alone", ALONE), ("letters", LETTER), ("binders", BINDER), ("marks", MARK)
+    ):  # fmt: skip
+        tables[name] = _ranges(codes[_matches(characters, pattern)])
+    # A cased character makes the Σ behind it end a word; one that is ignorable is looked past.
+    is_cased = _matches(lower_case(characters + "Σ"), ".*ς")
+    is_either = _matches(lower_case("a" + characters + "Σ"), ".*ς")
+    tables["cased"] = _ranges(codes[is_cased])
+    tables["ignorable"] = _ranges(codes[is_either & ~is_cased])
+    lower = [text.decode() for text in lower_case(characters).numpy()]
+    pairs = zip(map(chr, codes.tolist()), lower, strict=True)
+    tables["lower"] = _lower_cases([(upper, other) for upper, other in pairs if upper != other])
+    return tables
 
 
-def _matches(characters: tf.Tensor, pattern: str) -> np.ndarray:
-    return tf.strings.regex_full_match(characters, pattern).numpy()
+def _matches(texts: tf.Tensor, pattern: str) -> np.ndarray:
+    return tf.strings.regex_full_match(texts, pattern).numpy()
 
 
-def _ends_a_word(texts: tf.Tensor) -> np.ndarray:
-    """bool[n], whether the lower case of the last Σ is that of the end of a word."""
-    return tf.strings.regex_full_match(lower_case(clean(texts)), ".*ς").numpy()
-
-
-def _ranges(is_member: np.ndarray) -> list[int]:
-    codes = _CODES[is_member]
+def _ranges(codes: np.ndarray) -> list[int]:
     is_first = np.diff(codes, prepend=-2) > 1
     is_last = np.roll(is_first, -1)
     return np.stack([codes[is_first], codes[is_last] + 1], axis=1).ravel().tolist()
 
 
-def _lower_cases(characters: tf.Tensor) -> dict[str, Any]:
-    """The table "lower": each run takes all letters that it can, so that there are few."""
-    lowered = lower_case(characters).numpy()
-    pairs = [
-        (upper.decode(), lower.decode())
-        for upper, lower in zip(characters.numpy(), lowered, strict=True)
-        if upper != lower
-    ]
+def _lower_cases(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """The table "lower" of characters in ascending order and their lower cases."""
     runs: list[list[int]] = []
-    others = {upper: lower for upper, lower in pairs if len(lower) > 1}
+    others: dict[str, str] = {}
     for upper, lower in pairs:
-        if upper in others:
+        if len(lower) > 1:
+            others[upper] = lower
             continue
         code, added = ord(upper), ord(lower) - ord(upper)
-        first, end, step, shift = runs[-1] if runs else [-9, -9, 1, 0]
-        distance = code - (end - 1)
-        if shift == added and (distance == step or (end - first == 1 and distance <= 2)):
-            runs[-1] = [first, code + 1, distance, added]
-        else:
-            runs.append([code, code + 1, 1, added])
+        if runs and runs[-1][3] == added:
+            first, end, step, _ = runs[-1]
+            distance = code - (end - 1)
+            if distance == step or (end - first == 1 and distance == 2):
+                runs[-1] = [first, code + 1, distance, added]
+                continue
+        runs.append([code, code + 1, 1, added])
     return {"runs": runs, "others": others}

@@ -1,7 +1,7 @@
 """Turns texts into token ids and n-grams without TensorFlow, as the served model's graph does.
 
-Which characters are spaces, letters or marks is looked up in the tables of `model.json`, never asked
-of Python, which knows another version of Unicode than the graph.
+Which characters are spaces, letters or marks is looked up in the tables of `model.json`, never
+asked of Python, which knows another version of Unicode than the graph.
 """
 
 import itertools
@@ -171,9 +171,9 @@ class _Class:
 
     def __init__(self, tables: Mapping[str, Any], name: str):
         bounds = tables.get(name)
-        is_list = isinstance(bounds, list) and all(type(bound) is int for bound in bounds)
         if (
-            not is_list
+            not isinstance(bounds, list)
+            or not all(type(bound) is int for bound in bounds)
             or len(bounds) % 2
             or any(after <= before for before, after in itertools.pairwise([-1, *bounds, _END + 1]))
         ):
