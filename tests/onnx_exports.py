@@ -1,4 +1,4 @@
-"""Runs of every kind of model, never trained, and their ONNX exports; files a stranger could send."""
+"""Runs of every kind of model, never trained, and their ONNX exports, to be edited."""
 
 import hashlib
 import json

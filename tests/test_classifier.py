@@ -30,6 +30,7 @@ from tests.conftest import topic_lines
 from tf_textrnn import TextClassifier
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config, FileConfig, option_fields
+from tf_textrnn.exporting.export import export_run
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = {"hidden_size": 8, "embedding_dim": 8, "cell": "rnn", "num_epochs": 2}
@@ -57,8 +58,8 @@ def test_parameters_are_flags_with_their_defaults():
     assert set(option_fields()) - set(defaults) == {
         "dataset", "train_file", "valid_file", "test_file", "multi_label", "strict_labels",
         *(field.name for field in dataclasses.fields(FileConfig)), "resume", "cache_dir",
-        "strategy", "export", "checkpoint_minutes", "gradients_every", "join_minutes",
-        "step_seconds",
+        "strategy", "export", "export_format", "checkpoint_minutes", "gradients_every",
+        "join_minutes", "step_seconds",
     }  # fmt: skip
 
 
@@ -158,6 +159,9 @@ def test_a_grid_over_a_pipeline_gives_numbers_for_numbers(tmp_path):
     probability = best.predict_proba(FILMS)
     assert (probability.argmax(axis=1) == (labels == 10)).all()
 
+    run = best.best_estimator_[-1]._export.parents[1]
+    (exported,) = export_run(str(run), "onnx")  # the run itself knows that they are numbers
+    assert tf_textrnn.load(exported).classes_.tolist() == [9, 10]
     best.best_estimator_[-1].save(tmp_path)
     loaded = tf_textrnn.load(tmp_path)
     assert loaded.labels == ["9", "10"]

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -16,11 +17,9 @@ import tf_textrnn
 from tests.onnx_exports import UntrainedRun
 from tests.test_saved_model import hostile_texts
 from tf_textrnn import cli
-from tf_textrnn.exporting.export import export_run
 from tf_textrnn.predictor import onnx_guard
 from tf_textrnn.predictor.onnx_model import OnnxRuntime
 from tf_textrnn.predictor.predictor import Predictor
-from tf_textrnn.training import runner
 
 ROOT = pathlib.Path(__file__).parents[1]
 TEXTS = [b"a wolf. red a b c", b"red red red", "d Σσ 狼 e f g h\u0301".encode(), b"unseen words a"]
@@ -81,34 +80,37 @@ def test_the_guard_knows_the_ops_of_our_models_and_no_others(made):
 
 
 @pytest.fixture(scope="module")
-def run(small_options, tmp_path_factory):
-    """The folder of a run that has exported both kinds."""
+def run(exported, tmp_path_factory):
+    """A run that had ended with a SavedModel, and went on to both kinds of export."""
     path = tmp_path_factory.mktemp("both") / "r"
-    given = {**small_options, "run_dir": str(path), "export_format": "both", "num_epochs": 2}
-    return tf_textrnn.train(**given)
+    shutil.copytree(exported.path, path)
+    return tf_textrnn.train(run_dir=str(path), resume=True, export_format="both")
 
 
-def test_training_and_the_command_export_what_they_are_asked_for(run, capsys):
-    assert run.export == run.path / "export" / "1"
-    assert runner.run({"run_dir": str(run.path), "resume": True}).export == run.export
-    capsys.readouterr()
-    assert cli.run(["export", f"--run_dir={run.path}", "--export_format=both"]) == 0
-    out, _ = capsys.readouterr()
-    assert out == f"{run.path}/export/2\n{run.path}/export_onnx/2\n"
-    assert export_run(str(run.path), "onnx") == [run.path / "export_onnx" / "3"]
-    assert not (run.path / "export" / "3").exists()
-    card = json.loads((run.path / "export_onnx" / "3" / "model_card.json").read_bytes())
-    assert card["metrics"]["valid_accuracy"] == run.report["valid_accuracy"]
-
-
-def test_a_run_goes_on_to_the_export_that_it_lacks(small_options, tmp_path):
-    given = {**small_options, "run_dir": str(tmp_path / "r"), "num_epochs": 1}
-    tf_textrnn.train(**given)
-    again = {"run_dir": str(tmp_path / "r"), "resume": True, "export_format": "onnx"}
-    found = tf_textrnn.train(**again)
-    assert found.export == tmp_path / "r" / "export_onnx" / "1"
-    assert tf_textrnn.train(**again).export == found.export  # nothing is left to do
+def test_training_exports_what_it_is_asked_for(run):
+    assert run.export == run.path / "export" / "2"
+    assert {path.name for path in run.path.glob("export_onnx/*")} == {"1"}
+    # Then nothing is left to do.
+    again = {"run_dir": str(run.path), "resume": True}
+    assert tf_textrnn.train(**again).export == run.export
+    found = tf_textrnn.train(**again, export_format="onnx")
+    assert found.export == run.path / "export_onnx" / "1"
     assert found.classifier.labels == ["animals", "colours", "numbers"]
+
+
+def test_the_command_exports_what_it_is_asked_for(run, capsys, tmp_path):
+    copy = shutil.copytree(run.path, tmp_path / "r")
+    (copy / "classes.json").write_text("[7, 9, 8]")  # as a TextClassifier leaves it
+    assert cli.run(["export", f"--run_dir={copy}", "--export_format=both"]) == 0
+    assert capsys.readouterr().out == f"{copy}/export/3\n{copy}/export_onnx/2\n"
+    for path in (copy / "export" / "3", copy / "export_onnx" / "2"):
+        assert tf_textrnn.load(path).classes_.tolist() == [7, 9, 8]
+    card = json.loads((copy / "export_onnx" / "2" / "model_card.json").read_bytes())
+    assert card["metrics"]["valid_accuracy"] == run.report["valid_accuracy"]
+    for content in ("[7, 9]", '["a", 1, 2]', "{", "1"):
+        (copy / "classes.json").write_text(content)
+        assert cli.run(["export", f"--run_dir={copy}", "--export_format=onnx"]) == 2
+        assert "classes.json: " in capsys.readouterr().err
 
 
 def test_a_predictor_takes_either_kind(run, monkeypatch):
@@ -127,20 +129,11 @@ def test_a_predictor_takes_either_kind(run, monkeypatch):
     assert exported(texts[:200]).probability.tobytes() == found.probability[:200].tobytes()
 
 
-def test_labels_that_are_numbers_stay_numbers(tmp_path):
-    texts = [f"{word} a b" for word in ("red", "green", "blue")] * 6
-    options = {"hidden_size": 4, "embedding_dim": 4, "num_epochs": 1, "min_epoch_steps": 1}
-    classifier = tf_textrnn.TextClassifier(run_dir=tmp_path / "r", **options)
-    classifier.fit(texts, [10, 9, 1] * 6)
-    for path in export_run(str(tmp_path / "r"), "both"):
-        assert tf_textrnn.load(path).classes_.tolist() == [1, 9, 10]
-
-
 def test_nothing_of_tensorflow_is_needed(run, tmp_path):
     (tmp_path / "texts.csv").write_text("text,label\nwolf and dog,animals\nseven,numbers\n")
     script = (
         "import sys\n"
-        "for name in ('tensorflow', 'keras', 'onnx', 'sklearn', 'matplotlib', 'babel'):\n"
+        "for name in ('tensorflow', 'keras', 'onnx', 'matplotlib', 'babel'):\n"
         "    sys.modules[name] = None\n"
         "import tf_textrnn\n"
         "from tf_textrnn import cli\n"

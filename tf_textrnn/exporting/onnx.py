@@ -4,7 +4,6 @@
 them, so that a program in any language can do it.
 """
 
-import functools
 import hashlib
 import io
 import json
@@ -75,6 +74,8 @@ def write(path: pathlib.Path, folder: "RunFolder", run: "LoadedRun") -> None:
 
 def settings(run: "LoadedRun", num_ngrams: int, hashes: dict[str, str]) -> dict[str, Any]:
     """What `model.json` holds."""
+    from tf_textrnn.exporting.encoder_tables import read_tables
+
     return {
         "format": FORMAT,
         "multi_label": run.config.has_label_sets,
@@ -85,16 +86,8 @@ def settings(run: "LoadedRun", num_ngrams: int, hashes: dict[str, str]) -> dict[
         "temperature": run.temperature,
         "thresholds": run.thresholds,
         "sha256": hashes,
-        "tokenizer": _tables(run.config.text.tokenizer),
+        "tokenizer": read_tables(run.config.text.tokenizer),
     }
-
-
-@functools.cache
-def _tables(tokenizer: str) -> dict[str, Any]:
-    """The tokenizer's tables, which take seconds to read off the graph."""
-    from tf_textrnn.exporting.encoder_tables import read_tables
-
-    return read_tables(tokenizer)
 
 
 def _npy(keys: np.ndarray) -> bytes:
