@@ -50,7 +50,10 @@ class OnnxRuntime:
                 f"{path / VOCABULARY}: {len(vocabulary):,} tokens, expected "
                 f"{settings['vocab_size']:,}"
             )
-        self._encoder = Encoder(settings["tokenizer"], vocabulary, settings["max_len"])
+        try:
+            self._encoder = Encoder(settings["tokenizer"], vocabulary, settings["max_len"])
+        except UserError as error:
+            raise UserError(f"{path / SETTINGS}: {error}") from error
         self._path = path
         self._ngrams = None
         first = {"token_ids": [[len(vocabulary) - 1]], "lengths": [1]}
