@@ -42,7 +42,7 @@ def assert_encoded_alike(paths, texts, tokenizer, max_len=MAX_TEXT_BYTES, every=
     vocabulary = [*SPECIAL_TOKENS, *sorted(set(tokens.tolist()))[::every]]
     path = next(paths)
     write_lines(path, vocabulary)
-    in_graph = TextEncoder(str(paths), tokenizer, max_len).encode(tf.constant(texts, tf.string))
+    in_graph = TextEncoder(str(path), tokenizer, max_len).encode(tf.constant(texts, tf.string))
     tables = json.loads(json.dumps(read_tables(tokenizer)))
     outside = Encoder(tables, vocabulary, max_len)(texts)
     for ours, expected in zip(outside, in_graph, strict=True):
@@ -61,8 +61,8 @@ def in_contexts(codes, contexts):
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_every_code_point(paths, tokenizer):
-    every = characters(range(0x110000))
+def test_every_code_point_of_the_planes_in_use(paths, tokenizer):
+    every = characters([*range(0x40000), *range(0xE0000, 0xF0000)])
     texts = [b" ".join(every[start : start + 64]) for start in range(0, len(every), 64)]
     assert_encoded_alike(paths, texts, tokenizer)
 
@@ -90,13 +90,15 @@ def test_every_code_point_in_contexts(paths, tokenizer, context):
         assert_encoded_alike(paths, in_contexts(codes, [context]), tokenizer)
 
 
-hostile_pieces = st.sampled_from(
-    "Σ σ aΣ Σ\u0301 İ I \u0307 ß Ǆ ﬁ K ª \u0345 \u200b \0 \ufeff \uffff \u00ad ' . \u17d2 \u1039 \u200c "
-    "\u200d \u0e33 ក က ก \u0eb3 ລ 多 あ 😀 𝐀 𐐀 \U00016ff0 \u0085 \u2028 a".split(" ")
+HOSTILE = (
+    "Σσİ\u0307\u0301ßǄﬁKª\u0345\u00ad'.",  # cases, and what stands beside Σ
+    "\0\u0085\u2028\u200b \ufeff\uffff",  # spaces, and what is none
+    "\u17d2\u1039\u200c\u200d\u0e33\u0eb3កကက္กລ多あ😀𝐀𐐀\U00016ff0",
 )
+hostile_pieces = st.sampled_from("".join(HOSTILE)) | st.sampled_from(["aΣ", "aΣ\u0301", "I\u0307"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.lists(st.text(max_size=3) | hostile_pieces).map("".join), max_size=5),
     st.sampled_from(TOKENIZERS),
@@ -109,7 +111,7 @@ def test_hostile_texts(paths, texts, tokenizer, max_len):
     assert_encoded_alike(paths, texts, tokenizer, max_len, every=2)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(max_size=20), min_size=1, max_size=5), st.sampled_from(TOKENIZERS))
 def test_any_bytes(paths, texts, tokenizer):
     assert_encoded_alike(paths, texts, tokenizer)
@@ -132,7 +134,8 @@ def test_no_answer_moves_with_the_locale():
 import hashlib, itertools, tensorflow as tf
 from tf_textrnn.text import tokenize
 texts = [chr(code) for code in range(0x3000)]
-texts += map("".join, itertools.product("IİJĮÌÍĨAΣi", "\u0307\u0300\u0301\u0328.", "\u0307\u0303Σa"))
+letters, marks = "IİJĮÌÍĨAΣi", "\u0307\u0300\u0301\u0328."
+texts += map("".join, itertools.product(letters, marks, marks + letters))
 tokens = tokenize(tf.constant(texts), "word", None)
 print(hashlib.sha256(repr(tokens.to_list()).encode()).hexdigest())
 """
