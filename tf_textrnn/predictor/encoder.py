@@ -97,8 +97,10 @@ class _Words:
             _escaped(ord(character)) for character in self._lower if character < "\U00010000"
         )
         self._upper = re.compile(f"[{low}{_HIGH}]")
-        ascii_lower = (self._lower.get(chr(code), chr(code)) for code in range(128))
-        self._ascii = "".join(ascii_lower).encode().ljust(256)
+        ascii_lower = "".join(self._lower.get(chr(code), chr(code)) for code in range(128))
+        if len(ascii_lower) != 128 or not ascii_lower.isascii():
+            raise UserError("tokenizer table lower: expected one ASCII letter for each of A to Z")
+        self._ascii = ascii_lower.encode().ljust(256)
 
     def split(self, text: bytes) -> Sequence[str]:
         """Returns the tokens of a text."""
@@ -195,11 +197,18 @@ def _lower_cases(tables: Mapping[str, Any]) -> dict[str, str]:
     """The lower case of each character that is not lower case itself."""
     try:
         lower = {str(upper): str(other) for upper, other in tables["lower"]["others"].items()}
-        for first, end, step, added in tables["lower"]["runs"]:
-            codes = range(max(first, 0), min(end, _END), step)
+        runs = [
+            (range(max(first, 0), min(end, _END), step), added)
+            for first, end, step, added in tables["lower"]["runs"]
+        ]
+        if sum(len(codes) for codes, _ in runs) > _END:
+            raise ValueError("runs overlap")
+        for codes, added in runs:
             lower.update((chr(code), chr(code + added)) for code in codes)
+        if not all(len(upper) == 1 for upper in lower):
+            raise ValueError("a key is not one character")
+        return lower
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         raise UserError(
             "tokenizer table lower: expected runs of [first, end, step, what to add] and others"
         ) from None
-    return lower
