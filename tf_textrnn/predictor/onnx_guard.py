@@ -24,7 +24,7 @@ OPS = frozenset(
     Where
     """.split()  # noqa: SIM905
 )
-MAX_FIELDS = 100_000  # eight layers of two directions have 2,000
+MAX_FIELDS = 100_000  # eight layers of two directions have 935
 ITEM_BYTES = {1: 4, 6: 4, 7: 8, 9: 1}  # float32, int32, int64, bool, as TensorProto numbers them
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
