@@ -30,7 +30,7 @@ from tests.conftest import topic_lines
 from tf_textrnn import TextClassifier
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config, FileConfig, option_fields
-from tf_textrnn.exporting.export import export_run
+from tf_textrnn.exporting.formats import export_run
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = {"hidden_size": 8, "embedding_dim": 8, "cell": "rnn", "num_epochs": 2}

@@ -186,12 +186,12 @@ def _check(arguments: list[str]) -> None:
 
 
 def _export(arguments: list[str]) -> None:
-    from tf_textrnn.exporting import export
+    from tf_textrnn.exporting import formats
 
-    options, _ = _parsed(arguments, "export", export, export.ExportOptions)
-    export.check_format(options.export_format)
+    options, _ = _parsed(arguments, "export", formats, formats.ExportOptions)
+    formats.check_format(options.export_format)
     load_tensorflow()
-    for path in export.export_run(options.run_dir, options.export_format):
+    for path in formats.export_run(options.run_dir, options.export_format):
         print(path)
 
 
