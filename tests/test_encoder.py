@@ -82,12 +82,11 @@ def test_the_ends_of_every_range_in_contexts(paths, tokenizer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_every_code_point_in_contexts(paths, tokenizer, context):
-    for start in range(0, 0x110000, 0x10000):
-        codes = range(start, start + 0x10000)
-        assert_encoded_alike(paths, in_contexts(codes, [context]), tokenizer)
+def test_every_code_point_in_contexts(paths, tokenizer):
+    for start in range(0, 0x110000, 0x8000):
+        texts = in_contexts(range(start, start + 0x8000), CONTEXTS)
+        assert_encoded_alike(paths, texts, tokenizer)
 
 
 HOSTILE = (
@@ -179,8 +178,8 @@ def test_damaged_tables_are_refused(place, value):
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_the_table_finds_the_n_grams_that_the_network_counts(data):
-    vocab_size, order = data.draw(st.integers(3, 6)), data.draw(st.integers(1, 3))
-    known = data.draw(st.sets(st.integers(1, vocab_size**order - 1), min_size=1, max_size=20))
+    vocab_size, order = data.draw(st.integers(3, 4)), data.draw(st.integers(1, 3))
+    known = data.draw(st.sets(st.integers(1, vocab_size**order - 1), min_size=1, max_size=40))
     token_id = st.integers(1, vocab_size - 1)
     texts = data.draw(st.lists(st.lists(token_id, max_size=9), min_size=1, max_size=4))
     token_ids = np.zeros((len(texts), max(map(len, texts))), np.int32)
