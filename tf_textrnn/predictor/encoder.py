@@ -16,6 +16,11 @@ from tf_textrnn.base.errors import UserError
 MAX_TEXT_BYTES = 1 << 20  # a longer text is cut here
 UNKNOWN_ID = 1
 _END = 0x110000  # after the last code point
+# Python's `re` looks a character up at once in a class of characters below U+10000, and tries the
+# ranges one by one above. So the two are apart.
+_HIGH = r"\U00010000-\U0010FFFF"
+_IS_HIGH = f"(?=[{_HIGH}])"
+_NONE = r"\uD800"  # a surrogate, which no text holds: brackets may not be empty
 
 
 class Encoded(NamedTuple):
@@ -55,14 +60,16 @@ class Encoder:
     def __call__(self, texts: Sequence[bytes]) -> Encoded:
         """Encodes texts of any bytes; invalid UTF-8 becomes U+FFFD."""
         ids, max_len, split = self._ids, self._max_len, self._tokenizer.split
-        tokens = [split(text[:MAX_TEXT_BYTES]) for text in texts]
-        is_cut = np.array([len(text) > max_len for text in tokens], bool)
-        rows = [[ids.get(token, UNKNOWN_ID) for token in text[:max_len]] for text in tokens]
+        rows, is_cut = [], []
+        for text in texts:
+            tokens = split(text[:MAX_TEXT_BYTES])
+            rows.append([ids.get(token, UNKNOWN_ID) for token in tokens[:max_len]])
+            is_cut.append(len(tokens) > max_len)
         lengths = np.array([len(row) for row in rows], np.int32)
         token_ids = np.zeros((len(rows), lengths.max(initial=0)), np.int32)
         for row, padded in zip(rows, token_ids, strict=True):
             padded[: len(row)] = row
-        return Encoded(token_ids, lengths, is_cut)
+        return Encoded(token_ids, lengths, np.array(is_cut, bool))
 
 
 class _Characters:
@@ -154,13 +161,6 @@ class NgramTable:
         found.sort(axis=1)
         width = (found < absent).sum(axis=1).max(initial=1)
         return found[:, :width].astype(np.int32)
-
-
-# Python's `re` looks a character up at once in a class of characters below U+10000, and tries the
-# ranges one by one above. So the two are apart.
-_HIGH = r"\U00010000-\U0010FFFF"
-_IS_HIGH = f"(?=[{_HIGH}])"
-_NONE = r"\uD800"  # a surrogate, which no text holds: brackets may not be empty
 
 
 class _Class:
