@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import runpy
 import shutil
 import subprocess
 import sys
@@ -63,12 +64,10 @@ def test_every_kind_of_model_answers_as_the_saved_model(tmp_path, kind, made):
         np.testing.assert_array_equal(values, expected[name])
     assert 0 < found.accepted.mean() < 1 and found.is_cut.any()
     # Each branch by itself, for a text whose ids and n-grams the runtime looks up.
-    encoded = model._encoder(TEXTS)
-    inputs = {"token_ids": encoded.token_ids, "lengths": encoded.lengths}
-    branches = run.run.model.branch_scores((encoded.token_ids, encoded.lengths))
+    inputs, _ = model._model.inputs(TEXTS)
+    branches = run.run.model.branch_scores((inputs["token_ids"], inputs["lengths"]))
     names = ["scores", "network_scores", "ngram_scores"][: 1 + len(branches)]
-    if model._ngrams:
-        inputs["ngram_rows"] = model._ngrams(encoded.token_ids)
+    if "ngram_rows" in inputs:
         assert (inputs["ngram_rows"] < run.run.model.num_ngrams).any()
     session = onnxruntime.InferenceSession(export / "model.onnx")
     for scores, wanted in zip(session.run(names, inputs), [sum(branches), *branches], strict=True):
@@ -125,8 +124,17 @@ def test_a_predictor_takes_either_kind(run, monkeypatch):
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
     assert exported.predict(["wolf and dog", "seven"]).tolist() == ["animals", "numbers"]
     # A batch of many classes and n-grams is run in parts.
-    monkeypatch.setattr("tf_textrnn.predictor.onnx_model.MAX_GATHERED", 1)
+    monkeypatch.setattr("tf_textrnn.predictor.onnx_run.MAX_GATHERED", 1)
     assert exported(texts[:200]).probability.tobytes() == found.probability[:200].tobytes()
+
+
+def python(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess:
+    """Runs a fresh process, which finds this package."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], input=stdin, capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )  # fmt: skip
 
 
 def test_nothing_of_tensorflow_is_needed(run, tmp_path):
@@ -145,17 +153,45 @@ def test_nothing_of_tensorflow_is_needed(run, tmp_path):
         "loaded = {name.partition('.')[0] for name, module in sys.modules.items() if module}\n"
         "assert not loaded & {'tensorflow', 'keras', 'onnx', 'h5py'}, loaded\n"
     )
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    done = subprocess.run(
-        [sys.executable, "-c", script, run.path / "export_onnx", tmp_path / "texts.csv"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
+    done = python("-c", script, run.path / "export_onnx", tmp_path / "texts.csv")
+    assert (done.returncode, done.stderr) == (0, b"")
+    out = done.stdout.decode()
+    lines = out.splitlines()
     assert lines[0] == "animals numbers" and lines[-1].startswith("animals\t")
-    assert "2 texts: accuracy 1.0000" in done.stdout
-    assert "wolf and dog,animals,animals," in done.stdout
+    assert "2 texts: accuracy 1.0000" in out
+    assert "wolf and dog,animals,animals," in out
+
+
+def test_an_export_carries_what_runs_it(run, tmp_path):
+    folder = shutil.copytree(run.path / "export_onnx" / "1", tmp_path / "model")
+    assert len((folder / "predict.py").read_text("utf-8").splitlines()) < 400
+    # Numpy and onnxruntime bring what they need, which is nothing of ours or of the trainer's.
+    alone = (
+        "import runpy, sys\n"
+        "for name in ('tf_textrnn', 'tensorflow', 'keras', 'onnx', 'sklearn', 'scipy', 'absl'):\n"
+        "    sys.modules[name] = None\n"
+        "runpy.run_path(sys.argv.pop(1), run_name='__main__')\n"
+    )
+    lines = [b"\xef\xbb\xbfa wolf\r", b"nothing known", b"", *hostile_texts(300)[:300], b"seven"]
+    texts = b"\n".join(lines)
+    (tmp_path / "texts.txt").write_bytes(texts)
+    expected = python("-m", "tf_textrnn.cli", "predict", f"--model={folder}", stdin=texts)
+    assert expected.stdout.count(b"\n") > 300 and expected.stderr == b""
+    runner = ("-c", alone, folder / "predict.py")
+    for found in (python(*runner, stdin=texts), python(*runner, f"--input={tmp_path}/texts.txt")):
+        assert (found.stdout, found.stderr) == (expected.stdout, b"")
+    found = python(*runner, "wolf and dog", "马\tseven")
+    assert [line.split("\t")[0] for line in found.stdout.decode().splitlines()] == [
+        "animals", "numbers",
+    ]  # fmt: skip
+    missing = python(*runner, "--input=/no/such/file")
+    assert missing.returncode == 1 and missing.stderr.startswith(b"error: ")
+    # From Python.
+    module = runpy.run_path(str(folder / "predict.py"))
+    model, predictor = module["Model"](folder), Predictor(folder)
+    texts = ["a wolf", "seven", ""]
+    assert model.predict(texts) == predictor.predict(texts).tolist()
+    assert model.predict_proba(texts).tobytes() == predictor.predict_proba(texts).tobytes()
 
 
 def test_a_missing_library_is_one_line(run, capsys, monkeypatch):

@@ -15,7 +15,8 @@ from tests.test_export import WritesAFile
 from tf_textrnn import cli
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.predictor import texts
-from tf_textrnn.predictor.predictor import BATCH_TEXTS, Predictor
+from tf_textrnn.predictor.batches import BATCH_TEXTS
+from tf_textrnn.predictor.predictor import Predictor
 
 ROOT = pathlib.Path(__file__).parents[1]
 TEXTS = [line.partition("\t")[2] for line in topic_lines(300, seed=21)]

@@ -36,10 +36,11 @@ def export_run(run_dir: str, export_format: str) -> list[pathlib.Path]:
       The versions' folders, a SavedModel's first.
 
     Raises:
-      UserError: the folder holds no whole run, or cannot be written.
+      UserError: the folder holds no whole run, or cannot be written, or a library is missing.
     """
     from tf_textrnn.exporting import onnx, saved_model
 
+    check_format(export_format)
     exporters = {"savedmodel": saved_model.export_run, "onnx": onnx.export_run}
     return [
         export(run_dir) for name, export in exporters.items() if export_format in (name, "both")

@@ -15,7 +15,7 @@ import numpy as np
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.exporting.versions import export_version
-from tf_textrnn.predictor.onnx_model import FORMAT, LABELS, NGRAMS, VOCABULARY
+from tf_textrnn.predictor.onnx_model import FORMAT, LABELS, NGRAMS, RUNNER, VOCABULARY
 from tf_textrnn.predictor.runtime import ONNX, SETTINGS
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def write(path: pathlib.Path, folder: "RunFolder", run: "LoadedRun") -> None:
     """
     from tf_textrnn.exporting.card import write_card
     from tf_textrnn.exporting.onnx_graph import make_graph
+    from tf_textrnn.exporting.runner_source import runner_source
 
     weights = {name: weight.numpy() for name, weight in run.model.saved_weights().items()}
     keys = weights.pop("ngrams/keys", np.zeros(0, np.int64))
@@ -58,6 +59,7 @@ def write(path: pathlib.Path, folder: "RunFolder", run: "LoadedRun") -> None:
         ONNX: graph.SerializeToString(),
         VOCABULARY: b"".join(token + b"\n" for token in run.vocabulary),
         LABELS: "".join(f"{label}\n" for label in run.labels).encode(),
+        RUNNER: runner_source().encode(),
     }
     if len(keys):
         contents[NGRAMS] = _npy(keys)

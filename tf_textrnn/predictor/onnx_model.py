@@ -13,15 +13,13 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import MAX_LINES_BYTES
 from tf_textrnn.base.version import __version__
 from tf_textrnn.predictor import guard, onnx_guard
-from tf_textrnn.predictor.encoder import Encoder, NgramTable
+from tf_textrnn.predictor.onnx_run import OUTPUTS, TextModel, open_session
 from tf_textrnn.predictor.runtime import ONNX, SETTINGS, Array, Predictions
 
 FORMAT = 1  # of `model.json`
 VOCABULARY, LABELS, NGRAMS = "vocabulary.txt", "labels.txt", "ngrams.npy"
+RUNNER = "predict.py"  # `runner.py` with what it needs, for whoever has no tf_textrnn
 LIMITS = {ONNX: 1 << 31, VOCABULARY: MAX_LINES_BYTES, LABELS: MAX_LINES_BYTES, NGRAMS: 1 << 30}
-MAX_GATHERED = 1 << 24  # weights of n-grams, of a batch at a time
-_OUTPUTS = {"prediction": "tensor(int64)", "probability": "tensor(float)"}
-_OUTPUTS |= {"accepted": "tensor(bool)"}
 
 
 class OnnxRuntime:
@@ -50,75 +48,53 @@ class OnnxRuntime:
                 f"{path / VOCABULARY}: {len(vocabulary):,} tokens, expected "
                 f"{settings['vocab_size']:,}"
             )
-        try:
-            self._encoder = Encoder(settings["tokenizer"], vocabulary, settings["max_len"])
-        except UserError as error:
-            raise UserError(f"{path / SETTINGS}: {error}") from error
-        self._path = path
-        self._ngrams = None
-        first = {"token_ids": [[len(vocabulary) - 1]], "lengths": [1]}
+        keys = np.zeros(0, np.int64)
         if settings["ngrams"]:
             keys = _read_keys(path / NGRAMS, files[NGRAMS])
-            self._ngrams = NgramTable(keys, settings["ngrams"], len(vocabulary))
-            first["ngram_rows"] = [[len(keys)]]
-        self._session = _session(path / ONNX, files[ONNX], {*first})
-        found = self._scores({name: np.array(value, np.int32) for name, value in first.items()})
-        shapes = [array.shape for array in found]
-        if shapes != [(1,), (1, len(self.labels)), (1, len(self.labels))]:
-            raise UserError(f"{path}: {len(self.labels)} labels, expected {shapes[1][-1]}")
+        self._path = path
+        self._session = _session(path / ONNX, files[ONNX], has_ngrams=len(keys) > 0)
+        try:
+            self._model = TextModel(settings, vocabulary, keys, len(self.labels), self._outputs)
+        except UserError as error:
+            raise UserError(f"{path / SETTINGS}: {error}") from error
+        inputs, _ = self._model.inputs([b""])
+        inputs["token_ids"][:] = len(vocabulary) - 1  # which the graph must have a vector for
+        _, probability, accepted = self._outputs([*OUTPUTS], inputs)
+        if not probability.shape == accepted.shape == (1, len(self.labels)):
+            raise UserError(f"{path}: {len(self.labels)} labels, expected {probability.shape[-1]}")
 
     def run(self, texts: list[bytes]) -> Predictions:
-        """Classifies texts, all of them together."""
-        token_ids, lengths, is_cut = self._encoder(texts)
-        if not token_ids.shape[1]:  # the graph wants a step
-            token_ids = np.zeros((len(texts), 1), np.int32)
-        inputs = {"token_ids": token_ids, "lengths": lengths}
-        size = len(texts)
-        if self._ngrams:
-            inputs["ngram_rows"] = self._ngrams(token_ids)
-            width = inputs["ngram_rows"].shape[1] * len(self.labels)
-            size = max(1, MAX_GATHERED // max(width, 1))
-        parts = [
-            self._scores({name: array[start : start + size] for name, array in inputs.items()})
-            for start in range(0, len(texts), size)
-        ]
-        whole = (
-            parts[0]
-            if len(parts) == 1
-            else [np.concatenate(part) for part in zip(*parts, strict=True)]
-        )
-        classes, probability, accepted = whole
-        return Predictions(classes, probability, lengths, is_cut, accepted)
+        """Classifies texts, all of them together.
 
-    def _scores(self, inputs: dict[str, Array]) -> Sequence[Array]:
+        Raises:
+          UserError: the graph fails.
+        """
+        return Predictions(*self._model(texts))
+
+    def _outputs(self, names: list[str], inputs: dict[str, Array]) -> Sequence[Array]:
         try:
-            outputs: Sequence[Array] = self._session.run([*_OUTPUTS], inputs)
+            outputs: Sequence[Array] = self._session.run(names, inputs)
         except Exception as error:  # ONNX Runtime's errors have no base of their own
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{self._path}: cannot be run ({reason})") from error
         return outputs
 
 
-def _session(path: pathlib.Path, content: bytes, inputs: set[str]) -> Any:
+def _session(path: pathlib.Path, content: bytes, has_ngrams: bool) -> Any:
     """ONNX Runtime's session of a file that `onnx_guard` has passed."""
     try:
-        import onnxruntime
+        session = open_session(content)
     except ImportError as error:
         raise UserError(
             f"{path}: onnxruntime is not installed; pip install 'tf_textrnn[onnx]'"
         ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    # Else the file's first bytes could make it one of another format, which nothing has checked.
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    inputs = ["token_ids", "lengths"] + ["ngram_rows"] * has_ngrams
     found = {value.name: value.type for value in session.get_inputs()}
     if found != dict.fromkeys(inputs, "tensor(int32)"):
-        raise UserError(f"{path}: expected the inputs {', '.join(sorted(inputs))}")
+        raise UserError(f"{path}: expected the inputs {', '.join(inputs)}")
     found = {value.name: value.type for value in session.get_outputs()}
-    if not _OUTPUTS.items() <= found.items():
-        raise UserError(f"{path}: expected the outputs {', '.join(_OUTPUTS)}")
+    if not OUTPUTS.items() <= found.items():
+        raise UserError(f"{path}: expected the outputs {', '.join(OUTPUTS)}")
     return session
 
 

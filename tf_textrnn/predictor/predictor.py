@@ -3,8 +3,7 @@
 import concurrent.futures
 import os
 import pathlib
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,8 @@ import numpy as np
 from tf_textrnn.base import invocation
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.startup import usable_cores
+from tf_textrnn.predictor.batches import batches_of
 from tf_textrnn.predictor.runtime import Array, Predictions, Runtime, is_onnx, newest_version
-
-_WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
-
-BATCH_TEXTS = 128
-BATCH_BYTES = 1 << 19  # of a batch, each text counted as long as the longest
 
 
 class Predictor:
@@ -94,8 +89,7 @@ class Predictor:
         encoded = [text.encode("utf-8", "replace") for text in texts]
         if len(encoded) == 1:
             return self._runtime.run(encoded)
-        sizes = np.array([len(text) for text in encoded], np.int64)
-        batches = list(_batches(_guess_tokens(texts, sizes), sizes))
+        batches = list(batches_of(texts, encoded))
         results = self._threads.map(
             lambda batch: self._runtime.run([encoded[i] for i in batch]), batches
         )
@@ -144,27 +138,3 @@ def as_texts(texts: Any) -> list[str]:
         if not isinstance(text, str):
             raise TypeError(f"texts[{index}]: found {text!r:.40}; expected a string")
     return found
-
-
-def _guess_tokens(texts: Sequence[str], sizes: Array) -> Array:
-    """float64[texts]: what grows with the tokens of texts of these sizes in bytes.
-
-    Words and signs, and what a text has of characters that take more than a byte, as Chinese does.
-    """
-    words = np.array([len(_WORD_OR_SIGN.findall(text)) for text in texts])
-    characters = np.array([len(text) for text in texts])
-    tokens: Array = words + (sizes - characters) / 2
-    return tokens
-
-
-def _batches(tokens: Array, sizes: Array) -> Iterator[Array]:
-    """The indices of each batch, those of most tokens first, and of most bytes where these tie."""
-    order = np.lexsort((-sizes, -tokens))
-    start = 0
-    while start < len(order):
-        texts = order[start : start + BATCH_TEXTS]
-        longest = np.maximum.accumulate(sizes[texts])
-        fits = longest * np.arange(1, len(texts) + 1) <= BATCH_BYTES
-        size = max(1, int(fits.sum()))
-        yield texts[:size]
-        start += size
