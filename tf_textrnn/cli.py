@@ -191,7 +191,10 @@ def _export(arguments: list[str]) -> None:
     options, _ = _parsed(arguments, "export", formats, formats.ExportOptions)
     formats.check_format(options.export_format)
     load_tensorflow()
-    for path in formats.export_run(options.run_dir, options.export_format):
+    is_int8 = options.quantize == "int8"
+    for path in formats.export_run(
+        options.run_dir, options.export_format, is_int8, options.max_megabytes
+    ):
         print(path)
 
 

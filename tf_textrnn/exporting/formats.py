@@ -23,14 +23,38 @@ class ExportOptions(CheckedOptions):
         "What is written: a SavedModel, an export for ONNX Runtime, or both",
         choices=EXPORT_FORMATS,
     )
+    quantize: str = option(
+        "none",
+        "Weights of the export for ONNX Runtime as 8-bit numbers: about a quarter of the size",
+        choices=("none", "int8"),
+    )
+    max_megabytes: float = option(
+        0.0,
+        "Size of the files of the export for ONNX Runtime, as int8, in millions of bytes; rare "
+        "words and n-grams are left out to reach it; 0 = any",
+        minimum=0,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("quantize", "max_megabytes"):
+            value = getattr(self, name)
+            if self.export_format == "savedmodel" and value not in ("none", 0):
+                raise UserError(
+                    f"--{name}={value}: a SavedModel has no such form; expected "
+                    f"--export_format=onnx or both beside it"
+                )
 
 
-def export_run(run_dir: str, export_format: str) -> list[pathlib.Path]:
+def export_run(
+    run_dir: str, export_format: str, is_int8: bool = False, max_megabytes: float = 0.0
+) -> list[pathlib.Path]:
     """Writes the next version of a run's exports.
 
     Args:
       run_dir: the folder of a run that has finished at least one epoch.
       export_format: one of `EXPORT_FORMATS`.
+      is_int8, max_megabytes: as for `onnx.export_run`.
 
     Returns:
       The versions' folders, a SavedModel's first.
@@ -41,10 +65,12 @@ def export_run(run_dir: str, export_format: str) -> list[pathlib.Path]:
     from tf_textrnn.exporting import onnx, saved_model
 
     check_format(export_format)
-    exporters = {"savedmodel": saved_model.export_run, "onnx": onnx.export_run}
-    return [
-        export(run_dir) for name, export in exporters.items() if export_format in (name, "both")
-    ]
+    written = []
+    if export_format in ("savedmodel", "both"):
+        written.append(saved_model.export_run(run_dir))
+    if export_format in ("onnx", "both"):
+        written.append(onnx.export_run(run_dir, is_int8, max_megabytes))
+    return written
 
 
 def export_as_asked(run_dir: str) -> pathlib.Path:

@@ -18,16 +18,15 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
-from tf_textrnn.base.version import __version__
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import ModelConfig
+from tf_textrnn.exporting.onnx_nodes import Graph
 from tf_textrnn.network.ngrams import SCALE
 from tf_textrnn.network.recurrent import DIRECTIONS
-from tf_textrnn.predictor.onnx_guard import OPSET
 from tf_textrnn.text import UNKNOWN_ID
 
-IR_VERSION = 7  # of the first ONNX that has the opset
 MAX_BYTES = (1 << 31) - (1 << 20)  # of the weights: a protobuf message ends at 2 GiB
 _LOWEST = np.finfo(np.float32).min
 # Where ONNX has each of Keras's gates: i, f, g, o → i, o, f, c; z, r, h → z, r, h.
@@ -41,6 +40,7 @@ def make_graph(
     temperature: float,
     thresholds: Sequence[float] | None,
     has_sets: bool,
+    is_int8: bool = False,
 ) -> onnx.ModelProto:
     """Writes the graph.
 
@@ -50,13 +50,14 @@ def make_graph(
       temperature: what scores are divided by before they become probabilities.
       thresholds: least probability of an accepted label of each class; None = none.
       has_sets: whether a text has a set of labels.
+      is_int8: whether tables and the weights of layers are written as int8.
 
     Raises:
-      ValueError: the weights are too large for a message of ONNX.
+      UserError: the weights are too large for a message of ONNX.
     """
     if sum(array.nbytes for array in weights.values()) > MAX_BYTES:
-        raise ValueError(f"its weights take over {MAX_BYTES:,} bytes, the most that ONNX holds")
-    graph = Graph()
+        raise UserError(f"the weights take over {MAX_BYTES:,} bytes, the most that ONNX holds")
+    graph = Graph(is_int8)
     num_classes = len(weights["softmax_b"])
     _write_network(graph, config, weights)
     scores = "network_scores"
@@ -67,81 +68,6 @@ def make_graph(
         graph.op("Identity", scores, output="scores")
     _write_answers(graph, num_classes, temperature, thresholds, has_sets)
     return graph.model("ngrams/kernel" in weights, num_classes)
-
-
-class Graph:
-    """Nodes and constants as they are written.
-
-    Each method returns the name of what it makes.
-    """
-
-    def __init__(self) -> None:
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
-
-    def constant(self, value: Any, dtype: Any = np.float32, name: str = "") -> str:
-        """A constant: an array, a list or a number."""
-        name = name or f"constant_{len(self._constants)}"
-        array = np.ascontiguousarray(np.asarray(value, dtype)).reshape(np.shape(value))
-        self._constants.append(numpy_helper.from_array(array, name))
-        return name
-
-    def op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """A node of one output."""
-        output = output or f"{kind.lower()}_{len(self._nodes)}"
-        return self.ops(kind, inputs, [output], attributes)[0]
-
-    def ops(
-        self, kind: str, inputs: Sequence[str], outputs: list[str], attributes: dict[str, Any]
-    ) -> list[str]:
-        """A node of several outputs."""
-        self._nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
-        return outputs
-
-    def column(self, name: str, axis: int = 1) -> str:
-        """The same values with one more axis, of size 1."""
-        return self.op("Unsqueeze", name, self.constant([axis], np.int64))
-
-    def sum(self, name: str, axis: int, output: str = "") -> str:
-        """The sum over an axis, which goes."""
-        axes = self.constant([axis], np.int64)
-        return self.op("ReduceSum", name, axes, output=output, keepdims=0)
-
-    def model(self, has_ngrams: bool, num_classes: int) -> onnx.ModelProto:
-        """What was written, as a model, without what no output reads."""
-        floats, int32 = TensorProto.FLOAT, TensorProto.INT32
-        inputs = {"token_ids": (int32, ["n", "time"]), "lengths": (int32, ["n"])}
-        outputs = {"scores": floats, "probability": floats, "accepted": TensorProto.BOOL}
-        outputs["network_scores"] = floats
-        if has_ngrams:
-            inputs["ngram_rows"] = (int32, ["n", "width"])
-            outputs["ngram_scores"] = floats
-        read = {"prediction", *outputs}
-        for node in reversed(self._nodes):
-            if read & set(node.output):
-                read |= set(node.input)
-        nodes = [node for node in self._nodes if read & set(node.output)]
-        graph = helper.make_graph(
-            nodes,
-            "tf_textrnn",
-            [helper.make_tensor_value_info(name, *kind) for name, kind in inputs.items()],
-            [
-                helper.make_tensor_value_info("prediction", TensorProto.INT64, ["n"]),
-                *(
-                    helper.make_tensor_value_info(name, kind, ["n", num_classes])
-                    for name, kind in outputs.items()
-                ),
-            ],
-            [constant for constant in self._constants if constant.name in read],
-        )
-        model = helper.make_model(
-            graph,
-            producer_name="tf_textrnn",
-            producer_version=__version__,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-        )
-        model.ir_version = IR_VERSION
-        return model
 
 
 def _write_network(graph: Graph, config: ModelConfig, weights: dict[str, np.ndarray]) -> None:
@@ -159,8 +85,7 @@ def _write_network(graph: Graph, config: ModelConfig, weights: dict[str, np.ndar
     known = graph.op("Greater", ids, graph.constant(UNKNOWN_ID, np.int32))
     known = graph.op("Cast", graph.op("And", known, "mask"), to=TensorProto.INT32)
     graph.sum(known, 0, output="num_known")
-    table = graph.constant(weights["embedding"], name="embedding")
-    outputs = graph.op("Gather", table, ids, axis=0)  # [time, n, embedding_dim]
+    outputs = graph.rows(weights["embedding"], ids, "embedding")  # [time, n, embedding_dim]
     for index in range(config.num_layers):
         outputs, last = _write_layer(graph, config, weights, index, outputs)
     pooled = _write_pooling(graph, config, weights, outputs, last)
@@ -197,17 +122,8 @@ def _write_layer(
     }
     if config.cell == "gru":
         attributes["linear_before_reset"] = 1
-    outputs, last = graph.ops(
-        _OPS[config.cell],
-        [
-            inputs,
-            graph.constant(kernel.transpose(0, 2, 1), name=f"{name}/kernel"),
-            graph.constant(recurrent.transpose(0, 2, 1), name=f"{name}/recurrent_kernel"),
-            graph.constant(bias, name=f"{name}/bias"),
-            "steps",
-        ],
-        [f"{name}/outputs", f"{name}/last"],  # [time, directions, n, hidden], [directions, n, …]
-        attributes,
+    outputs, last = graph.layer(
+        _OPS[config.cell], inputs, (kernel, recurrent), bias, name, attributes
     )
     units = config.hidden_size * len(directions)
     outputs = graph.op("Transpose", outputs, perm=[0, 2, 1, 3])
@@ -242,11 +158,10 @@ def _write_pooling(
 def _write_ngrams(graph: Graph, kernel: np.ndarray, bias: np.ndarray) -> None:
     """Writes `ngram_scores`: bias + 5 / √m · the sum of the rows of a text's m n-grams."""
     padded = np.concatenate([SCALE * kernel, np.zeros_like(kernel[:1])]).astype(np.float32)
-    table = graph.constant(padded, name="ngrams/kernel")
     is_known = graph.op("Less", "ngram_rows", graph.constant(len(kernel), np.int32))
     found = graph.sum(graph.op("Cast", is_known, to=TensorProto.FLOAT), 1)
     length = graph.column(graph.op("Sqrt", graph.op("Max", found, graph.constant(1.0))))
-    total = graph.sum(graph.op("Gather", table, "ngram_rows", axis=0), 1)
+    total = graph.sums_of_rows(padded, "ngram_rows", "ngrams/kernel")
     scores = graph.op("Div", total, length)
     graph.op("Add", scores, graph.constant(bias, name="ngrams/bias"), output="ngram_scores")
 

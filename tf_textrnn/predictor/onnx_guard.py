@@ -17,15 +17,17 @@ from typing import Any, NamedTuple
 from tf_textrnn.base.errors import UserError
 
 OPSET = 13
+CONTRIB, CONTRIB_OPS = "com.microsoft", frozenset({"DynamicQuantizeLSTM"})  # of int8 files
 OPS = frozenset(
     """
-    Add And ArgMax Cast Div Equal GRU Gather Gemm Greater GreaterOrEqual Identity LSTM Less MatMul
-    Max Mul RNN Range ReduceMax ReduceSum Reshape Shape Sigmoid Softmax Sqrt Transpose Unsqueeze
-    Where
+    Add And ArgMax Cast DequantizeLinear Div Equal GRU Gather Gemm Greater GreaterOrEqual Identity
+    LSTM Less MatMul Max Mul RNN Range ReduceMax ReduceSum Reshape Shape Sigmoid Softmax Sqrt
+    Transpose Unsqueeze Where
     """.split()  # noqa: SIM905
 )
 MAX_FIELDS = 100_000  # eight layers of two directions have 935
-ITEM_BYTES = {1: 4, 6: 4, 7: 8, 9: 1}  # float32, int32, int64, bool, as TensorProto numbers them
+# float32, int8, int32, int64, bool, as TensorProto numbers them.
+ITEM_BYTES = {1: 4, 3: 1, 6: 4, 7: 8, 9: 1}
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _SIZES = {_FIXED64: 8, _FIXED32: 4}
@@ -128,12 +130,12 @@ def _check_model(model: dict[str, Any]) -> None:
     graph = model.get("graph", {})
     for node in graph.get("node", []):
         domain, op = _text(node.get("domain", b"")), _text(node.get("op_type", b""))
-        if domain or op not in OPS:
+        if op not in {"": OPS, CONTRIB: CONTRIB_OPS}.get(domain, ()):
             name = f"{domain}.{op}" if domain else op
             raise _RefusedError(f"its op {name!r} is none of those that models of this kind have")
     for opset in model.get("opset_import", []):
-        if opset.get("domain") or opset.get("version") != OPSET:
-            name = _text(opset.get("domain", b""))
+        name = _text(opset.get("domain", b""))
+        if opset.get("version") != {"": OPSET, CONTRIB: 1}.get(name):
             raise _RefusedError(
                 f"expected ops of opset {OPSET}, found {name!r} {opset.get('version')}"
             )

@@ -1,7 +1,6 @@
 """An export for ONNX Runtime in this process. Needs onnxruntime, NumPy and `base` alone."""
 
 import hashlib
-import io
 import json
 import pathlib
 from collections.abc import Sequence
@@ -13,11 +12,11 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import MAX_LINES_BYTES
 from tf_textrnn.base.version import __version__
 from tf_textrnn.predictor import guard, onnx_guard
-from tf_textrnn.predictor.onnx_run import OUTPUTS, TextModel, open_session
+from tf_textrnn.predictor.onnx_run import OUTPUTS, TextModel, open_session, unpacked_keys
 from tf_textrnn.predictor.runtime import ONNX, SETTINGS, Array, Predictions
 
 FORMAT = 1  # of `model.json`
-VOCABULARY, LABELS, NGRAMS = "vocabulary.txt", "labels.txt", "ngrams.npy"
+VOCABULARY, LABELS, NGRAMS = "vocabulary.txt", "labels.txt", "ngrams.bin"
 RUNNER = "predict.py"  # `runner.py` with what it needs, for whoever has no tf_textrnn
 LIMITS = {ONNX: 1 << 31, VOCABULARY: MAX_LINES_BYTES, LABELS: MAX_LINES_BYTES, NGRAMS: 1 << 30}
 
@@ -145,12 +144,15 @@ def _read_file(path: pathlib.Path, expected_hash: Any) -> bytes:
 
 
 def _read_keys(path: pathlib.Path, content: bytes) -> Array:
-    """int64[n-grams], ascending, of a file that claims no more than it holds."""
-    file = io.BytesIO(content)
-    version = np.lib.format.read_magic(file)
-    header = np.lib.format.read_array_header_1_0(file)
-    keys = np.frombuffer(content[file.tell() :], "<i8")
-    is_whole = (version, *header) == ((1, 0), keys.shape, False, np.dtype("<i8"))
-    if not is_whole or (np.diff(keys) <= 0).any():
+    """int64[n-grams], ascending, of a file.
+
+    Raises:
+      UserError: it holds other numbers.
+    """
+    try:
+        keys: Array = unpacked_keys(content)
+    except ValueError:
+        keys = np.zeros(1, np.int64)
+    if (np.diff(keys, prepend=0) <= 0).any():
         raise UserError(f"{path}: damaged; expected the keys of n-grams, ascending")
-    return keys.astype(np.int64)
+    return keys

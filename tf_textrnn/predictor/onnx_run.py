@@ -24,6 +24,24 @@ def open_session(content: bytes) -> Any:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
+def unpacked_keys(content: bytes) -> np.ndarray:
+    """int64[n-grams], ascending: the sums of the differences that a file holds.
+
+    Each is written in base 128, its lowest digit first (LEB128); 128 is added to every digit but
+    its last.
+
+    Raises:
+      ValueError: the last number has no end, or one has over 63 bits.
+    """
+    digits = np.frombuffer(content, np.uint8)
+    starts = np.flatnonzero(np.concatenate([[True], digits < 128])[:-1])
+    place = np.arange(len(digits)) - np.repeat(starts, np.diff(starts, append=len(digits)))
+    if not len(digits) or digits[-1] >= 128 or place.max() > 8:
+        raise ValueError("expected numbers in LEB128")
+    values = (digits & 127).astype(np.int64) << (7 * place)
+    return np.cumsum(np.add.reduceat(values, starts))
+
+
 class TextModel:
     """Encodes texts and runs the graph on them.
 

@@ -26,7 +26,7 @@ import numpy as np
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.tables import joined_labels, tab_separated
 from tf_textrnn.predictor.batches import batches_of
-from tf_textrnn.predictor.onnx_run import TextModel, open_session
+from tf_textrnn.predictor.onnx_run import TextModel, open_session, unpacked_keys
 
 WINDOW_TEXTS = 4_096  # sorted by length together
 
@@ -45,8 +45,9 @@ class Model:
         self.labels = (folder / "labels.txt").read_text("utf-8").removesuffix("\n").split("\n")
         self.has_sets: bool = settings["multi_label"]
         vocabulary = (folder / "vocabulary.txt").read_bytes().removesuffix(b"\n").split(b"\n")
-        has_ngrams = settings["ngrams"] > 0
-        keys = np.load(folder / "ngrams.npy") if has_ngrams else np.zeros(0, np.int64)
+        keys = np.zeros(0, np.int64)
+        if settings["ngrams"]:
+            keys = unpacked_keys((folder / "ngrams.bin").read_bytes())
         session = open_session((folder / "model.onnx").read_bytes())
         self._model = TextModel(settings, vocabulary, keys, len(self.labels), session.run)
 

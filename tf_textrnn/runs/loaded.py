@@ -11,6 +11,8 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_lines
 from tf_textrnn.base.tables import can_be_label
 from tf_textrnn.config import Config
+from tf_textrnn.data import splits
+from tf_textrnn.data.splits import Data
 from tf_textrnn.network.model import TextRNN, min_weights
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
@@ -93,6 +95,22 @@ def load_run(folder: RunFolder) -> LoadedRun:
             raise UserError(f"{path}: 'ngrams/counts' or 'ngrams/shares' are not those of texts")
     values = _read_values(folder.classes, len(labels))
     return LoadedRun(config, labels, vocabulary, model, best, values)
+
+
+def own_data(folder: RunFolder) -> Data:
+    """The texts that a run was trained on, from its files.
+
+    Raises:
+      UserError: a file is missing, or does not give the run's vocabulary and labels.
+    """
+    data = splits.load(folder.read_config().settled())
+    labels = [line.decode() for line in read_lines(folder.labels)]
+    if data.vocabulary != read_lines(folder.vocabulary) or data.labels != labels:
+        raise UserError(
+            f"--run_dir={folder.path}: its vocabulary or labels are not those of its training "
+            f"texts; expected a run that was trained here, on the same files"
+        )
+    return data
 
 
 def _read_values(path: pathlib.Path, count: int) -> list[Any]:

@@ -85,19 +85,12 @@ def run_flows(run_dir: str) -> list["Flow"]:
       UserError: there is no run, or its files no longer give the vocabulary and labels that it was
         trained with.
     """
-    from tf_textrnn.data import splits
     from tf_textrnn.network.gradient_flow import measure_longest
     from tf_textrnn.runs.folder import RunFolder
-    from tf_textrnn.runs.loaded import load_run
+    from tf_textrnn.runs.loaded import load_run, own_data
 
-    run = load_run(RunFolder(run_dir))
-    data = splits.load(run.config.settled())
-    if data.vocabulary != run.vocabulary or data.labels != run.labels:
-        raise UserError(
-            f"--run_dir={run_dir}: its vocabulary or labels are not those of its training texts; "
-            f"expected a run that was trained here, on the same files"
-        )
-    return measure_longest(run.model, data.valid)
+    folder = RunFolder(run_dir)
+    return measure_longest(load_run(folder).model, own_data(folder).valid)
 
 
 def table(flows: Sequence["Flow"]) -> str:
