@@ -59,11 +59,11 @@ class UntrainedRun:
             self.run.config.has_label_sets,
         )
 
-    def export(self) -> pathlib.Path:
+    def export(self, is_int8: bool = False) -> pathlib.Path:
         """The folder of its ONNX export."""
-        path = self.path / "export"
+        path = self.path / ("int8" if is_int8 else "export")
         path.mkdir()
-        onnx_export.write(path, self.folder, self.run)
+        onnx_export.write(path, self.folder, self.run, is_int8)
         return path
 
 

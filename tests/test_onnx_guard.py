@@ -1,6 +1,5 @@
 """Strangers' ONNX exports, and damaged ones, are refused in one line before they are loaded."""
 
-import io
 import json
 import shutil
 
@@ -242,26 +241,47 @@ def test_settings_that_do_not_fit(export, refusal, name, value, message):
     assert refusal(loads=name in ("tokenizer", "classes")).startswith(message)
 
 
-def test_files_that_fit_their_hashes_and_not_the_model(export, refusal):
-    labels, keys = (export / name for name in ("labels.txt", "ngrams.bin"))
-    content, known = labels.read_bytes(), keys.read_bytes()
-    labels.write_bytes(content + b"more\n")
-    with edited_settings(export):
-        pass
-    assert refusal(loads=True) == ": 4 labels, expected 3"
-    labels.write_bytes(content)
-    for wrong in (known[:-1] + b"\x80", b"", b"\x80" * 9 + b"\x01", b"\xff" * 8 + b"\x7f" * 2, b"\0"):
+def test_keys_of_ngrams_are_checked(export, refusal):
+    keys = export / "ngrams.bin"
+    known = keys.read_bytes()
+    endless, large = b"\x80" * 9 + b"\x01", b"\xff" * 8 + b"\x7f" + b"\x7f"
+    for wrong in (known[:-1] + b"\x80", b"", endless, large, b"\0", known + b"\0"):
         keys.write_bytes(wrong)
         with edited_settings(export):
             pass
-        assert "/ngrams.bin: damaged" in refusal()
-    keys.write_bytes(known + b"\x01")  # more n-grams than the graph has rows
+        assert refusal() == "/ngrams.bin: damaged; expected the keys of n-grams, ascending"
+
+
+def test_files_that_fit_their_hashes_and_not_the_graph(export, refusal):
+    labels, vocabulary, keys = (
+        export / name for name in ("labels.txt", "vocabulary.txt", "ngrams.bin")
+    )
+
+    def refused_with(path, content):
+        whole = path.read_bytes()
+        path.write_bytes(content)
+        with edited_settings(export) as found:
+            found["vocab_size"] = len(vocabulary.read_bytes().splitlines())
+        said = refusal(loads=True)
+        path.write_bytes(whole)
+        return said
+
+    assert refused_with(labels, labels.read_bytes() + b"more\n") == ": 4 labels, expected 3"
+    more = refused_with(vocabulary, vocabulary.read_bytes() + b"more\n")
+    assert more.startswith(": cannot be run (")
+    more = refused_with(keys, keys.read_bytes() + b"\x01")
+    assert more.startswith(": cannot be run (")
     with edited_settings(export):
         pass
-    assert refusal(loads=True).startswith(": cannot be run (")
+    Predictor(export)  # as it was
     with edited_graph(export) as model:
         model.graph.output.pop(0)
-    assert "expected the outputs prediction, " in refusal(loads=True)
+    assert refusal(loads=True) == (
+        "/model.onnx: expected the outputs prediction, probability, accepted"
+    )
+    with edited_settings(export) as found:
+        found["ngrams"] = 0
+    assert refusal(loads=True) == "/model.onnx: expected the inputs token_ids, lengths"
 
 
 def test_sizes_are_bounded(export, refusal):

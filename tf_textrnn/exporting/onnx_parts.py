@@ -131,5 +131,5 @@ def packed_keys(keys: np.ndarray) -> bytes:
 
 def sizes_of_keys(keys: np.ndarray) -> np.ndarray:
     """int64[keys]: the bytes that each takes among the packed ones."""
-    bits = np.frexp(np.maximum(np.diff(keys, prepend=0), 1).astype(np.float64))[1]
-    return -(-bits.astype(np.int64) // 7)
+    differences = np.diff(keys, prepend=0)
+    return 1 + np.sum([differences >> 7 * digit > 0 for digit in range(1, 9)], axis=0)

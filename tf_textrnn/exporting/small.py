@@ -6,6 +6,7 @@ before: in the weights of its branches, its temperature and thresholds.
 
 import bisect
 import dataclasses
+import math
 import pathlib
 import platform
 from typing import TYPE_CHECKING
@@ -80,7 +81,7 @@ def fit(folder: "RunFolder", max_bytes: int) -> dict[str, bytes]:
     counts = read_best(folder).arrays.get("ngrams/counts")
     if counts is not None:
         parts = dataclasses.replace(parts, worth=parts.worth * np.sqrt(counts[:, -1]))
-    tried, smallest = [], np.inf
+    tried, smallest = [], math.inf
     for share in _SHARES:
         words = parts.with_words(max(UNKNOWN_ID + 1, int(share * len(parts.vocabulary))))
         form, size = _within(run, words, max_bytes)
@@ -99,8 +100,10 @@ def fit(folder: "RunFolder", max_bytes: int) -> dict[str, bytes]:
     return contents
 
 
-def _within(run: "LoadedRun", parts: Parts, max_bytes: int) -> tuple[Parts | None, int]:
+def _within(run: "LoadedRun", parts: Parts, max_bytes: int) -> tuple[Parts | None, float]:
     """The parts with as many n-grams as fit, if one does; and the size of the files with one."""
+    if run.model.ngrams and not len(parts.keys):  # too few words for any
+        return None, math.inf
     order = np.argsort(-parts.worth, kind="stable")
     least = parts.with_ngrams(order[:1])
     size = sum(map(len, file_contents(run, least, is_int8=True).values()))

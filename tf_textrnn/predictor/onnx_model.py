@@ -153,6 +153,6 @@ def _read_keys(path: pathlib.Path, content: bytes) -> Array:
         keys: Array = unpacked_keys(content)
     except ValueError:
         keys = np.zeros(1, np.int64)
-    if (np.diff(keys, prepend=0) <= 0).any():
+    if (keys <= np.append(0, keys[:-1])).any():
         raise UserError(f"{path}: damaged; expected the keys of n-grams, ascending")
     return keys
