@@ -1,9 +1,10 @@
-"""Measures prediction, many texts and one at a time, beside the stock Keras recipe on raw texts.
+"""Measures prediction, many texts, one at a time and a whole process, beside stock Keras.
 
-    python -m benchmarks.prediction --model RUN/export --input FILE [--rounds 5] [--json F]
+    python -m benchmarks.prediction --input FILE --model RUN/export RUN/export_onnx/1 [--rounds 5]
 
 FILE has one text on each line. Contestants take turns, each in a process of its own; a figure is
-the median of the rounds. The Keras model is not trained, which does not change its speed.
+the median of the rounds. The Keras model is not trained, which does not change its speed. A whole
+process classifies one text: `textrnn predict`, and of an ONNX export its own `predict.py` too.
 """
 
 import argparse
@@ -19,36 +20,62 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 SINGLE_TEXTS = 300
+KERAS = "stock Keras"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model", nargs="+", required=True, help="exports")
     parser.add_argument("--input", required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", help="write the figures here")
-    parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--contestant", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    texts = pathlib.Path(args.input).read_text("utf-8").splitlines()
     if args.contestant:
-        texts = pathlib.Path(args.input).read_text("utf-8").splitlines()
-        print(json.dumps(CONTESTANTS[args.contestant](args.model, texts)))
+        print(
+            json.dumps(
+                keras(texts) if args.contestant == KERAS else project(args.contestant, texts)
+            )
+        )
         return
-    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
+    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in [*args.model, KERAS]}
     for _ in range(args.rounds):
         for name, found in rounds.items():
             command = [sys.executable, "-m", "benchmarks.prediction", f"--contestant={name}"]
-            command += [f"--model={args.model}", f"--input={args.input}"]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            found.append(json.loads(done.stdout.splitlines()[-1]))
+            command += [f"--model={name}", f"--input={args.input}"]
+            found.append(json.loads(_output(command)[0].splitlines()[-1]))
+            if name != KERAS:
+                found[-1] |= whole_processes(name, texts[0])
     figures = {
         name: {key: statistics.median(figure[key] for figure in found) for key in found[0]}
         for name, found in rounds.items()
     }
-    print(f"{'':10s} {'texts/s':>10s} {'one text, p50':>14s} {'p99':>8s}  ms")
+    names = {"texts_per_second": ",.0f", "p50": ".3f", "p99": ".3f", "command": ".2f", "own": ".2f"}
+    print("| | texts/s | one text, ms: p50 | p99 | process, s: textrnn predict | predict.py |")
+    print("|---|---:|---:|---:|---:|---:|")
     for name, row in figures.items():
-        print(f"{name:10s} {row['texts_per_second']:10,.0f} {row['p50']:14.2f} {row['p99']:8.2f}")
+        cells = [format(row[key], form) if key in row else "" for key, form in names.items()]
+        print(f"| {name} | {' | '.join(cells)} |")
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def whole_processes(model: str, text: str) -> dict[str, float]:
+    """Measures the seconds from a command to its end, of each way to run an export."""
+    cli = [sys.executable, "-m", "tf_textrnn.cli", "predict", f"--model={model}", text]
+    seconds = {"command": _output(cli)[1]}
+    runner = pathlib.Path(model) / "predict.py"
+    if runner.exists():
+        seconds["own"] = _output([sys.executable, str(runner), text])[1]
+    return seconds
+
+
+def _output(command: list[str]) -> tuple[str, float]:
+    """What a command prints, and how many seconds it takes."""
+    start = time.perf_counter()
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout, time.perf_counter() - start
 
 
 def project(model: str, texts: Sequence[str]) -> dict[str, float]:
@@ -65,7 +92,7 @@ def project(model: str, texts: Sequence[str]) -> dict[str, float]:
     return measure(predict_all, lambda text: predictor([text]), texts)
 
 
-def keras(model: str, texts: Sequence[str]) -> dict[str, float]:
+def keras(texts: Sequence[str]) -> dict[str, float]:
     """Measures TextVectorization → Embedding → Bidirectional LSTM → pooling.
 
     Its SavedModel predicts the single texts.
@@ -89,9 +116,6 @@ def keras(model: str, texts: Sequence[str]) -> dict[str, float]:
             lambda text: served.serve(tf.constant([text])).numpy(),
             texts,
         )
-
-
-CONTESTANTS = {"project": project, "keras": keras}
 
 
 def measure(
