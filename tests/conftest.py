@@ -1,5 +1,6 @@
 """Small labeled files and runs that the tests share."""
 
+import json
 import os
 import pathlib
 import random
@@ -49,6 +50,18 @@ def topic_lines(count: int, seed: int) -> list[str]:
         words += chooser.choices(TOPICS[label], k=chooser.randint(1, 3))
         chooser.shuffle(words)
         lines.append(f"{label}\t{' '.join(words)}")
+    return lines
+
+
+def lines_of_sets(count: int, seed: int) -> list[str]:
+    """Returns JSON objects: every label has a word in the text, and a text has none to three."""
+    chooser = random.Random(seed)
+    lines = []
+    for _ in range(count):
+        chosen = [name for name in sorted(TOPICS) if chooser.random() < 0.4]
+        words = [chooser.choice(TOPICS[name]) for name in chosen] + ["the", "of"]
+        chooser.shuffle(words)
+        lines.append(json.dumps({"text": " ".join(words), "label": chosen}))
     return lines
 
 
@@ -137,3 +150,25 @@ def exported(small_options: dict[str, object], tmp_path_factory: pytest.TempPath
     ).folder
     export_run(str(folder.path))
     return folder
+
+
+@pytest.fixture(scope="session")
+def set_options(
+    small_options: dict[str, object], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, object]:
+    """Options of a small run over texts that have any number of labels."""
+    folder = tmp_path_factory.mktemp("sets")
+    for name, count, seed in (("train", 400, 1), ("test", 100, 2)):
+        (folder / f"{name}.jsonl").write_text("\n".join(lines_of_sets(count, seed)) + "\n")
+    files = {f"{name}_file": str(folder / f"{name}.jsonl") for name in ("train", "test")}
+    return {**small_options, "valid_file": "", **files}
+
+
+@pytest.fixture(scope="session")
+def exported_sets(set_options: dict[str, object], tmp_path_factory: pytest.TempPathFactory):
+    """The folder of a finished run over sets of labels, with version 1 of its SavedModel."""
+    from tf_textrnn.exporting.saved_model import export_run
+    from tf_textrnn.training import runner
+
+    folder = tmp_path_factory.mktemp("exported_sets") / "r"
+    return runner.run({**set_options, "run_dir": str(folder)}, export=export_run).folder

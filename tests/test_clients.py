@@ -165,6 +165,23 @@ def test_without_patience_each_lost_request_is_reported(server, predictor):
         assert [p.label for p in outcomes[index]] == [predictor.labels[classes[index]]]
 
 
+def test_several_accepted_labels_are_named_and_none_is_a_question_mark(exported_sets, capsys):
+    texts = ["the cat of red", "the of", "seven"]
+    server = Server(exported_sets.export / "1")
+    try:
+        for kind, port in server.ports.items():
+            assert (
+                cli.run(
+                    ["ask", "predict", f"--protocol={kind}", f"--server=127.0.0.1:{port}", *texts]
+                )
+                == 0
+            )
+            lines = [line.split("\t")[::2] for line in capsys.readouterr().out.splitlines()]
+            assert lines == [["animals|colours", texts[0]], ["?", texts[1]], ["numbers", texts[2]]]
+    finally:
+        server.kill()
+
+
 def test_the_command_line_answers_in_order_and_says_where_it_stopped(
     server, kind, predictor, monkeypatch, capsys
 ):
@@ -249,7 +266,7 @@ def refusing_rest(refusals, delay=0.0):
 def test_rest_tries_again_after_503_and_gives_up_in_time():
     patient = Patience(first_wait=0.01)
     with refusing_rest(2) as port, client("rest", port, patient) as asked:
-        assert list(asked.predict(["a"])) == [("x", 0.75, [0.25, 0.75])]
+        assert list(asked.predict(["a"])) == [("x", 0.75, [0.25, 0.75], [1])]
     hasty = Patience(tries=2, first_wait=0.01)
     with (
         refusing_rest(2) as port,

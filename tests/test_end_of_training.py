@@ -86,7 +86,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
 
-@pytest.mark.parametrize("closed", [(1, 2), (0, 1)])
+@pytest.mark.parametrize("closed", [(1, 2), pytest.param((0, 1), marks=pytest.mark.slow)])
 def test_a_terminal_that_is_gone_stops_no_training(small_options, tmp_path, closed):
     options = {**small_options, "num_epochs": 1, "run_dir": tmp_path / "run"}
     command = [sys.executable, "-c", SILENT.format(closed=closed), "train.py"]

@@ -117,6 +117,7 @@ def test_the_weights_of_the_branches_are_fitted_on_all_texts_together(whole, opt
     np.testing.assert_allclose(kept, average * found[1] / found[0], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_kills_inside_a_fold_and_after_it_lose_nothing(whole, options, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(HOOK)
     run = Run(tmp_path / "run", options, tmp_path)

@@ -26,9 +26,8 @@ BLOCK = b"0" * (1 << 20)
 
 
 def predicted(*rows):
-    return http_answer(
-        {"predictions": [dict(zip(("label", "probability"), r, strict=True)) for r in rows]}
-    )
+    names = ("label", "probability", "accepted")
+    return http_answer({"predictions": [dict(zip(names, row, strict=False)) for row in rows]})
 
 
 FINE = ["x", [0.25, 0.75]]
@@ -62,6 +61,9 @@ REST_ANSWERS = {
     "an empty label": (predicted(["", [0.5, 0.5]]), "1 to 1,000 printable characters"),
     "a long label": (predicted(["x" * 1_001, [0.5, 0.5]]), "1 to 1,000 printable characters"),
     "a number as a label": (predicted([7, [0.5, 0.5]]), "expected a text as 'label', found 7"),
+    "accepted labels of more": (predicted([*FINE, [True]]), "true or false for each of 2 labels"),
+    "numbers as accepted labels": (predicted([*FINE, [0, 1]]), "true or false for each of 2"),
+    "no list of accepted labels": (predicted([*FINE, "x"]), "expected a list as accepted labels"),
     "100,000 brackets": (http_answer(b"[" * 100_000), "status 200: [[["),
     "no UTF-8": (http_answer(b'{"predictions": "\xff\xfe"}'), "status 200"),
     "the half of an answer": (predicted(FINE)[:-9], "gave up after 2 tries"),

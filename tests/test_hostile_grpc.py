@@ -4,6 +4,7 @@ import sys
 import time
 
 import grpc
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
@@ -25,11 +26,13 @@ from tests.hostile_servers import (
 from tf_textrnn.predictor.clients.common import MAX_ANSWER_BYTES
 
 
-def predict_answer(labels=(b"x",), rows=((0.25, 0.75),), **changes):
+def predict_answer(labels=(b"x",), rows=((0.25, 0.75),), accepted=None, **changes):
     """A PredictResponse; `changes` are done to its tensors, by name."""
     response = predict_pb2.PredictResponse()
     response.outputs["label"].CopyFrom(tf.make_tensor_proto(list(labels), tf.string))
     response.outputs["probability"].CopyFrom(tf.make_tensor_proto(rows, tf.float32))
+    if accepted is not None:
+        response.outputs["accepted"].CopyFrom(tf.make_tensor_proto(accepted, tf.bool))
     for name, change in changes.items():
         change(response.outputs[name])
     return response.SerializeToString()
@@ -76,6 +79,12 @@ GRPC_ANSWERS = {
     ),
     "labels of fewer texts": (
         "predict", predict_answer([], [[0.2, 0.8]]), "0 labels, and probabilities of 1",
+    ),
+    "accepted labels of fewer texts": (
+        "predict", predict_answer(accepted=np.zeros((0, 2))), "1 labels, and accepted ones of 0",
+    ),
+    "accepted labels of more": (
+        "predict", predict_answer(accepted=[[True] * 3]), "true or false for each of 2 labels",
     ),
     "not a number": ("predict", predict_answer(rows=[[NAN, 1]]), "found nan"),
     "infinity": ("predict", predict_answer(rows=[[INFINITY, 1]]), "found inf"),

@@ -145,7 +145,9 @@ def whole(small_options, tmp_path_factory):
     return runner.run({**small_options, "gradients_every": 2, "run_dir": run_dir}).folder
 
 
-@pytest.mark.parametrize(("killed_after", "every"), [(3, 0), (20, 0), (17, 4)])
+@pytest.mark.parametrize(
+    ("killed_after", "every"), [(3, 0), pytest.param(20, 0, marks=pytest.mark.slow), (17, 4)]
+)
 def test_a_resumed_run_neither_repeats_nor_loses_steps(
     whole, small_options, tmp_path, monkeypatch, killed_after, every
 ):

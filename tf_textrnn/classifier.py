@@ -10,10 +10,12 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
+from itertools import compress
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
@@ -22,7 +24,13 @@ from tf_textrnn.api import train_on
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.ordering import natural_order
 from tf_textrnn.config import option_fields
-from tf_textrnn.data.memory import as_labels, as_weights, class_names, memory_source
+from tf_textrnn.data.memory import (
+    as_label_sets,
+    as_labels,
+    as_weights,
+    class_names,
+    memory_source,
+)
 from tf_textrnn.exporting.versions import scratch_folder, take_next_version
 from tf_textrnn.predictor.predictor import Predictor, as_texts
 from tf_textrnn.predictor.runtime import Array
@@ -39,6 +47,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     A share `valid_fraction` of the texts is set apart to choose the best epoch on; of few texts,
     at least one. With `folds=5` none is: five models score a fifth each, and the one that predicts
     trains on all.
+
+    A text may have any number of labels: `fit` takes a list of them for each text, or a matrix of 0
+    and 1 with a column for each label, as scikit-learn has it; `predict` returns such a matrix.
 
     While `fit` runs, TensorFlow's ops are deterministic in the whole process. Its global seed and
     Keras's are `seed` from then on.
@@ -67,6 +78,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     __metadata_request__fit = {"texts": UNUSED, "labels": UNUSED}  # noqa: RUF012
     __metadata_request__predict = {"texts": UNUSED}  # noqa: RUF012
     __metadata_request__predict_proba = {"texts": UNUSED}  # noqa: RUF012
+    __metadata_request__score = {"texts": UNUSED, "labels": UNUSED}  # noqa: RUF012
 
     def __init__(
         self,
@@ -156,7 +168,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Args:
           texts: strings, in a list, an array or a pandas Series.
-          labels: the label of each: strings, whole numbers or truth values.
+          labels: the label of each: strings, whole numbers or truth values; or a list of labels for
+            each, or int[texts, classes] of 0 and 1.
           sample_weight: how much each text counts in the training loss beside the others, at
             least 0; a text of 0 is left out. None = all alike. Validation counts all alike.
 
@@ -166,11 +179,18 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
           UserError: a parameter that is not allowed, or a folder that cannot be written.
         """
         texts = as_texts(texts)
-        values = as_labels(labels, len(texts))
+        sets = as_label_sets(labels, len(texts))
+        if sets is None:
+            classes, indices = np.unique(as_labels(labels, len(texts)), return_inverse=True)
+            rows = np.eye(len(classes), dtype=bool)[indices]
+        else:
+            classes, rows = sets
         weights = as_weights(sample_weight, len(texts))
-        texts, values = [texts[i] for i in np.flatnonzero(weights)], values[weights > 0]
+        texts, rows = [texts[i] for i in np.flatnonzero(weights)], rows[weights > 0]
         weights = weights[weights > 0] / weights.mean(where=weights > 0)
-        classes, indices, counts = np.unique(values, return_inverse=True, return_counts=True)
+        counts = rows.sum(axis=0)
+        if sets is None:
+            classes, rows, counts = classes[counts > 0], rows[:, counts > 0], counts[counts > 0]
         names = class_names(classes)
         if counts.max() == 1:
             raise ValueError(
@@ -188,24 +208,27 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         options["run_dir"] = self.run_dir or scratch.path / "run"
         # So much sets one text apart, of the label that has the most.
         options["valid_fraction"] = max(self.valid_fraction, 0.51 / counts.max())
-        source = memory_source(_IN_MEMORY, texts, [names[index] for index in indices])
+        options["multi_label"] = sets is not None
+        source = memory_source(_IN_MEMORY, texts, [list(compress(names, row)) for row in rows])
         with contextlib.nullcontext() if is_verbose else _quiet():
             run = train_on(options, {"train": source}, weights)
         assert run and run.export  # one worker, which exports
-        if values.dtype != object:  # an export's labels are strings
-            order = [names.index(label) for label in natural_order(names)]
+        if classes.dtype != object:  # an export's labels are strings
+            used = [name for name, count in zip(names, counts, strict=True) if count]
+            order = [names.index(label) for label in natural_order(used)]
             content = json.dumps(classes[order].tolist())
             for file in (run.export / VALUES_FILE, run.path / "classes.json"):
                 file.write_text(content, "utf-8")
         self.classes_ = classes
         self.report_ = run.report
+        self._has_sets = sets is not None
         self._folder = scratch
         self._export = run.export
         self._predictor: Predictor | None = None
         return self
 
     def predict(self, texts: Iterable[str]) -> Array:
-        """The label of each text, of `classes_`.
+        """The label of each text, of `classes_`; of sets, int[texts, classes], 1 for its labels.
 
         Args:
           texts: strings, in a list, an array or a pandas Series.
@@ -215,8 +238,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
           TypeError, ValueError: as `fit`.
         """
         predictor = self._loaded()
-        places = np.argsort(self._columns(predictor))
-        return self.classes_[places[predictor(as_texts(texts)).classes]]
+        found, places = predictor(as_texts(texts)), self._places(predictor)
+        if not self._has_sets:
+            return self.classes_[places[found.classes]]
+        rows = np.zeros((len(found.classes), len(self.classes_)), int)
+        rows[:, places] = found.accepted
+        return rows
 
     def predict_proba(self, texts: Iterable[str]) -> Array:
         """float32[texts, classes]: the probability of each label, in the order of `classes_`.
@@ -224,7 +251,33 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args and errors are those of `predict`.
         """
         predictor = self._loaded()
-        return predictor.predict_proba(texts)[:, self._columns(predictor)]
+        found = predictor.predict_proba(texts)
+        probability = np.zeros((len(found), len(self.classes_)), np.float32)
+        probability[:, self._places(predictor)] = found
+        return probability
+
+    def score(
+        self, texts: Iterable[str], labels: Any, sample_weight: Iterable[float] | None = None
+    ) -> float:
+        """The share of the texts that get their label; of sets, their labels and no others.
+
+        Args:
+          texts: strings, in a list, an array or a pandas Series.
+          labels: as those of `fit`.
+          sample_weight: how much each text counts; None = all alike.
+        """
+        predicted = self.predict(texts)
+        if not self._has_sets:
+            return float(accuracy_score(labels, predicted, sample_weight=sample_weight))
+        expected = as_label_sets(labels, len(predicted))
+        if expected is None:
+            raise ValueError("labels: found one for each text; expected a list of labels for each")
+        is_right = [
+            set(expected.classes[row]) == set(self.classes_[found > 0])
+            for row, found in zip(expected.rows, predicted, strict=True)
+        ]
+        ones = np.ones(len(is_right), bool)
+        return float(accuracy_score(ones, is_right, sample_weight=sample_weight))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the model as the next version in a folder, for `tf_textrnn.load` or TF Serving.
@@ -252,9 +305,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._predictor = Predictor(self._export)
         return self._predictor
 
-    def _columns(self, predictor: Predictor) -> Array:
-        """int64[classes]: where the predictor, whose labels are ordered as text, has each label."""
-        return np.array([predictor.labels.index(name) for name in class_names(self.classes_)])
+    def _places(self, predictor: Predictor) -> Array:
+        """int64[labels]: the place in `classes_` of each label of the predictor."""
+        names = class_names(self.classes_)
+        return np.array([names.index(label) for label in predictor.labels])
 
     def __getstate__(self) -> dict[str, Any]:
         """The parameters, and the bytes of the exported files where it is fitted."""
@@ -282,6 +336,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.string = tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
+        tags.classifier_tags.multi_label = True
         return tags
 
 

@@ -1,9 +1,10 @@
 """Takes labeled texts as Python programs have them in memory: lists, arrays, pandas Series."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils.multiclass import check_classification_targets
 
 from tf_textrnn.base.tables import can_be_label
@@ -12,15 +13,69 @@ from tf_textrnn.data.labels import MAX_LABEL
 from tf_textrnn.data.sources import Example, Source
 
 
-def memory_source(name: str, texts: Sequence[str], labels: Sequence[str]) -> Source:
-    """Returns a source of these texts; lone surrogates become "?", as in `Predictor`."""
-    return examples_source(
-        name,
-        [
-            Example(label, text.encode("utf-8", "replace").decode("utf-8"))
-            for label, text in zip(labels, texts, strict=True)
-        ],
-    )
+def memory_source(name: str, texts: Sequence[str], labels: Sequence[Sequence[str]]) -> Source:
+    """Returns a source of texts, each with its labels.
+
+    Lone surrogates become "?", as in `Predictor`.
+    """
+    examples = []
+    for names, text in zip(labels, texts, strict=True):
+        first, *others = names or ("",)
+        plain = text.encode("utf-8", "replace").decode("utf-8")
+        examples.append(Example(first, plain, others=tuple(others)))
+    return examples_source(name, examples)
+
+
+class LabelSets(NamedTuple):
+    """Texts that have any number of labels.
+
+    Attributes:
+      classes: the different labels; the numbers of the columns where a matrix was given.
+      rows: bool[texts, classes], the labels of each text.
+    """
+
+    classes: np.ndarray
+    rows: np.ndarray
+
+
+def as_label_sets(labels: Any, num_texts: int) -> LabelSets | None:
+    """Returns the labels of texts that each have a set of them; None where it is one each.
+
+    Args:
+      labels: for each text a list, tuple or set of labels; or a matrix of 0 and 1 with a column for
+        each label, as scikit-learn has it, also a sparse one.
+      num_texts: number of texts.
+
+    Raises:
+      ValueError: there is not one set for each text, or a matrix of anything else.
+      TypeError: labels are of several kinds.
+    """
+    if len(getattr(labels, "shape", ())) == 2:
+        rows = np.asarray(labels.toarray() if sparse.issparse(labels) else labels)
+        if rows.dtype == object or rows.shape[1] < 2 or not np.isin(rows, (0, 1)).all():
+            raise ValueError(
+                f"labels: found a {type(labels).__name__}; expected one label for each text, a "
+                f"list of labels for each, or two columns or more of 0 and 1"
+            )
+        _check_count(len(rows), num_texts)
+        return LabelSets(np.arange(rows.shape[1]), rows.astype(bool))
+    sets = list(labels) if isinstance(labels, Iterable) else []
+    if not sets or not all(isinstance(one, list | tuple | set | frozenset) for one in sets):
+        return None
+    _check_count(len(sets), num_texts)
+    members = [label for one in sets for label in one]
+    classes, places = np.unique(as_labels(members, len(members)), return_inverse=True)
+    rows = np.zeros((len(sets), len(classes)), bool)
+    rows[np.repeat(np.arange(len(sets)), [len(one) for one in sets]), places] = True
+    return LabelSets(classes, rows)
+
+
+def _check_count(found: int, num_texts: int) -> None:
+    if found != num_texts:
+        raise ValueError(
+            f"labels: found {found} for {num_texts} texts; expected one label, or one set of "
+            f"labels, for each text"
+        )
 
 
 def as_labels(labels: Any, num_texts: int) -> np.ndarray:
@@ -42,10 +97,7 @@ def as_labels(labels: Any, num_texts: int) -> np.ndarray:
         raise ValueError(
             f"labels: found a {type(labels).__name__}; expected a list of one label for each text"
         )
-    if len(values) != num_texts:
-        raise ValueError(
-            f"labels: found {len(values)} for {num_texts} texts; expected one label for each text"
-        )
+    _check_count(len(values), num_texts)
     kinds = {_kind(value) for value in values}
     if len(kinds) > 1 or not kinds <= {str, int, float, bool}:
         found = " and ".join(sorted(kind.__name__ for kind in kinds))

@@ -67,6 +67,8 @@ class Predictor:
     def predict(self, texts: Iterable[str]) -> Array:
         """object[texts], of `classes_`: the most probable label of each text.
 
+        Where a text has any number of labels, a tuple of those that it is taken to have.
+
         Args:
           texts: strings, in a list, an array or a pandas Series.
 
@@ -74,7 +76,11 @@ class Predictor:
           TypeError: there is something else in it, or it is a string by itself.
           ValueError: it has rows and columns.
         """
-        labels: Array = self.classes_[self(as_texts(texts)).classes]
+        found = self(as_texts(texts))
+        labels: Array = self.classes_[found.classes]
+        if self.has_sets:
+            for text, accepted in enumerate(found.accepted):
+                labels[text] = tuple(self.classes_[accepted])
         return labels
 
     def predict_proba(self, texts: Iterable[str]) -> Array:

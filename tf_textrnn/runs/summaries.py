@@ -194,7 +194,8 @@ class Summaries:
             return
         valid = {name: metrics[f"valid_{name}"] for name in ("loss", "accuracy")}
         f1 = {f"f1/{label}": measures["f1"] for label, measures in per_class.items()}
-        macro_f1 = statistics.mean(row["f1"] for row in per_class.values() if row["support"])
+        tested = [row["f1"] for row in per_class.values() if row["support"]]
+        macro_f1 = statistics.mean(tested or [0.0])
         self._write("valid", step, _scalars({**valid, "macro_f1": macro_f1, **f1}))
 
     @_naming_the_folder

@@ -30,11 +30,14 @@ class Prediction(NamedTuple):
       label: the most probable one.
       probability: of that label.
       probabilities: of every label, in the order of the model's labels file.
+      accepted: the places of the labels that the text is taken to have, in the same order; a model
+        of 0.1, which does not tell, takes it to have the most probable one.
     """
 
     label: str
     probability: float
     probabilities: list[float]
+    accepted: list[int]
 
 
 class VersionStatus(NamedTuple):
@@ -79,11 +82,12 @@ def whole_number(text: str, name: str) -> int:
     return int(text)
 
 
-def predictions(rows: Iterable[tuple[Any, Any]], count: int) -> list[Prediction]:
+def predictions(rows: Iterable[tuple[Any, Any, Any]], count: int) -> list[Prediction]:
     """Returns the predictions that an answer holds.
 
     Args:
-      rows: the label of each text and the probabilities of all labels.
+      rows: the label of each text, the probabilities of all labels, and whether each is accepted;
+        None = the answer does not tell.
       count: number of texts that were asked about.
 
     Raises:
@@ -92,10 +96,11 @@ def predictions(rows: Iterable[tuple[Any, Any]], count: int) -> list[Prediction]
     """
     found = []
     label_of_class: dict[int, str] = {}
-    for label, probabilities in rows:
+    for label, probabilities, accepted in rows:
         row = _probabilities(probabilities)
         largest = max(row)
-        found.append(Prediction(_label(label), largest, row))
+        places = [row.index(largest)] if accepted is None else _accepted(accepted, len(row))
+        found.append(Prediction(_label(label), largest, row, places))
         if len(row) != len(found[0].probabilities):
             raise AnswerError(
                 f"{len(row)} probabilities beside {len(found[0].probabilities)} of another text"
@@ -158,6 +163,15 @@ def _label(value: Any) -> str:
             f"{reprlib.repr(label)}"
         )
     return label
+
+
+def _accepted(values: Any, count: int) -> list[int]:
+    accepted = expect(list, values, "accepted labels")
+    if len(accepted) != count or not all(type(value) is bool for value in accepted):
+        raise AnswerError(
+            f"expected true or false for each of {count} labels, found {reprlib.repr(accepted)}"
+        )
+    return [place for place, value in enumerate(accepted) if value]
 
 
 def _probabilities(values: Any) -> list[float]:

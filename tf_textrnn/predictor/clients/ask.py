@@ -1,6 +1,7 @@
 """Asks a model on TF Serving: its predictions, its status, or what it takes and gives.
 
-`predict` prints label, probability and text of each text, separated by tabs; `classify` a JSON
+`predict` prints label, probability and text of each text, separated by tabs: all accepted labels,
+joined by `|`, or `?` where none is, and the probability of the most probable one; `classify` a JSON
 object with the probability of every label; `status` the model's versions on the server; `metadata`
 its signatures. Texts are those of the command line, or lines of --input or of standard input.
 """
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from tf_textrnn.base.errors import UserError, printable
 from tf_textrnn.base.options import CheckedOptions, option
-from tf_textrnn.base.tables import json_text, tab_separated
+from tf_textrnn.base.tables import joined_labels, json_text, tab_separated
 from tf_textrnn.predictor.clients.answers import Prediction
 from tf_textrnn.predictor.clients.common import (
     MAX_TIMEOUT,
@@ -23,6 +24,7 @@ from tf_textrnn.predictor.clients.common import (
 from tf_textrnn.predictor.texts import given_texts, open_texts, read_windows
 
 CALLS = ("predict", "classify", "status", "metadata")
+UNSURE = "?"  # where no label is accepted
 MAX_VERSION = 2**63 - 1
 
 
@@ -103,17 +105,32 @@ def _client(options: AskOptions) -> Client:
 def _answer(client: Client, call: str, windows: Iterable[Sequence[str]]) -> None:
     """Prints an answer a line, each as soon as it is there."""
     answered = 0
+    labels: list[str] = []  # of all classes, once an answer needs them
     try:
         for texts in windows:
             for answer, text in zip(getattr(client, call)(texts), texts, strict=True):
-                print(_line(answer, text), flush=True)
+                if isinstance(answer, Prediction) and not labels and _has_others(answer):
+                    labels = list(next(iter(client.classify([text]))))
+                print(_line(answer, text, labels), flush=True)
                 answered += 1
     except ClientError as error:
         where = f"text {answered + 1} and those after it have no answer: " if answered else ""
         raise ClientError(f"{where}{error}") from error
 
 
-def _line(answer: Prediction | dict[str, float], text: str) -> str:
-    if isinstance(answer, Prediction):
-        return tab_separated(answer.label, f"{answer.probability:.4f}", text)
-    return json_text({"probabilities": answer, "text": text})
+def _has_others(answer: Prediction) -> bool:
+    """Whether labels are accepted beside the one that the answer names."""
+    return answer.accepted not in ([], [answer.probabilities.index(answer.probability)])
+
+
+def _line(answer: Prediction | dict[str, float], text: str, labels: Sequence[str]) -> str:
+    if not isinstance(answer, Prediction):
+        return json_text({"probabilities": answer, "text": text})
+    names = [answer.label] if answer.accepted else [UNSURE]
+    if _has_others(answer):
+        if len(labels) != len(answer.probabilities):
+            raise ClientError(
+                f"{len(labels)} labels from classify, and {len(answer.probabilities)} from predict"
+            )
+        names = [labels[place] for place in answer.accepted]
+    return tab_separated(joined_labels(names), f"{answer.probability:.4f}", text)

@@ -85,8 +85,13 @@ class GrpcClient(Client):
         probability = _values(answer.outputs["probability"], types_pb2.DT_FLOAT, rank=2)
         if len(labels) != len(probability):
             raise AnswerError(f"{len(labels)} labels, and probabilities of {len(probability)}")
+        accepted: list[Any] = [None] * len(labels)
+        if "accepted" in answer.outputs:
+            accepted = _values(answer.outputs["accepted"], types_pb2.DT_BOOL, rank=2)
+        if len(labels) != len(accepted):
+            raise AnswerError(f"{len(labels)} labels, and accepted ones of {len(accepted)}")
         names = [label.decode("utf-8", "replace") for label in labels]
-        return answers.predictions(zip(names, probability, strict=True), len(texts))
+        return answers.predictions(zip(names, probability, accepted, strict=True), len(texts))
 
     def _classify(self, texts: list[str]) -> list[dict[str, float]]:
         request = classification_pb2.ClassificationRequest()
@@ -183,7 +188,8 @@ def _values(tensor: Any, dtype: int, rank: int) -> list[Any]:
         values *= size
     if min(sizes) < 0 or values * 4 > MAX_ANSWER_BYTES:
         raise AnswerError(f"expected a smaller tensor, found {_tensor(tensor)}")
-    if values and not (tensor.string_val or tensor.float_val or tensor.tensor_content):
+    carried = (tensor.string_val, tensor.float_val, tensor.bool_val, tensor.tensor_content)
+    if values and not any(carried):
         raise AnswerError(f"a tensor {_tensor(tensor)} without values")
     try:
         found: list[Any] = tf.make_ndarray(tensor).tolist()

@@ -99,8 +99,11 @@ class RestClient(Client):
     def _predict(self, texts: list[str]) -> list[Prediction]:
         body = {"signature_name": "serving_default", "instances": texts}
         rows = member(list, self._ask("POST", ":predict", body), "predictions")
-        pairs = [(member(str, row, "label"), member(list, row, "probability")) for row in rows]
-        return answers.predictions(pairs, len(texts))
+        found = [
+            (member(str, row, "label"), member(list, row, "probability"), row.get("accepted"))
+            for row in rows
+        ]
+        return answers.predictions(found, len(texts))
 
     def _classify(self, texts: list[str]) -> list[dict[str, float]]:
         body = {"signature_name": "classify", "examples": [{"text": text} for text in texts]}
