@@ -170,36 +170,114 @@ def test_nothing_of_tensorflow_is_needed(run, tmp_path):
     assert "wolf and dog,animals,animals," in out
 
 
-def test_an_export_carries_what_runs_it(run, tmp_path):
-    folder = shutil.copytree(run.path / "export_onnx" / "1", tmp_path / "model")
-    assert len((folder / "predict.py").read_text("utf-8").splitlines()) < 400
-    # Numpy and onnxruntime bring what they need, which is nothing of ours or of the trainer's.
-    alone = (
+@pytest.fixture
+def runner(tmp_path):
+    """Runs the `predict.py` of a folder where there are numpy and onnxruntime and no more."""
+    libraries = tmp_path / "libraries"
+    libraries.mkdir()
+    for library in (np, onnxruntime):
+        folder = pathlib.Path(library.__file__).parent
+        for path in (folder, folder.with_name(f"{folder.name}.libs")):  # of wheels
+            if path.is_dir():
+                (libraries / path.name).symlink_to(path)
+    script = (
         "import runpy, sys\n"
-        "for name in ('tf_textrnn', 'tensorflow', 'keras', 'onnx', 'sklearn', 'scipy', 'absl'):\n"
-        "    sys.modules[name] = None\n"
+        "sys.path.append(sys.argv.pop(1))\n"
         "runpy.run_path(sys.argv.pop(1), run_name='__main__')\n"
     )
+
+    def run_it(folder, *arguments, stdin=b""):
+        alone = ("-I", "-S", "-c", script, libraries, folder / "predict.py")
+        return python(*alone, *arguments, stdin=stdin)
+
+    for name in ("tensorflow", "tf_textrnn"):
+        found = python("-I", "-S", "-c", f"import sys; sys.path.append({str(libraries)!r})\n"
+                       f"import {name}")  # fmt: skip
+        assert b"ModuleNotFoundError" in found.stderr
+    return run_it
+
+
+def test_an_export_carries_what_runs_it(run, tmp_path, runner):
+    folder = shutil.copytree(run.path / "export_onnx" / "1", tmp_path / "model")
+    assert len((folder / "predict.py").read_text("utf-8").splitlines()) < 400
     lines = [b"\xef\xbb\xbfa wolf\r", b"nothing known", b"", *hostile_texts(300)[:300], b"seven"]
     texts = b"\n".join(lines)
     (tmp_path / "texts.txt").write_bytes(texts)
     expected = python("-m", "tf_textrnn.cli", "predict", f"--model={folder}", stdin=texts)
     assert expected.stdout.count(b"\n") > 300 and expected.stderr == b""
-    runner = ("-c", alone, folder / "predict.py")
-    for found in (python(*runner, stdin=texts), python(*runner, f"--input={tmp_path}/texts.txt")):
-        assert (found.stdout, found.stderr) == (expected.stdout, b"")
-    found = python(*runner, "wolf and dog", "马\tseven")
-    assert [line.split("\t")[0] for line in found.stdout.decode().splitlines()] == [
-        "animals", "numbers",
-    ]  # fmt: skip
-    missing = python(*runner, "--input=/no/such/file")
-    assert missing.returncode == 1 and missing.stderr.startswith(b"error: ")
-    # From Python.
-    module = runpy.run_path(str(folder / "predict.py"))
-    model, predictor = module["Model"](folder), Predictor(folder)
-    texts = ["a wolf", "seven", ""]
+    for given in ({"stdin": texts}, {"input": "-", "stdin": texts}, {"input": "texts.txt"}):
+        where = given.pop("input", "")
+        arguments = [f"--input={where if where == '-' else tmp_path / where}"] if where else []
+        found = runner(folder, *arguments, **given)
+        assert (found.stdout, found.stderr, found.returncode) == (expected.stdout, b"", 0)
+    given = ["wolf and dog", "马\tseven \x1b[2J", os.fsdecode(b"\xff\xe9 seven")]
+    found = runner(folder, *given)
+    expected = python("-m", "tf_textrnn.cli", "predict", f"--model={folder}", *given)
+    assert found.stdout == expected.stdout and found.stdout.count("\ufffd".encode()) == 3
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"multi_label": True, "thresholds": [0.4, 0.5, 0.6]},
+        {"cell": "gru", "tokenizer": "char", "thresholds": [0.2, 0.4, 0.3]},
+        {"cell": "rnn", "ngrams": 0},
+    ],
+    ids=lambda kind: "-".join(kind),
+)
+def test_the_carried_runner_answers_as_the_package(tmp_path, kind):
+    run = UntrainedRun(tmp_path, **kind)
+    run.run.values[:] = [1, 2, 10]
+    export = run.export()
+    model, predictor = (
+        runpy.run_path(str(export / "predict.py"))["Model"](export),
+        Predictor(export),
+    )
+    texts = [text.decode("utf-8", "replace") for text in TEXTS + hostile_texts(200)]
+    expected = predictor(texts)
+    for found, wanted in zip(
+        model(texts), (expected.classes, expected.probability, expected.accepted), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
     assert model.predict(texts) == predictor.predict(texts).tolist()
-    assert model.predict_proba(texts).tobytes() == predictor.predict_proba(texts).tobytes()
+    assert {*map(type, model.predict(texts))} == {int}
+    assert model.predict_proba([]).shape == (0, 3) and model.predict([]) == []
+    with pytest.raises(TypeError, match="a list of strings"):
+        model.predict("a")
+
+
+def test_a_mistake_of_who_runs_it_is_one_line(run, tmp_path, runner):
+    folder = shutil.copytree(run.path / "export_onnx" / "1", tmp_path / "model")
+
+    def refusal(*arguments, **options):
+        found = runner(folder, *arguments, **options)
+        assert (found.returncode, found.stdout) == (2, b"")
+        assert found.stderr.count(b"\n") == 1 and b"\x1b" not in found.stderr
+        return found.stderr.decode().removeprefix("error: ")
+
+    assert "No such file or directory: '/no/\\x1b[2J'" in refusal("--input=/no/\x1b[2J")
+    assert refusal("--inputs=x").startswith("unrecognized arguments: --inputs=x; --help")
+    assert refusal("--input=x", "a wolf").startswith("texts and --input; ")
+    for name in ("vocabulary.txt", "model.onnx"):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[:-1])
+        assert refusal("a") == (
+            f"{folder}: not a whole export ({name} is cut, changed or of another model)\n"
+        )
+        (folder / name).write_bytes(content)
+    (folder / "model.json").write_text('{"sha256": {}, "\x1b": 1')
+    assert "not a whole export (" in refusal("a")
+    (folder / "labels.txt").unlink()
+    (folder / "model.json").unlink()
+    assert f"{folder}: not a whole export ([Errno 2] No such file" in refusal("a")
+
+
+def test_the_carried_runner_says_what_is_not_installed(run):
+    found = python("-c", "import runpy, sys\nsys.modules['onnxruntime'] = None\n"
+                   "runpy.run_path(sys.argv.pop(1), run_name='__main__')",
+                   run.path / "export_onnx" / "1" / "predict.py", "a wolf")  # fmt: skip
+    assert found.returncode == 2 and found.stderr.count(b"\n") == 1
+    assert found.stderr.endswith(b"; pip install onnxruntime\n")
 
 
 def test_a_missing_library_is_one_line(run, capsys, monkeypatch):

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 
 from tf_textrnn.base import errors, tables
-from tf_textrnn.predictor import batches, encoder, onnx_run, runner
+from tf_textrnn.predictor import encoder, onnx_run, runner, texts
 
 # What the file has of each module: names, or all that follows the imports.
 _PARTS: dict[ModuleType, Sequence[str]] = {
     errors: ("printable", "UserError"),
-    tables: ("_SEPARATOR", "_UNPRINTABLE", "joined_labels", "tab_separated"),
+    tables: ("_SEPARATOR", "_UNPRINTABLE", "tab_separated"),
+    texts: ("MAX_LINE", "given_texts", "decode_line"),
     encoder: (),
-    batches: (),
     onnx_run: (),
     runner: (),
 }
@@ -51,8 +51,11 @@ def _part(module: ModuleType, names: Sequence[str]) -> str:
         return "\n".join(line for line in lines[first:end] if line is not None)
 
     if names:
-        wanted = [node for node in parsed.body if _name(node) in names]
-        return "\n\n\n".join(between(node.lineno - 1, node.end_lineno) for node in wanted)
+        found = [node for node in parsed.body if _name(node) in names]
+        pieces = [between(node.lineno - 1, node.end_lineno) for node in found]
+        num_constants = sum(isinstance(node, ast.Assign) for node in found)  # these come first
+        constants, others = pieces[:num_constants], pieces[num_constants:]
+        return "\n\n\n".join([*filter(None, ["\n".join(constants)]), *others])
     imports = [node for node in parsed.body if isinstance(node, ast.Import | ast.ImportFrom)]
     return between(imports[-1].end_lineno or 0, None).strip()
 

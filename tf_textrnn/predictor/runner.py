@@ -1,117 +1,152 @@
 """Classifies texts with the model beside this file. Needs numpy and onnxruntime alone.
 
     python predict.py "a fine film"
-    python predict.py --input=texts.txt
-    python predict.py < texts.txt
+    python predict.py --input=texts.txt  (- = standard input)
 
-It prints label, probability and text of each line of UTF-8, separated by tabs. From Python:
+It prints label, probability and text of each line of UTF-8, separated by tabs; several labels are
+joined by |, and ? stands where none is accepted. From Python:
 
-    import predict
-    model = predict.Model()
-    model.predict(["a fine film"])
-    model.predict_proba(["a fine film"])
+    from predict import Model
+    Model().predict(["a fine film"])  # also predict_proba
+
+A text becomes tokens, and these the numbers of their lines in vocabulary.txt (Encoder); ngrams.npy
+says which neighbors the model knows together (NgramTable); the graph model.onnx makes
+probabilities of both (TextModel).
 """
 
 import argparse
 import concurrent.futures
-import itertools
+import hashlib
 import json
 import os
 import pathlib
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 
-from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.tables import joined_labels, tab_separated
-from tf_textrnn.predictor.batches import batches_of
+from tf_textrnn.base.errors import UserError, printable
+from tf_textrnn.base.tables import tab_separated
 from tf_textrnn.predictor.onnx_run import TextModel, open_session, unpacked_keys
+from tf_textrnn.predictor.texts import MAX_LINE, decode_line, given_texts
 
-WINDOW_TEXTS = 4_096  # sorted by length together
+BLOCK_BYTES = 1 << 18  # read and answered together
+BATCH_TEXTS, BATCH_BYTES = 128, 1 << 19  # each text counted as long as the longest
 
 
 class Model:
     """The model in a folder.
 
     Attributes:
-      labels: the label of each class.
-      has_sets: whether a text has any number of labels, and not exactly one.
+      labels: the label of each class, as text.
+      classes: the same labels; numbers or truth values where the model was fitted to such.
+
+    Raises:
+      UserError: a file is missing or damaged, or onnxruntime is missing.
     """
 
     def __init__(self, folder: str | os.PathLike[str] = pathlib.Path(__file__).parent):
         folder = pathlib.Path(folder)
-        settings = json.loads((folder / "model.json").read_bytes())
-        self.labels = (folder / "labels.txt").read_text("utf-8").removesuffix("\n").split("\n")
-        self.has_sets: bool = settings["multi_label"]
-        vocabulary = (folder / "vocabulary.txt").read_bytes().removesuffix(b"\n").split(b"\n")
-        keys = np.zeros(0, np.int64)
-        if settings["ngrams"]:
-            keys = unpacked_keys((folder / "ngrams.bin").read_bytes())
-        session = open_session((folder / "model.onnx").read_bytes())
-        self._model = TextModel(settings, vocabulary, keys, len(self.labels), session.run)
+        try:
+            settings = json.loads((folder / "model.json").read_bytes())
+            files = {name: (folder / name).read_bytes() for name in settings["sha256"]}
+            for name, content in files.items():
+                if hashlib.sha256(content).hexdigest() != settings["sha256"][name]:
+                    raise ValueError(f"{name} is cut, changed or of another model")
+            self.labels = files["labels.txt"].decode().removesuffix("\n").split("\n")
+            self.classes: list[Any] = settings["classes"] or self.labels
+            vocabulary = files["vocabulary.txt"].removesuffix(b"\n").split(b"\n")
+            keys = unpacked_keys(files["ngrams.bin"]) if settings["ngrams"] else np.zeros(0)
+            run = open_session(files["model.onnx"]).run
+            self._model = TextModel(settings, vocabulary, keys, len(self.labels), run)
+        except ImportError as error:
+            raise UserError(f"{error}; pip install onnxruntime") from error
+        except Exception as error:  # a damaged file fails in many ways
+            raise UserError(f"{folder}: not a whole export ({error!s:.200})") from error
 
-    def predict(self, texts: Sequence[str]) -> list[str]:
-        """The most probable label of each text."""
-        classes: list[int] = self(texts)[0].argmax(axis=1).tolist()
-        return [self.labels[label] for label in classes]
+    def predict(self, texts: Sequence[str]) -> list[Any]:
+        """The most probable label of each text, one of `classes`."""
+        return [self.classes[label] for label in self(texts)[0].tolist()]
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """float32[texts, labels]: the probability of each label."""
-        return self(texts)[0]
+        return self(texts)[1]
 
-    def __call__(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Classifies texts.
+    def __call__(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Classes, probabilities, and bool[texts, labels], what a text is taken to have.
 
-        Returns:
-          The probabilities, and bool[texts, labels], the labels that a text is taken to have.
+        Raises:
+          TypeError: there is one string alone.
         """
+        if isinstance(texts, str):
+            raise TypeError("expected a list of strings, even for one text")
         encoded = [text.encode("utf-8", "replace") for text in texts]
+        classes = np.empty(len(texts), np.int64)
         probability = np.empty((len(texts), len(self.labels)), np.float32)
         accepted = np.empty(probability.shape, bool)
 
-        def classify(batch: np.ndarray) -> None:
-            answers = self._model([encoded[index] for index in batch])
-            probability[batch], accepted[batch] = answers[1], answers[4]
+        def classify(batch: list[int]) -> None:
+            classes[batch], probability[batch], *_, accepted[batch] = self._model(
+                [encoded[index] for index in batch]
+            )
 
-        batches = batches_of(texts, encoded)
+        order = sorted(range(len(texts)), key=lambda index: len(encoded[index]))
+        batches = []
+        while order:  # those of like length together; fewer where they are long
+            size = max(1, min(BATCH_TEXTS, BATCH_BYTES // max(1, len(encoded[order[-1]]))))
+            batches.append(order[-size:])
+            del order[-size:]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
             list(threads.map(classify, batches))
-        return probability, accepted
+        return classes, probability, accepted
 
 
-def main() -> None:
-    """Runs the command line."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("texts", nargs="*", help="texts to classify")
-    parser.add_argument("--input", help="file of texts, one a line")
-    given = parser.parse_args()
-    if given.texts and given.input:
-        parser.error("texts and --input; expected one of them")
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help shows what is expected")
+
+
+def main() -> int:
+    """Runs the command line; returns the exit status."""
     try:
+        parser = _Parser(description=str(__doc__).splitlines()[0], allow_abbrev=False)
+        parser.add_argument("texts", nargs="*", help="texts to classify")
+        parser.add_argument("--input", help="file of texts, one a line; - = standard input")
+        given = parser.parse_args()
+        if given.texts and given.input:
+            parser.error("texts and --input")
         model = Model()
-        for texts in [given.texts] if given.texts else _windows(given.input):
-            found = zip(texts, *model(texts), strict=True)
-            for text, probability, accepted in found:
-                labels = [model.labels[label] for label in np.flatnonzero(accepted)]
-                label = joined_labels(labels) or "?"
+        for texts in [given_texts(given.texts)] if given.texts else _windows(given.input or "-"):
+            for text, _, probability, accepted in zip(texts, *model(texts), strict=True):
+                label = "|".join(model.labels[label] for label in np.flatnonzero(accepted)) or "?"
                 line = tab_separated(label, f"{probability.max():.4f}", text)
                 sys.stdout.buffer.write(line.encode() + b"\n")
             sys.stdout.buffer.flush()
-    except (OSError, UserError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    except BrokenPipeError:  # the reader has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
+    except (OSError, UserError) as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return 2
+    return 0
 
 
-def _windows(path: str | None) -> Iterator[list[str]]:
-    """The lines of a file or of standard input, some thousand together."""
-    with open(path, "rb") if path else sys.stdin.buffer as file:
-        is_first = True
-        while lines := list(itertools.islice(file, WINDOW_TEXTS)):
-            if is_first:
-                lines[0], is_first = lines[0].removeprefix(b"\xef\xbb\xbf"), False
-            texts = [line.removesuffix(b"\n").decode("utf-8", "replace") for line in lines]
-            yield [text.rstrip("\r").replace("\0", "\ufffd") for text in texts]
+def _windows(path: str) -> Iterator[list[str]]:
+    """The lines of a file or of standard input, as many together as come at once."""
+    rest = b""
+    with open(0 if path == "-" else path, "rb") as file:
+        if file.peek(3).startswith(b"\xef\xbb\xbf"):
+            file.read(3)
+        while block := file.read1(BLOCK_BYTES):
+            *lines, rest = (rest + block).split(b"\n")
+            if len(rest) > MAX_LINE:
+                raise UserError(f"a line is over {MAX_LINE:,} bytes")
+            yield [decode_line(line) for line in lines]
+    if rest:
+        yield [decode_line(rest)]
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

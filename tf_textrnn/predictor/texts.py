@@ -32,7 +32,7 @@ def open_texts(path: str) -> contextlib.AbstractContextManager[Any]:
 
 def given_texts(texts: Sequence[str]) -> list[str]:
     """Texts of the command line, read as lines of a file are: invalid bytes become U+FFFD."""
-    return [_decode(text.encode("utf-8", sys.getfilesystemencodeerrors())) for text in texts]
+    return [decode_line(text.encode("utf-8", sys.getfilesystemencodeerrors())) for text in texts]
 
 
 def read_windows(file: io.BufferedReader) -> Iterator[list[str]]:
@@ -54,15 +54,16 @@ def read_windows(file: io.BufferedReader) -> Iterator[list[str]]:
             raise UserError(f"a line is over {MAX_LINE:,} bytes")
         if is_first and whole:
             whole[0], is_first = whole[0].removeprefix(b"\xef\xbb\xbf"), False
-        lines += map(_decode, whole)
+        lines += map(decode_line, whole)
         while len(lines) >= WINDOW_TEXTS:
             yield lines[:WINDOW_TEXTS]
             del lines[:WINDOW_TEXTS]
     if rest:
-        lines.append(_decode(rest.removeprefix(b"\xef\xbb\xbf") if is_first else rest))
+        lines.append(decode_line(rest.removeprefix(b"\xef\xbb\xbf") if is_first else rest))
     if lines:
         yield lines
 
 
-def _decode(line: bytes) -> str:
+def decode_line(line: bytes) -> str:
+    """A line without its end as a text: invalid bytes and NULs become U+FFFD."""
     return line.decode("utf-8", "replace").rstrip("\r").replace("\0", "\ufffd")
