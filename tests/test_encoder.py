@@ -209,7 +209,3 @@ def test_the_table_finds_the_n_grams_that_the_network_counts(data):
     width = max(1, *map(len, expected))
     assert found.tolist() == [row + [num] * (width - len(row)) for row in expected]
     assert found.dtype == np.int32
-
-
-def test_a_table_without_n_grams_finds_none():
-    assert NgramTable(np.zeros(0, np.int64), 2, 9)(np.ones((2, 3), np.int32)).tolist() == [[0]] * 2

@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -48,9 +49,11 @@ def test_with_fewer_words_a_text_has_the_rows_of_the_ngrams_that_are_left(ids, c
         assert set(padded[found]) - {0} == expected - {0}
 
 
-def test_int8_and_a_size_are_told_with_their_cost(exported, capsys):
+def test_int8_and_a_size_are_told_with_their_cost(exported, tmp_path, capsys):
+    run = shutil.copytree(exported.path, tmp_path / "run")
+
     def export(*flags):
-        command = ["export", f"--run_dir={exported.path}", "--export_format=onnx", *flags]
+        command = ["export", f"--run_dir={run}", "--export_format=onnx", *flags]
         status = cli.run(command)
         return status, *capsys.readouterr()
 

@@ -117,14 +117,10 @@ def _settings(run: "LoadedRun", parts: Parts, hashes: dict[str, str]) -> dict[st
 
 def packed_keys(keys: np.ndarray) -> bytes:
     """The differences of ascending keys in LEB128, as `unpacked_keys` reads them."""
-    rest = np.diff(keys, prepend=0)
-    digits: list[np.ndarray] = []
-    while not digits or rest.any():
-        digits.append((rest & 127).astype(np.uint8))
-        rest = rest >> 7
     lengths = sizes_of_keys(keys)
-    table = np.stack(digits, axis=1)  # [keys, digits], the lowest first
-    place = np.arange(table.shape[1])
+    place = np.arange(lengths.max())
+    table = np.diff(keys, prepend=0)[:, None] >> 7 * place  # [keys, digits], the lowest first
+    table = (table & 127).astype(np.uint8)
     table[place < lengths[:, None] - 1] |= 128
     return table[place < lengths[:, None]].tobytes()
 

@@ -100,9 +100,7 @@ class _Words:
         ignored = f"{ignorable.one}*"
         self._last_sigma = re.compile(f"({cased.one}{ignored})Σ(?!{ignored}{cased.one})")
         self._lower = _lower_cases(tables)
-        low = "".join(
-            _escaped(ord(character)) for character in self._lower if character < "\U00010000"
-        )
+        low = "".join(_escaped(ord(upper)) for upper in self._lower if upper < "\U00010000")
         self._upper = re.compile(f"[{low}{_HIGH}]")
         ascii_lower = "".join(self._lower.get(chr(code), chr(code)) for code in range(128))
         if len(ascii_lower) != 128 or not ascii_lower.isascii():
@@ -124,16 +122,14 @@ class NgramTable:
     """Looks up which n-grams texts hold.
 
     Args:
-      keys: int64[n], the known n-grams, ascending; the key of the tokens a, b, c is
+      keys: int64[n], the known n-grams, ascending, at least one; the key of the tokens a, b, c is
         (a · vocab_size + b) · vocab_size + c.
       order: tokens of the longest n-gram.
       vocab_size: different token ids.
     """
 
     def __init__(self, keys: np.ndarray, order: int, vocab_size: int):
-        self._keys = keys
-        self._order = order
-        self._vocab_size = vocab_size
+        self._keys, self._order, self._vocab_size = keys, order, vocab_size
 
     def __call__(self, token_ids: np.ndarray) -> np.ndarray:
         """Finds the different known n-grams of texts.
@@ -146,8 +142,6 @@ class NgramTable:
           that are left; width is the most of a text, at least 1.
         """
         absent = len(self._keys)
-        if not absent:
-            return np.zeros((len(token_ids), 1), np.int32)
         keys = token_ids.astype(np.int64)
         rows = [np.full((len(token_ids), 1), absent)]
         for last in range(self._order):
@@ -201,12 +195,10 @@ def _lower_cases(tables: Mapping[str, Any]) -> dict[str, str]:
             (range(max(first, 0), min(end, _END), step), added)
             for first, end, step, added in tables["lower"]["runs"]
         ]
-        if sum(len(codes) for codes, _ in runs) > _END:
-            raise ValueError("runs overlap")
+        if sum(len(codes) for codes, _ in runs) > _END or any(len(upper) != 1 for upper in lower):
+            raise ValueError
         for codes, added in runs:
             lower.update((chr(code), chr(code + added)) for code in codes)
-        if not all(len(upper) == 1 for upper in lower):
-            raise ValueError("a key is not one character")
         return lower
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         raise UserError(

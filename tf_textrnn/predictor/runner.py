@@ -9,7 +9,7 @@ joined by |, and ? stands where none is accepted. From Python:
     from predict import Model
     Model().predict(["a fine film"])  # also predict_proba
 
-A text becomes tokens, and these the numbers of their lines in vocabulary.txt (Encoder); ngrams.npy
+A text becomes tokens, and these the numbers of their lines in vocabulary.txt (Encoder); ngrams.bin
 says which neighbors the model knows together (NgramTable); the graph model.onnx makes
 probabilities of both (TextModel).
 """
@@ -31,8 +31,7 @@ from tf_textrnn.base.tables import tab_separated
 from tf_textrnn.predictor.onnx_run import TextModel, open_session, unpacked_keys
 from tf_textrnn.predictor.texts import MAX_LINE, decode_line, given_texts
 
-BLOCK_BYTES = 1 << 18  # read and answered together
-BATCH_TEXTS, BATCH_BYTES = 128, 1 << 19  # each text counted as long as the longest
+BLOCK_BYTES, BATCH_TEXTS = 1 << 18, 128  # read at once; of like length, answered together
 
 
 class Model:
@@ -56,6 +55,7 @@ class Model:
                     raise ValueError(f"{name} is cut, changed or of another model")
             self.labels = files["labels.txt"].decode().removesuffix("\n").split("\n")
             self.classes: list[Any] = settings["classes"] or self.labels
+            self.has_sets: bool = settings["multi_label"]
             vocabulary = files["vocabulary.txt"].removesuffix(b"\n").split(b"\n")
             keys = unpacked_keys(files["ngrams.bin"]) if settings["ngrams"] else np.zeros(0)
             run = open_session(files["model.onnx"]).run
@@ -66,8 +66,11 @@ class Model:
             raise UserError(f"{folder}: not a whole export ({error!s:.200})") from error
 
     def predict(self, texts: Sequence[str]) -> list[Any]:
-        """The most probable label of each text, one of `classes`."""
-        return [self.classes[label] for label in self(texts)[0].tolist()]
+        """The most probable label of each text, of `classes`; of sets all accepted, in a tuple."""
+        found, _, accepted = self(texts)
+        if self.has_sets:
+            return [tuple(self.classes[place] for place in np.flatnonzero(row)) for row in accepted]
+        return [self.classes[label] for label in found.tolist()]
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """float32[texts, labels]: the probability of each label."""
@@ -91,37 +94,32 @@ class Model:
                 [encoded[index] for index in batch]
             )
 
-        order = sorted(range(len(texts)), key=lambda index: len(encoded[index]))
-        batches = []
-        while order:  # those of like length together; fewer where they are long
-            size = max(1, min(BATCH_TEXTS, BATCH_BYTES // max(1, len(encoded[order[-1]]))))
-            batches.append(order[-size:])
-            del order[-size:]
+        order = sorted(range(len(texts)), key=lambda index: -len(encoded[index]))
+        batches = (order[i : i + BATCH_TEXTS] for i in range(0, len(order), BATCH_TEXTS))
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
             list(threads.map(classify, batches))
         return classes, probability, accepted
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help shows what is expected")
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message}; --help shows what is expected")
 
 
 def main() -> int:
     """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0], allow_abbrev=False)
+    parser.error = _refuse  # type: ignore[method-assign]
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("texts", nargs="*", default=[], help="texts to classify")
+    source.add_argument("--input", help="file of texts, one a line; - = standard input")
     try:
-        parser = _Parser(description=str(__doc__).splitlines()[0], allow_abbrev=False)
-        parser.add_argument("texts", nargs="*", help="texts to classify")
-        parser.add_argument("--input", help="file of texts, one a line; - = standard input")
         given = parser.parse_args()
-        if given.texts and given.input:
-            parser.error("texts and --input")
         model = Model()
         for texts in [given_texts(given.texts)] if given.texts else _windows(given.input or "-"):
             for text, _, probability, accepted in zip(texts, *model(texts), strict=True):
                 label = "|".join(model.labels[label] for label in np.flatnonzero(accepted)) or "?"
-                line = tab_separated(label, f"{probability.max():.4f}", text)
-                sys.stdout.buffer.write(line.encode() + b"\n")
+                line = tab_separated(label, f"{probability.max():.4f}", text) + "\n"
+                sys.stdout.buffer.write(line.encode())
             sys.stdout.buffer.flush()
     except BrokenPipeError:  # the reader has enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
