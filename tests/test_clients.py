@@ -109,6 +109,7 @@ def test_tells_status_and_metadata(server, kind):
             "probability": "DT_FLOAT[-1, 3]",
             "accepted": "DT_BOOL[-1, 3]",
             "num_tokens": "DT_INT32[-1]",
+            "num_known": "DT_INT32[-1]",
             "is_cut": "DT_BOOL[-1]",
         },
     }
