@@ -53,7 +53,7 @@ def for_people(
     """An object a text: its label, or labels where it has a set; None where the model is unsure."""
     answers = []
     for text, probability, accepted in zip(texts, found.probability, found.accepted, strict=True):
-        names = [labels[label] for label in np.flatnonzero(accepted)]
+        names = [labels[label] for label in np.flatnonzero(accepted).tolist()]
         surest = np.argsort(-probability, kind="stable").tolist()
         answers.append({
             "label": names if has_sets else (names or [None])[0],

@@ -107,9 +107,7 @@ class Batcher:
                 if not self._waiting:
                     return None
                 window, self._waiting = self._waiting, {}
-            made = [
-                batch for runtime, texts in window.values() for batch in _cut(runtime, texts)
-            ]
+            made = [batch for runtime, texts in window.values() for batch in _cut(runtime, texts)]
             with self._changed:
                 self._batches.extend(made)
                 self._changed.notify_all()

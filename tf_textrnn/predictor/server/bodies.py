@@ -251,9 +251,7 @@ def _feature(name: str, value: Any) -> bytes | int | float:
 def _required_text(features: Mapping[str, list[Any]]) -> bytes:
     values = features.get(INPUT, [])
     if not values:
-        raise _invalid(
-            f"Feature: {INPUT} (data type: string) is required but could not be found."
-        )
+        raise _invalid(f"Feature: {INPUT} (data type: string) is required but could not be found.")
     if not isinstance(values[0], bytes):
         found = "float" if isinstance(values[0], float) else "int64"
         raise _invalid(

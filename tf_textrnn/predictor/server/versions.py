@@ -97,7 +97,9 @@ class Versions:
         if name == self._name and label and label != LABEL:
             raise ApiError(400, f"Unrecognized servable version label: {label[:100]}")
         if name != self._name or number not in (None, current.number):
-            asked = f"Latest({name[:100]})" if number is None else f"Specific({name[:100]}, {number})"
+            asked = (
+                f"Latest({name[:100]})" if number is None else f"Specific({name[:100]}, {number})"
+            )
             raise ApiError(404, f"Servable not found for request: {asked}")
         return current
 
