@@ -56,7 +56,7 @@ def for_people(
         names = [labels[label] for label in np.flatnonzero(accepted).tolist()]
         surest = np.argsort(-probability, kind="stable").tolist()
         answers.append({
-            "label": names if has_sets else (names or [None])[0],
+            "label": names if has_sets else names[0] if names else None,
             "probability": round(float(probability[surest[0]]), 6),
             "probabilities": {labels[i]: round(float(probability[i]), 6) for i in surest},
             "text": text,

@@ -19,6 +19,7 @@ from tf_textrnn.predictor.server import answers, bodies
 from tf_textrnn.predictor.server.batcher import Batcher
 from tf_textrnn.predictor.server.bodies import CLASSIFY_METHOD, METHODS, REGRESS_METHOD
 from tf_textrnn.predictor.server.errors import ApiError
+from tf_textrnn.predictor.server.examples import example_texts
 from tf_textrnn.predictor.server.metrics import CONTENT_TYPE, Metrics
 from tf_textrnn.predictor.server.options import MIB, ServeOptions
 from tf_textrnn.predictor.server.versions import Version, Versions
@@ -130,7 +131,7 @@ async def _serving_predict(service: Service, body: bytes, asked: _Asked) -> Resp
 async def _serving_classify(service: Service, body: bytes, asked: _Asked) -> Response:
     document = bodies.parse(body)
     signature = bodies.signature_of(document)
-    texts = bodies.classify_texts(document)
+    texts = example_texts(document)
     version = service.versions.find(*asked)
     _check_method(signature, CLASSIFY_METHOD, "classification")
     found = await _classify(service, version, texts)
@@ -140,7 +141,7 @@ async def _serving_classify(service: Service, body: bytes, asked: _Asked) -> Res
 async def _regress(service: Service, body: bytes, asked: _Asked) -> Response:
     document = bodies.parse(body)
     signature = bodies.signature_of(document)
-    bodies.classify_texts(document)
+    example_texts(document)
     service.versions.find(*asked)
     _check_method(signature, REGRESS_METHOD, "regression")
     raise AssertionError

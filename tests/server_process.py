@@ -1,0 +1,61 @@
+"""`textrnn serve` in a process of its own, and requests to it."""
+
+import http.client
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+# What a machine without TensorFlow lacks.
+WITHOUT = ("tensorflow", "keras", "scipy", "sklearn", "matplotlib", "babel", "tqdm", "filelock")
+SCRIPT = (
+    f"import sys; sys.modules.update(dict.fromkeys({WITHOUT})); "
+    "from tf_textrnn import cli; cli.main('serve')"
+)
+
+
+class ServeProcess:
+    """`textrnn serve` where TensorFlow cannot be imported, on a port that is free.
+
+    Args:
+      model: the folder of an ONNX export.
+      flags: more of them.
+    """
+
+    def __init__(self, model, *flags):
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, f"--model={model}", "--port=0", *flags],
+            cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.greeting = self._process.stdout.readline()
+        if not self.greeting:
+            raise AssertionError(self._process.communicate()[1])
+        self.port = int(re.search(r":(\d+)$", self.greeting)[1])
+        self.hint = self._process.stdout.readline()
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
+    def terminate(self):
+        self._process.send_signal(signal.SIGTERM)
+
+    def end(self):
+        """Waits for the end; returns the exit status and what was written to stderr."""
+        _, err = self._process.communicate(timeout=60)
+        return self._process.returncode, err
+
+    def kill(self):
+        self._process.kill()
+        self._process.communicate()
+
+
+def ask(connection, method, path, body=None, **headers):
+    """Returns status, headers and answer, as JSON where it is."""
+    connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
+    with connection.getresponse() as response:
+        content = response.read()
+    is_json = response.headers["Content-Type"] == "application/json"
+    return response.status, response.headers, json.loads(content) if is_json else content.decode()
