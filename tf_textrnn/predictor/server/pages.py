@@ -33,6 +33,7 @@ _TELL = re.compile(
     rf"(?i)/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<part>metadata))?", re.ASCII
 )
 _MAX_VERSION = 2**63 - 1
+PATIENCE = 4  # times the largest body: so much is read of one that is refused
 
 
 class Service(NamedTuple):
@@ -178,21 +179,29 @@ async def _classify(service: Service, version: Version, texts: list[bytes]) -> P
 
 
 async def _read_body(service: Service, request: Request) -> bytes:
+    """The body of a request; one that is too large is read on for a while, and let go.
+
+    A client that still writes when its connection is closed never sees the answer.
+    """
     limit = service.options.max_body_mib * MIB
-    too_large = ApiError(
-        413, f"the body is over {limit:,} bytes; send fewer texts at a time",
-        {"Connection": "close"},
-    )  # fmt: skip
     coding = request.headers.get("content-encoding", "identity")
     if coding.lower() != "identity":
         raise ApiError(415, f"Content-Encoding: {coding[:100]}; expected none")
-    if int(request.headers.get("content-length", "0")) > limit:
-        raise too_large
-    body = bytearray()
-    async for block in request.stream():
-        body += block
-        if len(body) > limit:
-            raise too_large
+    size, body = int(request.headers.get("content-length", "0")), bytearray()
+    if size <= PATIENCE * limit:
+        size = 0
+        async for block in request.stream():
+            size += len(block)
+            if size <= limit:
+                body += block
+            elif size > PATIENCE * limit:
+                break
+    if size > limit:
+        raise ApiError(
+            413,
+            f"the body is over {limit:,} bytes; send fewer texts at a time",
+            {"Connection": "close"},
+        )
     return bytes(body)
 
 
