@@ -18,7 +18,7 @@ SCRIPT = (
 
 
 class ServeProcess:
-    """`textrnn serve` where TensorFlow cannot be imported, on a port that is free.
+    """`textrnn serve` where TensorFlow cannot be imported, on a free port; killed after a `with`.
 
     Args:
       model: the folder of an ONNX export.
@@ -36,6 +36,13 @@ class ServeProcess:
         self.port = int(re.search(r":(\d+)$", self.greeting)[1])
         self.hint = self._process.stdout.readline()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.communicate()
+
     def connect(self):
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
@@ -46,10 +53,6 @@ class ServeProcess:
         """Waits for the end; returns the exit status and what was written to stderr."""
         _, err = self._process.communicate(timeout=60)
         return self._process.returncode, err
-
-    def kill(self):
-        self._process.kill()
-        self._process.communicate()
 
 
 def ask(connection, method, path, body=None, **headers):

@@ -34,9 +34,9 @@ def export(exported, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(export):
-    started = ServeProcess(export, "--max_body_mib=1", "--max_texts=50", "--max_characters=2000")
-    yield started
-    started.kill()
+    flags = ("--max_body_mib=1", "--max_texts=50", "--max_characters=2000")
+    with ServeProcess(export, *flags) as started:
+        yield started
 
 
 @pytest.fixture
@@ -127,7 +127,8 @@ def test_what_is_too_large_or_has_no_page_is_refused(connection):
 def test_a_foreign_host_is_refused(connection, server):
     for host, status in (
         ("evil.example", 421), (f"evil.example:{server.port}", 421),
-        ("localhost.evil.example", 421), ("", 421), ("[evil]", 421), ("localhost", 200), (f"LOCALHOST:{server.port}", 200),
+        ("localhost.evil.example", 421), ("", 421), ("[evil]", 421), ("localhost", 200),
+        (f"LOCALHOST:{server.port}", 200),
         ("10.1.2.3:80", 200), ("[::1]:8501", 200),
     ):  # fmt: skip
         for method, path in (("GET", "/healthz"), ("GET", "/v1/models/textrnn")):
@@ -248,30 +249,30 @@ def wait_until(condition):
 def test_versions_that_come_and_the_end_lose_no_request(export, predictor, tmp_path):
     folder = tmp_path / "versions"
     shutil.copytree(export / "1", folder / "1")
-    server = ServeProcess(folder, "--poll_seconds=0.05")
-    load = Load(server, 6, predictor.predict(TEXTS).tolist())
-    with contextlib.closing(server.connect()) as connection:
+    with ServeProcess(folder, "--poll_seconds=0.05") as server:
+        load = Load(server, 6, predictor.predict(TEXTS).tolist())
+        with contextlib.closing(server.connect()) as connection:
 
-        def states():
-            answer = ask(connection, "GET", "/v1/models/textrnn")[2]
-            return {int(v["version"]): v["state"] for v in answer["model_version_status"]}
+            def states():
+                answer = ask(connection, "GET", "/v1/models/textrnn")[2]
+                return {int(v["version"]): v["state"] for v in answer["model_version_status"]}
 
-        for version in (2, 10):
+            for version in (2, 10):
+                shutil.copytree(export / "1", tmp_path / "new")
+                (tmp_path / "new").rename(folder / str(version))
+                wait_until(lambda version=version: states().get(version) == "AVAILABLE")
             shutil.copytree(export / "1", tmp_path / "new")
-            (tmp_path / "new").rename(folder / str(version))
-            wait_until(lambda version=version: states().get(version) == "AVAILABLE")
-        shutil.copytree(export / "1", tmp_path / "new")
-        (tmp_path / "new" / "labels.txt").write_text("damaged\n")
-        (tmp_path / "new").rename(folder / "11")
-        wait_until(lambda: states().get(11) == "END")
-        assert states() == {11: "END", 10: "AVAILABLE", 2: "END", 1: "END"}
-        assert ask(connection, "GET", "/healthz")[2]["version"] == 10
-        before = load.answered
-        wait_until(lambda: load.answered > before + 10)
-        server.terminate()
-        wait_until(lambda: ask(connection, "GET", "/healthz")[0] == 503)
-    load.join()
-    status, err = server.end()
+            (tmp_path / "new" / "labels.txt").write_text("damaged\n")
+            (tmp_path / "new").rename(folder / "11")
+            wait_until(lambda: states().get(11) == "END")
+            assert states() == {11: "END", 10: "AVAILABLE", 2: "END", 1: "END"}
+            assert ask(connection, "GET", "/healthz")[2]["version"] == 10
+            before = load.answered
+            wait_until(lambda: load.answered > before + 10)
+            server.terminate()
+            wait_until(lambda: ask(connection, "GET", "/healthz")[0] == 503)
+        load.join()
+        status, err = server.end()
     assert load.failures == []
     assert status == 0
     assert err.splitlines() == [

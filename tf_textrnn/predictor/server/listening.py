@@ -3,8 +3,9 @@
 import contextlib
 import logging
 import math
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -29,10 +30,15 @@ class Server(uvicorn.Server):
     way. The signals are those of `base.signals`: a second one ends the process at once.
     """
 
-    def __init__(self, config: uvicorn.Config, app: App):
+    def __init__(self, config: uvicorn.Config, app: App, greet: Callable[[], None]):
         super().__init__(config)
-        self._app = app
+        self._app, self._greet = app, greet
         self._end = math.inf
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens, and says so."""
+        await super().startup(sockets)
+        self._greet()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -47,13 +53,16 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter) or time.monotonic() > self._end
 
 
-def make_server(options: ServeOptions, versions: Versions, token: bytes) -> Server:
+def make_server(
+    options: ServeOptions, versions: Versions, token: bytes, greet: Callable[[], None]
+) -> Server:
     """A server that has yet to be run, on a socket.
 
     Args:
       options: of the command.
       versions: of the model.
       token: that requests must bear; empty = none.
+      greet: called when it listens.
     """
     metrics = Metrics()
     service = Service(options, versions, Batcher(usable_cores(), metrics.batch), metrics)
@@ -66,4 +75,4 @@ def make_server(options: ServeOptions, versions: Versions, token: bytes) -> Serv
         access_log=False, server_header=False, proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=math.ceil(options.timeout),
     )  # fmt: skip
-    return Server(config, app)
+    return Server(config, app, greet)

@@ -44,8 +44,10 @@ def serve(options: ServeOptions) -> None:
     token = options.token()
     with contextlib.closing(_bound(options.host, options.port)) as listener:
         versions = Versions(options.model, options.name)
-        server = make_server(options, versions, token)
-        _greet(options, versions, bool(token), listener.getsockname()[1])
+        port = listener.getsockname()[1]
+        server = make_server(
+            options, versions, token, lambda: _greet(options, versions, bool(token), port)
+        )
         versions.watch(options.poll_seconds)
         signals.advise(lambda: "requests under way were answered")
         try:
