@@ -248,7 +248,7 @@ def example_of(features):
                 or abs(value if kind == "float_list" else 0) > np.finfo(np.float32).max
             ):
                 raise InvalidError(f"{name}: {value}")
-            getattr(feature, kind).value.append(value if is_number else bytes_of(value))
+            getattr(feature, kind).value.append(value + 0 if is_number else bytes_of(value))
     return example
 
 

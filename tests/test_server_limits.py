@@ -1,6 +1,7 @@
 """The server's application called in this process: who may ask, how much, and what is counted."""
 
 import asyncio
+import itertools
 import json
 import pathlib
 import threading
@@ -8,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from google.protobuf import json_format
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tests.onnx_exports import UntrainedRun
 from tests.serving_cases import CASES, TEXTS, check
@@ -29,10 +32,11 @@ class LengthRuntime:
     has_sets = False
 
     def __init__(self):
-        self.may_run = threading.Event()
+        self.runs, self.may_run = threading.Event(), threading.Event()
         self.batches = []
 
     def run(self, texts):
+        self.runs.set()
         self.may_run.wait()
         self.batches.append([len(text) for text in texts])
         if b"fail" in texts:
@@ -154,6 +158,7 @@ def test_texts_that_wait_are_batched_by_length():
     runtime, sizes = LengthRuntime(), []
     batcher = Batcher(1, sizes.append)
     first = batcher.submit(runtime, [b"a"])
+    assert runtime.runs.wait(30)
     lengths = np.random.default_rng(5).integers(0, 200, 300)
     texts = [b"a " * length for length in lengths]
     parts = [texts[start : start + 30] for start in range(0, 300, 30)]
@@ -167,11 +172,16 @@ def test_texts_that_wait_are_batched_by_length():
     assert batcher.submit(runtime, []).result().probability.shape == (0, 2)
     batcher.close()
     assert sizes == [1, 128, 128, 44]
-    assert sum(runtime.batches[1:], []) == sorted(map(len, texts), reverse=True)
+    assert [*itertools.chain(*runtime.batches[1:])] == sorted(map(len, texts), reverse=True)
 
 
-def test_a_saved_model_is_served_as_an_onnx_export_is(exported):
-    versions = Versions(str(exported.export), "textrnn")
+@pytest.fixture(scope="module")
+def versions(exported):
+    """Those of the SavedModel."""
+    return Versions(str(exported.export), "textrnn")
+
+
+def test_a_saved_model_is_served_as_an_onnx_export_is(exported, versions):
     app = make_app(versions)
     expected = Predictor(exported.export)(TEXTS)
     labels = [versions.current.runtime.labels[label] for label in expected.classes]
@@ -194,17 +204,12 @@ def test_a_saved_model_is_served_as_an_onnx_export_is(exported):
     assert inputs.number == 1 and inputs.path == exported.export / "1"
 
 
-def test_metadata_is_that_of_the_saved_model(exported):
+def test_metadata_is_that_of_the_saved_model(exported, versions):
     """Names of tensors apart, which are the graph's own."""
-    from google.protobuf import json_format
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    app = make_app(Versions(str(exported.export), "textrnn"))
-    answer = asyncio.run(call(app, "GET", "/v1/models/textrnn/metadata"))
+    answer = asyncio.run(call(make_app(versions), "GET", "/v1/models/textrnn/metadata"))
     found = json.loads(answer.content)["metadata"]["signature_def"]["signature_def"]
-    model = saved_model_pb2.SavedModel.FromString(
-        (exported.export / "1/saved_model.pb").read_bytes()
-    )
+    content = (exported.export / "1/saved_model.pb").read_bytes()
+    model = saved_model_pb2.SavedModel.FromString(content)
     for name, signature in found.items():
         expected = json_format.MessageToDict(
             model.meta_graphs[0].signature_def[name], preserving_proto_field_name=True,
