@@ -90,12 +90,20 @@ class Batcher:
             self._changed.notify_all()
 
     def _work(self) -> None:
-        while batch := self._next_batch():
-            try:
-                self._run(batch)
-            except Exception as error:  # whatever it is, the next batch is not its
-                for text in batch.texts:
-                    text.job.fail(error)
+        while self._run_next():  # nothing of a batch stays here while the thread waits
+            pass
+
+    def _run_next(self) -> bool:
+        """Runs a batch, once there is one; False when all is over."""
+        batch = self._next_batch()
+        if batch is None:
+            return False
+        try:
+            self._run(batch)
+        except Exception as error:  # whatever it is, the next batch is not its
+            for text in batch.texts:
+                text.job.fail(error)
+        return True
 
     def _next_batch(self) -> _Batch | None:
         while True:
