@@ -1,5 +1,6 @@
 """`textrnn serve` in a process of its own, and requests to it."""
 
+import contextlib
 import http.client
 import json
 import pathlib
@@ -7,6 +8,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
+
+from tests.serving_cases import TEXTS
 
 ROOT = pathlib.Path(__file__).parents[1]
 # What a machine without TensorFlow lacks.
@@ -62,3 +67,42 @@ def ask(connection, method, path, body=None, **headers):
         content = response.read()
     is_json = response.headers["Content-Type"] == "application/json"
     return response.status, response.headers, json.loads(content) if is_json else content.decode()
+
+
+class Load:
+    """Clients, each with one connection that it keeps, that ask until the server ends."""
+
+    def __init__(self, server, num_clients, labels):
+        self._server, self._labels = server, labels
+        self.answered, self.failures = 0, []
+        self._threads = [threading.Thread(target=self._ask) for _ in range(num_clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self):
+        body = json.dumps({"instances": TEXTS})
+        try:
+            with contextlib.closing(self._server.connect()) as connection:
+                while True:
+                    status, headers, answer = ask(
+                        connection, "POST", "/v1/models/textrnn:predict", body
+                    )
+                    assert status == 200, answer
+                    assert [row["label"] for row in answer["predictions"]] == self._labels
+                    self.answered += 1
+                    if headers["Connection"] == "close":
+                        return
+        except Exception as error:
+            self.failures.append(error)
+
+    def join(self):
+        for thread in self._threads:
+            thread.join()
+
+
+def wait_until(condition):
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError

@@ -146,6 +146,15 @@ def test_a_model_that_fails_is_a_sentence_and_the_next_request_is_answered(capsy
     assert asyncio.run(call(app, "POST", "/predict", b"abc")).status == 200
 
 
+def test_an_answer_holds_no_more_numbers_than_a_million():
+    runtime = free_runtime()
+    runtime.labels = [f"label {index}" for index in range(100_000)]
+    body = json.dumps({"text": ["a"] * 11}).encode()
+    answer = asyncio.run(call(make_app(OneVersion(runtime)), "POST", "/predict", body))
+    assert answer.status == 413
+    assert "11 texts in a request; expected at most 10" in answer.content
+
+
 def test_a_draining_server_is_not_well_and_closes_connections():
     app = make_app(OneVersion(free_runtime()))
     app.is_draining = True
@@ -240,7 +249,8 @@ def test_sets_of_labels_are_lists_and_labels_are_escaped_in_metrics(tmp_path):
         "textrnn_texts_total 3", "textrnn_unsure_texts_total 2", "textrnn_model_version 1",
         f"textrnn_tokens_total {expected.num_tokens.sum()}",
         f"textrnn_unknown_tokens_total {(expected.num_tokens - expected.num_known).sum()}",
-        'textrnn_requests_total{page="predict",status="200"} 1', "textrnn_request_seconds_count 1",
+        'textrnn_requests_total{page="predict",status="200"} 1',
+        'textrnn_request_seconds_count{page="predict"} 1',
         'textrnn_batch_texts_bucket{le="4"} 1', "textrnn_batch_texts_sum 3",
     ):  # fmt: skip
         assert line in text.splitlines(), text

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_textrnn.predictor.runtime import Array, Predictions
+from tf_textrnn.predictor.runtime import Array, Predictions, Runtime
 from tf_textrnn.predictor.server.bodies import INPUT, METHODS
 
 _DTYPES = {
@@ -22,11 +22,11 @@ def encoded(answer: Any) -> bytes:
     return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def predictions(labels: Sequence[str], found: Predictions, is_columnar: bool) -> dict[str, Any]:
+def predictions(found: Predictions, runtime: Runtime, is_columnar: bool) -> dict[str, Any]:
     """The outputs of `serving_default`, in rows or in columns."""
     classes = found.classes.tolist()
     columns = {
-        "label": [labels[label] for label in classes],
+        "label": [runtime.labels[label] for label in classes],
         "prediction": classes,
         "scores": _decimals(found.scores),
         "probability": _decimals(found.probability),
@@ -41,22 +41,22 @@ def predictions(labels: Sequence[str], found: Predictions, is_columnar: bool) ->
     return {"predictions": [dict(zip(columns, row, strict=True)) for row in rows]}
 
 
-def classifications(labels: Sequence[str], found: Predictions) -> dict[str, Any]:
+def classifications(found: Predictions, runtime: Runtime) -> dict[str, Any]:
     """The result of `classify`: for each text every label with its probability."""
     rows = _decimals(found.probability)
-    return {"results": [[[*pair] for pair in zip(labels, row, strict=True)] for row in rows]}
+    return {
+        "results": [[[*pair] for pair in zip(runtime.labels, row, strict=True)] for row in rows]
+    }
 
 
-def for_people(
-    labels: Sequence[str], has_sets: bool, texts: Sequence[str], found: Predictions
-) -> list[dict[str, Any]]:
+def for_people(found: Predictions, runtime: Runtime, texts: Sequence[str]) -> list[dict[str, Any]]:
     """An object a text: its label, or labels where it has a set; None where the model is unsure."""
-    answers = []
+    answers, labels = [], runtime.labels
     for text, probability, accepted in zip(texts, found.probability, found.accepted, strict=True):
         names = [labels[label] for label in np.flatnonzero(accepted).tolist()]
         surest = np.argsort(-probability, kind="stable").tolist()
         answers.append({
-            "label": names if has_sets else names[0] if names else None,
+            "label": names if runtime.has_sets else names[0] if names else None,
             "probability": round(float(probability[surest[0]]), 6),
             "probabilities": {labels[i]: round(float(probability[i]), 6) for i in surest},
             "text": text,

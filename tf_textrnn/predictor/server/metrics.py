@@ -30,17 +30,18 @@ class Histogram:
         self._counts[bisect.bisect_left(self._bounds, value)] += 1
         self._sum += value
 
-    def lines(self, name: str) -> list[str]:
-        """The samples."""
+    def lines(self, name: str, label: str = "") -> list[str]:
+        """The samples; `label` is one beside the bounds, such as `page="predict"`."""
         totals = list(itertools.accumulate(self._counts))
+        own = f"{{{label}}}" if label else ""
         bounds = [*(f"{bound:g}" for bound in self._bounds), "+Inf"]
         return [
             *(
-                f'{name}_bucket{{le="{bound}"}} {total}'
+                f'{name}_bucket{{{label}{"," if label else ""}le="{bound}"}} {total}'
                 for bound, total in zip(bounds, totals, strict=True)
             ),
-            f"{name}_sum {self._sum:.9g}",
-            f"{name}_count {totals[-1]}",
+            f"{name}_sum{own} {self._sum:.9g}",
+            f"{name}_count{own} {totals[-1]}",
         ]
 
 
@@ -56,7 +57,8 @@ class Metrics:
         self._lock = threading.Lock()
         self._requests: collections.Counter[tuple[str, int]] = collections.Counter()
         self._labels: collections.Counter[str] = collections.Counter()
-        self._seconds, self._batches = Histogram(SECONDS), Histogram(BATCH_TEXTS)
+        self._seconds: dict[str, Histogram] = {}
+        self._batches = Histogram(BATCH_TEXTS)
         self._texts = self._unsure = self._cut = self._tokens = self._unknown = 0
 
     def request(self, page: str, status: int, seconds: float) -> None:
@@ -69,7 +71,7 @@ class Metrics:
         """
         with self._lock:
             self._requests[page, status] += 1
-            self._seconds.add(seconds)
+            self._seconds.setdefault(page, Histogram(SECONDS)).add(seconds)
 
     def batch(self, size: int) -> None:
         """Counts a batch of so many texts."""
@@ -106,10 +108,15 @@ class Metrics:
                 f'textrnn_labels_total{{label="{label.translate(_ESCAPED)}"}} {count}'
                 for label, count in sorted(self._labels.items())
             ]
+            seconds = [
+                line
+                for page, histogram in sorted(self._seconds.items())
+                for line in histogram.lines("textrnn_request_seconds", f'page="{page}"')
+            ]
             families = [
                 ("requests_total", "counter", "Answered requests", requests),
                 ("request_seconds", "histogram", "Time from headers to answer",
-                 self._seconds.lines("textrnn_request_seconds")),
+                 seconds),
                 ("batch_texts", "histogram", "Texts classified together",
                  self._batches.lines("textrnn_batch_texts")),
                 ("requests_waiting", "gauge", "Requests under way", self.waiting),

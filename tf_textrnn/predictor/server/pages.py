@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tf_textrnn.predictor.runtime import Predictions
+from tf_textrnn.predictor.runtime import Predictions, Runtime
 from tf_textrnn.predictor.server import answers, bodies
 from tf_textrnn.predictor.server.batcher import Batcher
 from tf_textrnn.predictor.server.bodies import CLASSIFY_METHOD, METHODS, REGRESS_METHOD
@@ -33,6 +33,8 @@ _TELL = re.compile(
     rf"(?i)/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<part>metadata))?", re.ASCII
 )
 _MAX_VERSION = 2**63 - 1
+BUSY = 1 << 14  # bytes to parse, or probabilities to write, that take milliseconds
+MAX_NUMBERS = 1 << 20  # probabilities in an answer
 PATIENCE = 4  # times the largest body: so much is read of one that is refused
 
 
@@ -72,7 +74,9 @@ async def _predict(service: Service, request: Request) -> Response:
     body = await _read_body(service, request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_json = kind.endswith("json") or (kind != "text/plain" and body.lstrip()[:1] == b"{")
-    given: Any = bodies.parse(body).get("text") if is_json else body.decode("utf-8", "replace")
+    given: Any = body.decode("utf-8", "replace")
+    if is_json:
+        given = (await _aside(len(body), bodies.parse, body)).get("text")
     texts = given if isinstance(given, list) else [given]
     if not all(isinstance(text, str) for text in texts):
         raise ApiError(400, 'expected {"text": "…"} or {"text": ["…", "…"]}, or a text as it is')
@@ -80,8 +84,9 @@ async def _predict(service: Service, request: Request) -> Response:
     version = service.versions.current
     found = await _classify(service, version, contents)
     runtime = version.runtime
-    made = answers.for_people(runtime.labels, runtime.has_sets, texts, found)
-    return _json(made if isinstance(given, list) else made[0])
+    if isinstance(given, list):
+        return await _answer(answers.for_people, found, runtime, texts)
+    return _json(answers.for_people(found, runtime, texts)[0])
 
 
 async def _serving(service: Service, request: Request) -> Response:
@@ -116,7 +121,7 @@ _Asked = tuple[str, int | None, str]  # name, version and label of the model
 
 
 async def _serving_predict(service: Service, body: bytes, asked: _Asked) -> Response:
-    document = bodies.parse(body)
+    document = await _aside(len(body), bodies.parse, body)
     signature = bodies.signature_of(document)
     version = service.versions.find(*asked)
     if signature != "serving_default":
@@ -126,21 +131,21 @@ async def _serving_predict(service: Service, body: bytes, asked: _Asked) -> Resp
         )
     texts, is_columnar = bodies.predict_inputs(document)
     found = await _classify(service, version, texts)
-    return _json(answers.predictions(version.runtime.labels, found, is_columnar))
+    return await _answer(answers.predictions, found, version.runtime, is_columnar)
 
 
 async def _serving_classify(service: Service, body: bytes, asked: _Asked) -> Response:
-    document = bodies.parse(body)
+    document = await _aside(len(body), bodies.parse, body)
     signature = bodies.signature_of(document)
     texts = example_texts(document)
     version = service.versions.find(*asked)
     _check_method(signature, CLASSIFY_METHOD, "classification")
     found = await _classify(service, version, texts)
-    return _json(answers.classifications(version.runtime.labels, found))
+    return await _answer(answers.classifications, found, version.runtime)
 
 
 async def _regress(service: Service, body: bytes, asked: _Asked) -> Response:
-    document = bodies.parse(body)
+    document = await _aside(len(body), bodies.parse, body)
     signature = bodies.signature_of(document)
     example_texts(document)
     service.versions.find(*asked)
@@ -160,10 +165,9 @@ def _check_method(signature: str, method: str, name: str) -> None:
 
 async def _classify(service: Service, version: Version, texts: list[bytes]) -> Predictions:
     options = service.options
-    if len(texts) > options.max_texts:
-        raise ApiError(
-            413, f"{len(texts):,} texts in a request; expected at most {options.max_texts:,}"
-        )
+    most = min(options.max_texts, max(1, MAX_NUMBERS // len(version.runtime.labels)))
+    if len(texts) > most:
+        raise ApiError(413, f"{len(texts):,} texts in a request; expected at most {most:,}")
     for index, text in enumerate(texts):
         if len(text) > options.max_characters:  # each takes a byte at least
             length = len(text.decode("utf-8", "replace"))
@@ -203,6 +207,19 @@ async def _read_body(service: Service, request: Request) -> bytes:
             {"Connection": "close"},
         )
     return bytes(body)
+
+
+async def _answer(
+    make: Callable[..., Any], found: Predictions, runtime: Runtime, *more: Any
+) -> Response:
+    return await _aside(found.probability.size, lambda: _json(make(found, runtime, *more)))
+
+
+async def _aside(size: int, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns; in a thread where it has much to do, so that others do not wait."""
+    if size > BUSY:
+        return await asyncio.to_thread(function, *arguments)
+    return function(*arguments)
 
 
 def _json(answer: Any, status: int = 200) -> Response:
