@@ -11,6 +11,8 @@ import numpy as np
 from tf_textrnn.predictor.batches import batches_of
 from tf_textrnn.predictor.runtime import Predictions, Runtime
 
+LONGEST_END = 5.0  # seconds to wait for batches that nobody waits for any more
+
 
 class _Job:
     """The texts of one request, whose answers may come from several batches."""
@@ -66,8 +68,11 @@ class Batcher:
         self._waiting: dict[int, tuple[Runtime, list[_Text]]] = {}  # by the runtime's id
         self._batches: collections.deque[_Batch] = collections.deque()
         self._is_closed = False
-        for _ in range(num_threads):
-            threading.Thread(target=self._work, daemon=True).start()
+        self._threads = [
+            threading.Thread(target=self._work, daemon=True) for _ in range(num_threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(
         self, runtime: Runtime, texts: Sequence[bytes]
@@ -84,10 +89,12 @@ class Batcher:
         return job.future
 
     def close(self) -> None:
-        """Ends the threads, once they are free."""
+        """Ends the threads, once they are free; it waits for that a while."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(LONGEST_END)
 
     def _work(self) -> None:
         while self._run_next():  # nothing of a batch stays here while the thread waits

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import math
 import socket
-import time
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -19,7 +18,10 @@ from tf_textrnn.predictor.server.pages import Service
 from tf_textrnn.predictor.server.versions import Versions
 
 KEEP_ALIVE = 75  # seconds that an idle connection is kept: longer than a proxy before us keeps it
-LAST_CALLS = 1.0  # seconds from a signal until connections are no longer taken
+# Looks, ten a second where all goes well, from a signal until connections are no longer taken: so
+# many without a request, and how many they are at least and at most. Each look comes after one at
+# all sockets, also where the machine is busy, as a clock's seconds may not.
+QUIET_LOOKS, LEAST_LOOKS, MOST_LOOKS = 5, 10, 100
 
 
 class Server(uvicorn.Server):
@@ -30,15 +32,22 @@ class Server(uvicorn.Server):
     way. The signals are those of `base.signals`: a second one ends the process at once.
     """
 
-    def __init__(self, config: uvicorn.Config, app: App, greet: Callable[[], None]):
+    def __init__(
+        self, config: uvicorn.Config, app: App, batcher: Batcher, greet: Callable[[], None]
+    ):
         super().__init__(config)
-        self._app, self._greet = app, greet
-        self._end = math.inf
+        self._app, self._batcher, self._greet = app, batcher, greet
+        self._looks = self._quiet_looks = self._last_requests = 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listens, and says so."""
         await super().startup(sockets)
         self._greet()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Waits until requests under way are answered, then ends the threads."""
+        await super().shutdown(sockets)
+        self._batcher.close()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -49,8 +58,16 @@ class Server(uvicorn.Server):
         """Whether to end; uvicorn asks ten times a second."""
         if signals.received() and not self._app.is_draining:
             self._app.is_draining = True
-            self._end = time.monotonic() + LAST_CALLS
-        return await super().on_tick(counter) or time.monotonic() > self._end
+        return await super().on_tick(counter) or (self._app.is_draining and self._is_quiet())
+
+    def _is_quiet(self) -> bool:
+        """Whether clients have had their time to see that the server ends."""
+        requests = self.server_state.total_requests + len(self.server_state.tasks)
+        self._quiet_looks = self._quiet_looks + 1 if requests == self._last_requests else 0
+        self._last_requests = requests
+        self._looks += 1
+        is_quiet = self._quiet_looks >= QUIET_LOOKS and self._looks >= LEAST_LOOKS
+        return is_quiet or self._looks >= MOST_LOOKS
 
 
 def make_server(
@@ -65,7 +82,8 @@ def make_server(
       greet: called when it listens.
     """
     metrics = Metrics()
-    service = Service(options, versions, Batcher(usable_cores(), metrics.batch), metrics)
+    batcher = Batcher(usable_cores(), metrics.batch)
+    service = Service(options, versions, batcher, metrics)
     hosts = {name.strip().lower() for name in options.allowed_hosts.split(",") if name.strip()}
     app = App(service, token, hosts | {options.host.lower()})
     # What a stranger sends is no news: uvicorn warns of every request that is not HTTP.
@@ -75,4 +93,4 @@ def make_server(
         access_log=False, server_header=False, proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=math.ceil(options.timeout),
     )  # fmt: skip
-    return Server(config, app, greet)
+    return Server(config, app, batcher, greet)

@@ -1,5 +1,6 @@
 """The versions of a model: the one that is served, and the one that takes over."""
 
+import gc
 import pathlib
 import threading
 import time
@@ -12,6 +13,7 @@ from tf_textrnn.predictor.server.errors import ApiError
 
 LABEL = "stable"  # names the served version, as in export/serving/models.config
 KEPT_STATES = 16  # versions of which it is told what became of them
+LONGEST_END = 20.0  # seconds to wait for a version that is being loaded
 LONGEST_WAIT = 60.0  # seconds until a version that failed is tried again
 
 
@@ -42,7 +44,9 @@ class Versions:
         self.current = _load(find_export(model))
         self._states = {self.current.number: ("AVAILABLE", "")}
         self._failed: tuple[pathlib.Path, float, float] | None = None  # path, wait, next try
+        self._has_retired = False
         self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def watch(self, seconds: float) -> None:
         """Starts a thread that looks for another version every so many seconds."""
@@ -51,11 +55,14 @@ class Versions:
             while not self._ended.wait(seconds):
                 self.look()
 
-        threading.Thread(target=looking, daemon=True).start()
+        self._thread = threading.Thread(target=looking, daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread of `watch`."""
+        """Ends the thread of `watch`; a library that loads at the interpreter's end would abort."""
         self._ended.set()
+        if self._thread:
+            self._thread.join(LONGEST_END)
 
     def look(self) -> None:
         """Loads the folder's newest version, if it is another one, and lets it take over.
@@ -63,6 +70,9 @@ class Versions:
         A version that cannot be loaded costs a warning, and is tried again later; the one that is
         served goes on. So it does where the folder holds none any more.
         """
+        if self._has_retired:
+            self._has_retired = False
+            gc.collect()  # it holds itself, and there may be no other reason to collect for long
         path = newest_version(self._model)
         if path is None or path == self.current.path:
             return
@@ -83,6 +93,7 @@ class Versions:
             self._failed = (path, next_wait, time.monotonic() + wait)
             return
         last, self.current, self._failed = self.current, version, None
+        self._has_retired = True
         self._note_state(last.number, "END")
         self._note_state(version.number, "AVAILABLE")
         note(f"version {version.number} took over from version {last.number}")
