@@ -1,5 +1,6 @@
-# Two images. `docker build --target train .` runs `textrnn`, `docker build --target serve .` serves
-# one exported model. docs/serving.md shows how to use both.
+# Three images. `docker build --target train .` runs `textrnn`; `docker build --target onnx .` serves
+# one ONNX export by `textrnn serve`, without TensorFlow; `docker build --target serve .` serves one
+# SavedModel by TF Serving. docs/serving.md shows how to use them.
 
 FROM python:3.13-slim-bookworm AS train
 WORKDIR /build
@@ -19,6 +20,20 @@ COPY configs /configs
 WORKDIR /
 USER trainer
 ENTRYPOINT ["textrnn"]
+
+FROM python:3.13-slim-bookworm AS onnx
+WORKDIR /build
+COPY constraints.txt ./
+RUN pip install --no-cache-dir --constraint constraints.txt \
+    absl-py numpy onnxruntime starlette uvicorn
+COPY setup.cfg pyproject.toml README.md LICENSE ./
+COPY tf_textrnn tf_textrnn
+RUN pip install --no-cache-dir --no-deps .
+ARG MODEL
+COPY --chown=nobody:nogroup ${MODEL} /models/textrnn/1
+USER nobody
+EXPOSE 8501
+ENTRYPOINT ["textrnn", "serve", "--model=/models/textrnn", "--host=0.0.0.0"]
 
 # The newest image of TensorFlow Serving; there is none of 2.21 (docs/serving.md).
 FROM tensorflow/serving:2.20.0 AS serve

@@ -1,6 +1,7 @@
 """The clients against a server on loopback that answers from the exported model."""
 
 import contextlib
+import http.client
 import http.server
 import json
 import os
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
+from tests import serving_cases
 from tests.conftest import topic_lines
 from tf_textrnn import cli
 from tf_textrnn.predictor.clients import common
@@ -109,17 +111,30 @@ def test_tells_status_and_metadata(server, kind):
             "probability": "DT_FLOAT[-1, 3]",
             "accepted": "DT_BOOL[-1, 3]",
             "num_tokens": "DT_INT32[-1]",
+            "num_known": "DT_INT32[-1]",
             "is_cut": "DT_BOOL[-1]",
         },
     }
     assert metadata["embedded"]["inputs"]["embedded_chars"] == "DT_FLOAT[-1, -1, 8]"
 
 
+def test_the_rest_side_answers_what_tf_servings_tests_name(server, predictor):
+    labels = predictor.predict(serving_cases.TEXTS).tolist()
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.ports["rest"])) as line:
+        for case in serving_cases.CASES:
+            line.request("GET" if case.body is None else "POST", case.path, case.content)
+            with line.getresponse() as response:
+                answer = json.loads(response.read())
+            serving_cases.check(case, response.status, answer, labels, has_words=False)
+
+
 def test_what_is_not_served_is_one_line(server, kind):
     for target in ({"model": "other"}, {"version": 9}, {"version_label": "canary"}):
         with (
             client(kind, server.ports[kind], **target) as asked,
-            pytest.raises(ClientError, match=r"127\.0\.0\.1:.*not found") as error,
+            pytest.raises(
+                ClientError, match=r"127\.0\.0\.1:.*(not found|not find|Unrecognized)"
+            ) as error,
         ):
             list(asked.predict(["text"]))
         assert not isinstance(error.value, UnavailableError)

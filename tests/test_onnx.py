@@ -59,8 +59,10 @@ def test_every_kind_of_model_answers_as_the_saved_model(tmp_path, kind):
     model = OnnxRuntime(export)
     found = model.run(texts)
     np.testing.assert_allclose(found.probability, expected["probability"], atol=1e-5)
+    np.testing.assert_allclose(found.scores, expected["scores"], rtol=1e-4, atol=1e-4)
     for name, values in (("prediction", found.classes), ("accepted", found.accepted),
-                         ("num_tokens", found.num_tokens), ("is_cut", found.is_cut)):  # fmt: skip
+                         ("num_tokens", found.num_tokens), ("is_cut", found.is_cut),
+                         ("num_known", found.num_known)):  # fmt: skip
         np.testing.assert_array_equal(values, expected[name])
     assert 0 < found.accepted.mean() < 1 and found.is_cut.any()
     # Each branch by itself, for a text whose ids and n-grams the runtime looks up.

@@ -20,6 +20,8 @@ from google.protobuf import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
+from tests import server_process
+
 ROOT = pathlib.Path(__file__).parents[1]
 SERVING = ROOT / "export" / "serving"
 INT64, BOOL, STRING, MESSAGE = 3, 8, 9, 11  # FieldDescriptorProto.Type
@@ -149,7 +151,9 @@ def test_compose_asks_the_state_of_the_model():
 def test_dockerfile_pins_its_images_and_copies_what_exists():
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     images = [line.split()[1] for line in lines if line.startswith("FROM ")]
-    assert [re.sub(r":.*", "", image) for image in images] == ["python", "tensorflow/serving"]
+    assert [re.sub(r":.*", "", image) for image in images] == [
+        "python", "python", "tensorflow/serving"
+    ]  # fmt: skip
     assert all(re.search(r":\d+\.\d+", image) for image in images)
     copies = [line.split()[1:-1] for line in lines if line.startswith("COPY ") and "${" not in line]
     for sources in copies:
@@ -162,6 +166,20 @@ def test_dockerfile_pins_its_images_and_copies_what_exists():
     assert "tf_textrnn" not in before
     assert 'ENTRYPOINT ["textrnn"]' in lines
     assert "USER trainer" in lines
+
+
+def test_dockerfile_serves_without_tensorflow():
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    target = text[text.index(" AS onnx\n") : text.index("\nFROM tensorflow/serving")]
+    (packages,) = re.findall(
+        r"pip install --no-cache-dir --constraint constraints.txt (.*)", target
+    )
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    for package in packages.split():
+        assert re.search(rf"^{package}==", pinned, re.MULTILINE), package
+    assert not set(packages.split()) & set(server_process.WITHOUT)
+    assert "pip install --no-cache-dir --no-deps ." in target
+    assert '"serve", "--model=/models/textrnn", "--host=0.0.0.0"]' in target
 
 
 def test_dockerfile_installs_what_the_package_requires():

@@ -205,6 +205,13 @@ def _ask(arguments: list[str]) -> None:
     ask.ask(*_parsed(arguments, "ask", ask, ask.AskOptions, takes))
 
 
+def _serve(arguments: list[str]) -> None:
+    from tf_textrnn.predictor.server import serve
+    from tf_textrnn.predictor.server.options import ServeOptions
+
+    serve.serve(_parsed(arguments, "serve", serve, ServeOptions)[0])
+
+
 def _import_tf1(arguments: list[str]) -> None:
     from tf_textrnn.study import tf1_import
 
@@ -241,7 +248,8 @@ COMMANDS = {
     "export": Command(
         "Writes a run's best model as a SavedModel for TF Serving, or for ONNX Runtime", _export
     ),
-    "ask": Command("Asks a model on TF Serving", _ask),
+    "serve": Command("Serves a trained model over HTTP, as TF Serving does and for people", _serve),
+    "ask": Command("Asks a model that serve or TF Serving serves", _ask),
     "import-tf1": Command("Makes a run of a checkpoint of the TF1 model", _import_tf1),
     "study gradients": Command(
         "Measures how gradients vanish or explode in time", _study_gradients

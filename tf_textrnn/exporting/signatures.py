@@ -95,8 +95,8 @@ class ServedTextRNN:
           float32[n, classes], `probability` float32[n, classes]; `accepted` bool[n, classes],
           whether the text is taken to have the label: of none where no token of it is known or,
           with thresholds, fewer than half of them are;
-          `num_tokens` int32[n], the number of tokens that were read, and `is_cut` bool[n], whether
-          the text has more of them.
+          `num_tokens` int32[n], the number of tokens that were read, `num_known` int32[n], those of
+          them that the vocabulary has, and `is_cut` bool[n], whether the text has more of them.
         """
         token_ids, lengths, is_cut = self._encoder.encode(text)
         scores = self._model((token_ids, lengths), training=False)
@@ -109,6 +109,7 @@ class ServedTextRNN:
             "label": self._labels.lookup(outputs["prediction"]),
             **outputs,
             "num_tokens": lengths,
+            "num_known": num_known,
             "is_cut": is_cut,
         }
 

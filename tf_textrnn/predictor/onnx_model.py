@@ -58,7 +58,7 @@ class OnnxRuntime:
             raise UserError(f"{path / SETTINGS}: {error}") from error
         inputs, _ = self._model.inputs([b""])
         inputs["token_ids"][:] = len(vocabulary) - 1  # which the graph must have a vector for
-        _, probability, accepted = self._outputs([*OUTPUTS], inputs)
+        _, probability, accepted, _ = self._outputs([*OUTPUTS], inputs)
         if not probability.shape == accepted.shape == (1, len(self.labels)):
             raise UserError(f"{path}: {len(self.labels)} labels, expected {probability.shape[-1]}")
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from tf_textrnn.predictor.encoder import Encoder, NgramTable
+from tf_textrnn.predictor.encoder import UNKNOWN_ID, Encoder, NgramTable
 
 MAX_GATHERED = 1 << 24  # weights of n-grams, of a batch at a time
 OUTPUTS = {"prediction": "tensor(int64)", "probability": "tensor(float)"}
-OUTPUTS |= {"accepted": "tensor(bool)"}
+OUTPUTS |= {"accepted": "tensor(bool)", "scores": "tensor(float)"}
 
 
 def open_session(content: bytes) -> Any:
@@ -74,8 +74,9 @@ class TextModel:
 
         Returns:
           int64[n], the most probable class of each; float32[n, classes], the probabilities;
-          int32[n], the number of tokens that were read; bool[n], whether there are more; and
-          bool[n, classes], the labels that the text is taken to have.
+          int32[n], the number of tokens that were read; bool[n], whether there are more;
+          bool[n, classes], the labels that the text is taken to have; float32[n, classes], the
+          scores; and int32[n], the tokens that the vocabulary has.
         """
         inputs, is_cut = self.inputs(texts)
         size = len(texts)
@@ -88,8 +89,9 @@ class TextModel:
             for start in range(0, len(texts), size)
         ]
         whole = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
-        classes, probability, accepted = whole
-        return classes, probability, inputs["lengths"], is_cut, accepted
+        classes, probability, accepted, scores = whole
+        num_known = (inputs["token_ids"] > UNKNOWN_ID).sum(axis=1, dtype=np.int32)
+        return classes, probability, inputs["lengths"], is_cut, accepted, scores, num_known
 
     def inputs(self, texts: Sequence[bytes]) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """What the graph takes, by name, and bool[n], whether a text has more tokens."""

@@ -42,21 +42,8 @@ class Predictor:
     """
 
     def __init__(self, model: str | os.PathLike[str]):
-        path = newest_version(pathlib.Path(model))
-        if path is None and (pathlib.Path(model) / "config.json").is_file():
-            export = invocation.command_line("export", f"--run_dir={model}")
-            raise UserError(f"--model={model}: this run has no export; make one with {export}")
-        if path is None:
-            raise UserError(
-                f"--model={model}: no saved_model.pb or model.onnx here; expected an exported model"
-            )
-        try:
-            self._runtime = _runtime(path)
-        except (UserError, ImportError):
-            raise
-        except Exception as error:  # a damaged model fails in many ways
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{path}: not a model of this project ({reason})") from error
+        path = find_export(model)
+        self._runtime = open_runtime(path)
         self.labels = self._runtime.labels
         self.has_sets = self._runtime.has_sets
         self.classes_: Array = np.array(self._runtime.values or self.labels, object)
@@ -99,28 +86,49 @@ class Predictor:
         results = self._threads.map(
             lambda batch: self._runtime.run([encoded[i] for i in batch]), batches
         )
-        found = Predictions(
-            np.empty(len(texts), np.int64),
-            np.empty((len(texts), len(self.labels)), np.float32),
-            np.empty(len(texts), np.int32),
-            np.empty(len(texts), bool),
-            np.empty((len(texts), len(self.labels)), bool),
-        )
+        found = Predictions.empty(len(texts), len(self.labels))
         for batch, result in zip(batches, results, strict=True):
             for whole, part in zip(found, result, strict=True):
                 whole[batch] = part
         return found
 
 
-def _runtime(path: pathlib.Path) -> Runtime:
-    """Loads an export; only the library that runs it is imported."""
-    if is_onnx(path):
-        from tf_textrnn.predictor.onnx_model import OnnxRuntime
+def find_export(model: str | os.PathLike[str]) -> pathlib.Path:
+    """The folder of the export that `Predictor` loads of a folder.
 
-        return OnnxRuntime(path)
-    from tf_textrnn.predictor.saved_model import SavedModelRuntime
+    Raises:
+      UserError: there is none.
+    """
+    path = newest_version(pathlib.Path(model))
+    if path is None and (pathlib.Path(model) / "config.json").is_file():
+        export = invocation.command_line("export", f"--run_dir={model}")
+        raise UserError(f"--model={model}: this run has no export; make one with {export}")
+    if path is None:
+        raise UserError(
+            f"--model={model}: no saved_model.pb or model.onnx here; expected an exported model"
+        )
+    return path
 
-    return SavedModelRuntime(path)
+
+def open_runtime(path: pathlib.Path) -> Runtime:
+    """Loads an export; only the library that runs it is imported.
+
+    Raises:
+      UserError: it is damaged, does more than compute, or its library is missing.
+    """
+    try:
+        if is_onnx(path):
+            from tf_textrnn.predictor.onnx_model import OnnxRuntime
+
+            return OnnxRuntime(path)
+        from tf_textrnn.predictor.saved_model import SavedModelRuntime
+
+        return SavedModelRuntime(path)
+    except (UserError, ImportError):
+        raise
+    except Exception as error:  # a damaged model fails in many ways
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not a model of this project ({reason})") from error
 
 
 def as_texts(texts: Any) -> list[str]:

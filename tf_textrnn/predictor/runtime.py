@@ -22,6 +22,8 @@ class Predictions(NamedTuple):
         them all texts have 0 tokens and are whole.
       accepted: bool[texts, classes], the labels that the text is taken to have; to exports of 0.1
         it has the most probable one.
+      scores: float32[texts, classes].
+      num_known: int32[texts], the tokens that the vocabulary has; to exports that do not tell, all.
     """
 
     classes: Array
@@ -29,6 +31,22 @@ class Predictions(NamedTuple):
     num_tokens: Array
     is_cut: Array
     accepted: Array
+    scores: Array
+    num_known: Array
+
+    @classmethod
+    def empty(cls, num_texts: int, num_classes: int) -> "Predictions":
+        """For that many texts, to be filled."""
+        by_class = (num_texts, num_classes)
+        return cls(
+            np.empty(num_texts, np.int64),
+            np.empty(by_class, np.float32),
+            np.empty(num_texts, np.int32),
+            np.empty(num_texts, bool),
+            np.empty(by_class, bool),
+            np.empty(by_class, np.float32),
+            np.empty(num_texts, np.int32),
+        )
 
 
 class Runtime(Protocol):

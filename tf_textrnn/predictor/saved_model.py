@@ -42,14 +42,17 @@ class SavedModelRuntime:
         none = np.zeros(len(texts), np.int32)
         tells, accepts = "is_cut" in outputs, "accepted" in outputs
         classes = outputs["prediction"].numpy()
+        num_tokens = outputs["num_tokens"].numpy() if tells else none
         return Predictions(
             classes,
             outputs["probability"].numpy(),
-            outputs["num_tokens"].numpy() if tells else none,
+            num_tokens,
             outputs["is_cut"].numpy() if tells else none.astype(bool),
             outputs["accepted"].numpy()
             if accepts
             else np.eye(len(self.labels), dtype=bool)[classes],
+            outputs["scores"].numpy(),
+            outputs["num_known"].numpy() if "num_known" in outputs else num_tokens,
         )
 
 
