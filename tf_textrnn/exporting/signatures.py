@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tf_textrnn.exporting.explain_graph import explain
 from tf_textrnn.network.model import TextRNN
-from tf_textrnn.text import UNKNOWN_ID, TextEncoder
+from tf_textrnn.text import UNKNOWN_ID, TextEncoder, tokenize
 
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 TEXT_FEATURE = "text"  # of the tf.Examples that `classify` reads
@@ -72,6 +73,9 @@ class ServedTextRNN:
             "classify": tf.function(self.classify).get_concrete_function(
                 tf.TensorSpec([None], tf.string, "inputs")
             ),
+            "explain": tf.function(self.explain).get_concrete_function(
+                tf.TensorSpec([None], tf.string, "text")
+            ),
             "embedded": tf.function(self.score_embedded).get_concrete_function(
                 tf.TensorSpec([None, None, embedding_dim], tf.float32, "embedded_chars"),
                 tf.TensorSpec([None, None], tf.float32, "mask_x"),
@@ -110,6 +114,28 @@ class ServedTextRNN:
             **outputs,
             "num_tokens": lengths,
             "is_cut": is_cut,
+        }
+
+    def explain(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Tells what each token adds to the score of each label.
+
+        Args:
+          text: string[n].
+
+        Returns:
+          `tokens` string[n, time], those that were read, and `num_tokens` int32[n], how many these
+          are of each text; `base_scores` float32[n, classes], those of an empty text; `ngram_shares` and
+          `network_shares` float32[n, time, classes], what each token adds by either branch.
+        """
+        tokens = tokenize(text, self._encoder.tokenizer, self._encoder.max_len)
+        token_ids, lengths, _ = self._encoder.encode(text)
+        base, ngrams, network = explain(self._model, token_ids, lengths)
+        return {
+            "tokens": tokens.to_tensor(""),
+            "num_tokens": lengths,
+            "base_scores": base,
+            "ngram_shares": ngrams,
+            "network_shares": network,
         }
 
     def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
