@@ -147,6 +147,8 @@ def test_nothing_of_tensorflow_is_needed(run, tmp_path):
         "from tf_textrnn import cli\n"
         "export, texts = sys.argv[1:]\n"
         "print(*tf_textrnn.load(export).predict(['wolf and dog', 'seven']))\n"
+        "assert cli.run(['predict', '--model=' + export, 'a wolf']) == 0\n"
+        "assert 'scipy' not in sys.modules  # takes as long as all the rest\n"
         "for given in (['--evaluate'], ['--all_probabilities'], []):\n"
         "    where = ['--input=' + texts] if given else ['a wolf']\n"
         "    assert cli.run(['predict', '--model=' + export, *where, *given]) == 0\n"

@@ -242,29 +242,56 @@ def test_settings_that_do_not_fit(export, refusal, name, value, message):
     assert refusal(loads=name in ("tokenizer", "classes")).startswith(message)
 
 
-def test_files_that_fit_their_hashes_and_not_the_model(export, refusal):
-    labels, keys = (export / name for name in ("labels.txt", "ngrams.npy"))
-    content, known = labels.read_bytes(), keys.read_bytes()
-    labels.write_bytes(content + b"more\n")
-    with edited_settings(export):
-        pass
-    assert refusal(loads=True) == ": 4 labels, expected 3"
-    labels.write_bytes(content)
+def test_keys_of_ngrams_are_checked(export, refusal):
+    keys = export / "ngrams.npy"
+    known = keys.read_bytes()
     file = io.BytesIO()
-    np.save(file, np.zeros(1 << 20, np.int64))
-    for wrong in (known[:-8], known[:-1], b"", known[:128] + known[:127:-1], file.getvalue()[:200]):
+    np.save(file, np.frombuffer(known, "<i8", offset=128)[::-1])
+    for wrong in (known[:-8], file.getvalue(), known.replace(b"<i8", b"<u8")):
         keys.write_bytes(wrong)
         with edited_settings(export):
             pass
-        assert "ngrams.npy: damaged" in (said := refusal()) or "not a model of this" in said
-    array = np.frombuffer(known, "<i8", offset=128)
-    np.save(keys, np.append(array, array[-1] + 1))  # more n-grams than the graph has rows
+        assert refusal() == "/ngrams.npy: damaged; expected the keys of n-grams, ascending"
+    pickled = known.replace(b"<i8", b"|O8")
+    for wrong in (known[:-1], known[:100], b"", pickled):
+        keys.write_bytes(wrong)
+        with edited_settings(export):
+            pass
+        assert ": not a model of this project (" in (said := refusal()) or "damaged" in said
+
+
+def test_files_that_fit_their_hashes_and_not_the_graph(export, refusal):
+    labels, vocabulary, keys = (
+        export / name for name in ("labels.txt", "vocabulary.txt", "ngrams.npy")
+    )
+
+    def refused_with(path, content):
+        whole = path.read_bytes()
+        path.write_bytes(content)
+        with edited_settings(export) as found:
+            found["vocab_size"] = len(vocabulary.read_bytes().splitlines())
+        said = refusal(loads=True)
+        path.write_bytes(whole)
+        return said
+
+    assert refused_with(labels, labels.read_bytes() + b"more\n") == ": 4 labels, expected 3"
+    more = refused_with(vocabulary, vocabulary.read_bytes() + b"more\n")
+    assert more.startswith(": cannot be run (")
+    array = np.load(keys)
+    file = io.BytesIO()
+    np.save(file, np.append(array, array[-1] + 1))
+    assert refused_with(keys, file.getvalue()).startswith(": cannot be run (")
     with edited_settings(export):
         pass
-    assert refusal(loads=True).startswith(": cannot be run (")
+    Predictor(export)  # as it was
     with edited_graph(export) as model:
         model.graph.output.pop(0)
-    assert "expected the outputs prediction, " in refusal(loads=True)
+    assert refusal(loads=True) == (
+        "/model.onnx: expected the outputs prediction, probability, accepted"
+    )
+    with edited_settings(export) as found:
+        found["ngrams"] = 0
+    assert refusal(loads=True) == "/model.onnx: expected the inputs token_ids, lengths"
 
 
 def test_sizes_are_bounded(export, refusal):

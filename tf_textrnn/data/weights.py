@@ -3,20 +3,22 @@
 import math
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.columns import find_name
 from tf_textrnn.data.readers import OpenFile
 
+if TYPE_CHECKING:
+    from scipy import sparse
+
 
 def loss_weights(
     class_weights: str,
     labels: Sequence[str],
-    label_sets: sparse.csr_array,
+    label_sets: "sparse.csr_array",
     of_texts: np.ndarray | None,
 ) -> np.ndarray:
     """Returns float32[texts], the factor of each text's loss.
@@ -132,7 +134,7 @@ def read_class_weights(path: str, labels: Sequence[str]) -> np.ndarray:
     return np.array([weights[label] for label in labels], np.float32)
 
 
-def weights_of_texts(label_sets: sparse.csr_array, of_class: np.ndarray) -> np.ndarray:
+def weights_of_texts(label_sets: "sparse.csr_array", of_class: np.ndarray) -> np.ndarray:
     """Returns float32[texts], the weight of each text's label.
 
     A text of several labels has the mean of their weights; one without labels has 1.
@@ -146,7 +148,7 @@ def weights_of_texts(label_sets: sparse.csr_array, of_class: np.ndarray) -> np.n
     return np.where(num_labels > 0, weights, 1.0).astype(np.float32)
 
 
-def balanced_weights(label_sets: sparse.csr_array) -> np.ndarray:
+def balanced_weights(label_sets: "sparse.csr_array") -> np.ndarray:
     """Returns float32[texts], weights whose sum is the same for each class and whose mean is 1.
 
     Args:

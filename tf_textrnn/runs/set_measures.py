@@ -1,11 +1,12 @@
 """Measures predictions of label sets: a text has any number of labels."""
 
 import numpy as np
-from scipy import special
 
 
 def sigmoid(scores: np.ndarray) -> np.ndarray:
     """Returns the probabilities float64[..., classes] of scores, each label by itself."""
+    from scipy import special  # only where something is measured
+
     return special.expit(scores.astype(np.float64))
 
 
