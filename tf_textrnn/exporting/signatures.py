@@ -57,6 +57,9 @@ class ServedTextRNN:
             ),
             default_value="",
         )
+        # Of two signatures each, so that they are traced once.
+        self._predict = tf.function(self.predict)
+        self._score_embedded = tf.function(self.score_embedded_batch_major)
         self.resources = tf.Module()
         self.resources.weights = [weight.value for weight in model.saved_weights().values()]
         self.resources.encoder = self._encoder
@@ -67,22 +70,20 @@ class ServedTextRNN:
         """The signatures by name."""
         embedding_dim = self._model.config.embedding_dim
         return {
-            "serving_default": tf.function(self.predict).get_concrete_function(
+            "serving_default": self._predict.get_concrete_function(
                 tf.TensorSpec([None], tf.string, "text")
             ),
             "classify": tf.function(self.classify).get_concrete_function(
                 tf.TensorSpec([None], tf.string, "inputs")
             ),
-            "explain": tf.function(self.explain).get_concrete_function(
+            "explain": tf.function(self.explain, autograph=False).get_concrete_function(
                 tf.TensorSpec([None], tf.string, "text")
             ),
             "embedded": tf.function(self.score_embedded).get_concrete_function(
                 tf.TensorSpec([None, None, embedding_dim], tf.float32, "embedded_chars"),
                 tf.TensorSpec([None, None], tf.float32, "mask_x"),
             ),
-            "embedded_batch_major": tf.function(
-                self.score_embedded_batch_major
-            ).get_concrete_function(
+            "embedded_batch_major": self._score_embedded.get_concrete_function(
                 tf.TensorSpec([None, None, embedding_dim], tf.float32, "embedded_chars"),
                 tf.TensorSpec([None, None], tf.float32, "mask"),
             ),
@@ -150,7 +151,7 @@ class ServedTextRNN:
         """
         feature = tf.io.FixedLenFeature([], tf.string)
         texts = tf.io.parse_example(inputs, {TEXT_FEATURE: feature})[TEXT_FEATURE]
-        probability = self.predict(texts)["probability"]
+        probability = self._predict(texts)["probability"]
         labels = self._labels.lookup(tf.range(self._model.num_classes, dtype=tf.int64))
         return {"classes": tf.tile(labels[None], [tf.size(texts), 1]), "scores": probability}
 
@@ -168,7 +169,8 @@ class ServedTextRNN:
         Returns:
           `prediction`, `scores`, `probability` and `accepted`, as in `predict`.
         """
-        return self.score_embedded_batch_major(embedded_chars, tf.transpose(mask_x))
+        outputs: dict[str, tf.Tensor] = self._score_embedded(embedded_chars, tf.transpose(mask_x))
+        return outputs
 
     def score_embedded_batch_major(
         self, embedded_chars: tf.Tensor, mask: tf.Tensor
