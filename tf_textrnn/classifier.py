@@ -24,6 +24,7 @@ from tf_textrnn.base.ordering import natural_order
 from tf_textrnn.config import option_fields
 from tf_textrnn.data.memory import as_labels, as_weights, class_names, memory_source
 from tf_textrnn.exporting.versions import scratch_folder, take_next_version
+from tf_textrnn.predictor.explain import Explanation
 from tf_textrnn.predictor.predictor import Predictor, as_texts
 from tf_textrnn.predictor.runtime import Array
 from tf_textrnn.predictor.saved_model import VALUES_FILE
@@ -225,6 +226,20 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         predictor = self._loaded()
         return predictor.predict_proba(texts)[:, self._columns(predictor)]
+
+    def explain(self, text: str) -> Explanation:
+        """Tells what each word of a text adds to the score of each label.
+
+        Returns:
+          Numbers, with labels in the order of `classes_`; printed, the words that speak most for
+          the answer and against it.
+
+        Raises:
+          NotFittedError: `fit` comes first.
+          TypeError: it is no string.
+        """
+        predictor = self._loaded()
+        return predictor.explain(text).ordered(self._columns(predictor), self.classes_.tolist())
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the model as the next version in a folder, for `tf_textrnn.load` or TF Serving.

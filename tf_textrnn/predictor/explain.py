@@ -109,12 +109,19 @@ class Explanation(NamedTuple):
         return speak_for + [item for item in reversed(ranked) if item[1] < 0][:count]
 
     def line(self) -> str:
-        """The strongest tokens of each answer, on one line."""
+        """The strongest tokens of each answer, on one line; empty for a text without tokens."""
+        words = {answer: self.strongest(answer) for answer in self.answers}
         return "; ".join(
-            f"{self.labels[answer]}: "
-            + " ".join(f"{token} {share:+.2f}" for token, share in self.strongest(answer))
-            for answer in self.answers
+            f"{self.labels[answer]}: " + " ".join(f"{token} {share:+.2f}" for token, share in found)
+            for answer, found in words.items()
+            if found
         )
+
+    def ordered(self, classes: np.ndarray, labels: list[Any]) -> "Explanation":
+        """The same with the classes in another order, and of other names."""
+        names = ("probability", "accepted", "base_scores", "ngram_shares", "network_shares")
+        values = {name: getattr(self, name)[..., classes] for name in names}
+        return self._replace(labels=labels, **values)
 
     def as_json(self) -> dict[str, Any]:
         """All numbers, for JSON."""
