@@ -18,7 +18,8 @@ from tf_textrnn.text import UNKNOWN_ID
 
 MAX_TEXTS = 500  # evenly spaced ones are explained where there are more
 MAX_NUMBERS = 1 << 24  # tokens × classes of them
-MAX_STEPS = 100_000  # of the network, which take one or two seconds
+MAX_STEPS = 150_000  # of the network, which take a few seconds
+MIN_TEXTS = 100  # with fewer within these, n-grams alone tell more
 WORDS_KEPT, WORDS_SHOWN, LABELS_SHOWN = 10, 6, 20
 _TEXTS = 16  # whose n-grams are looked up together
 
@@ -55,9 +56,10 @@ def strongest_words(
     most = min(MAX_TEXTS, MAX_NUMBERS // (max(1, int(split.lengths.max(initial=1))) * len(labels)))
     texts = _spread(np.arange(len(split)), max(1, most))
     steps = sum(_steps(length) for length in split.lengths[texts].tolist())
-    has_network = steps <= MAX_STEPS or share_ngrams is None
-    if steps > MAX_STEPS and share_ngrams is None:
-        texts = _spread(texts, max(1, len(texts) * MAX_STEPS // steps))
+    affordable = max(1, len(texts) * MAX_STEPS // max(steps, 1))
+    has_network = share_ngrams is None or affordable >= min(MIN_TEXTS, len(texts))
+    if has_network:
+        texts = _spread(texts, affordable)
     ids, shares = _tokens(split, texts, len(labels), share_ngrams)
     if has_network:
         parts = [parts_of(text) for text in ids]
