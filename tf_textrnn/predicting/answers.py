@@ -101,7 +101,9 @@ def answers_for(
         delimiter = opened.delimiter if opened and source == kind else DELIMITERS[kind]
         header = opened.header if opened and is_table else ["text"]
         shown_labels = naming.labels if options.all_probabilities else ()
-        return TableAnswers(header, is_table, delimiter, naming, shown_labels, is_terminal, options.explain)
+        return TableAnswers(
+            header, is_table, delimiter, naming, shown_labels, is_terminal, options.explain
+        )
     if options.all_probabilities:
         raise UserError("--all_probabilities: expected --format=csv or --format=jsonl beside it")
     return LineAnswers(naming)

@@ -62,9 +62,7 @@ class SavedModelRuntime:
           UserError: the export is of a version that had no explanations.
         """
         if EXPLAIN not in self._model.signatures:
-            raise UserError(
-                f"{self._path}: this export has no explanations; export its run again"
-            )
+            raise UserError(f"{self._path}: this export has no explanations; export its run again")
         outputs = self._model.signatures[EXPLAIN](text=self._to_tensor([text]))
         found = {name: value.numpy()[0] for name, value in outputs.items()}
         return Shares(
