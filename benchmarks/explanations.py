@@ -3,9 +3,9 @@
     python -m benchmarks.explanations --run RUN --input FILE [--json F]
     python -m benchmarks.explanations --planted FILE [--json F]
 
-FILE has lines of label<TAB>text. The first explains texts by a run that has both exports. The second
-trains models on texts of random words of FILE in which a planted word, or the order of two, decides
-the label. `docs/explain.md` has the figures.
+FILE has lines of label<TAB>text. The first explains texts by a run that has both exports. The
+second trains models on texts of random words of FILE in which a planted word, or the order of two,
+decides the label. `docs/explain.md` has the figures.
 """
 
 import argparse

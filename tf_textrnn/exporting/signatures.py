@@ -125,8 +125,9 @@ class ServedTextRNN:
 
         Returns:
           `tokens` string[n, time], those that were read, and `num_tokens` int32[n], how many these
-          are of each text; `base_scores` float32[n, classes], those of an empty text; `ngram_shares` and
-          `network_shares` float32[n, time, classes], what each token adds by either branch.
+          are of each text; `base_scores` float32[n, classes], those of an empty text;
+          `ngram_shares` and `network_shares` float32[n, time, classes], what each token adds by
+          either branch.
         """
         tokens = tokenize(text, self._encoder.tokenizer, self._encoder.max_len)
         token_ids, lengths, _ = self._encoder.encode(text)

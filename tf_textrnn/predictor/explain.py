@@ -72,8 +72,9 @@ class Explanation(NamedTuple):
 
     @property
     def shares(self) -> np.ndarray:
-        """float32[tokens, classes], n-grams and network together; with `base_scores` they sum to
-        the scores, whose softmax (of sets the sigmoid) at the temperature is `probability`."""
+        """float32[tokens, classes], those of n-grams and network; with `base_scores` they sum to
+        the scores.
+        """
         shares: np.ndarray = self.ngram_shares + self.network_shares
         return shares
 
@@ -260,8 +261,8 @@ def ngram_shares(
 def locate(text: str, tokens: Sequence[str]) -> list[tuple[int, int]]:
     """Where each token begins and ends in its text, in characters.
 
-    Spaces and control characters between tokens are in none of them. A character that is lower-cased
-    to several has all of them.
+    Spaces and control characters between tokens are in none of them. A character whose lower case
+    is several has all of these.
 
     Example:
       >>> locate("Fine, fine", ["fine", ",", "fine"])
