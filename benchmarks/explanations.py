@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from tf_textrnn import TextClassifier
-from tf_textrnn.predictor.explain import Explanation, speaks_for
+from tf_textrnn.predictor.explain import Explanation
 from tf_textrnn.predictor.predictor import Predictor
 
 MOST_TEXTS, TAKEN_OUT = 1_000, 3
@@ -79,7 +79,6 @@ def taken_out(predictor: Predictor, texts: Sequence[str]) -> dict[str, float]:
         "of the n-grams": lambda e: e.ngram_shares,
         "of the network": lambda e: e.network_shares,
         "random": lambda e: chooser.random(e.shares.shape),
-        "strongest, uncentered": lambda e: e.shares,
     }
     answers, before = [], []
     without: dict[str, list[str]] = {name: [] for name in rankings}
@@ -90,17 +89,22 @@ def taken_out(predictor: Predictor, texts: Sequence[str]) -> dict[str, float]:
         answers.append(answer)
         before.append(" ".join(e.tokens))
         for name, shares_of in rankings.items():
-            is_plain = e.has_sets or name.endswith("uncentered")
-            ranked = np.argsort(-speaks_for(shares_of(e), is_plain)[:, answer], kind="stable")
+            ranked = np.argsort(-shares_of(e)[:, answer], kind="stable")
             gone = set(ranked[:TAKEN_OUT].tolist())
             without[name].append(" ".join(t for i, t in enumerate(e.tokens) if i not in gone))
 
-    def mean(some: Sequence[str]) -> float:
-        probability = predictor(some).probability
-        return float(probability[np.arange(len(answers)), answers].mean())
+    def probabilities(some: Sequence[str]) -> np.ndarray:
+        return predictor(some).probability[np.arange(len(answers)), answers]
 
-    whole = mean(before)
-    return {"explained": len(answers)} | {n: whole - mean(some) for n, some in without.items()}
+    whole = probabilities(before)
+    falls = {name: whole - probabilities(some) for name, some in without.items()}
+    beyond = falls["strongest"] - falls["of the n-grams"]
+    return {
+        "explained": len(answers),
+        **{name: float(fall.mean()) for name, fall in falls.items()},
+        "strongest beyond the n-grams'": float(beyond.mean()),
+        "its standard error": float(beyond.std() / np.sqrt(len(beyond))),
+    }
 
 
 def speed(run: pathlib.Path, texts: Sequence[str]) -> dict[str, float]:
@@ -147,7 +151,7 @@ def planted(texts: Sequence[str]) -> dict[str, Any]:
                 explanation = classifier.explain(text)
                 answer = int(explanation.probability.argmax())
                 right += explanation.labels[answer] == label
-                best = np.argsort(-explanation.speaks_for(answer))[: len(words_of[label])]
+                best = np.argsort(-explanation.shares[:, answer])[: len(words_of[label])]
                 first += {explanation.tokens[i] for i in best} == set(words_of[label])
             figures[f"{kind}, ngrams={ngrams}"] = {
                 "accuracy": right / len(tested),

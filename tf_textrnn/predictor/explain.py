@@ -44,7 +44,6 @@ class Explanation(NamedTuple):
     Attributes:
       text: the text.
       labels: the label of each class.
-      has_sets: whether a text has any number of labels, and not exactly one.
       probability: float32[classes].
       accepted: bool[classes], the labels that the text is taken to have.
       tokens: those that were read, as the tokenizer makes them.
@@ -59,7 +58,6 @@ class Explanation(NamedTuple):
 
     text: str
     labels: list[Any]
-    has_sets: bool
     probability: np.ndarray
     accepted: np.ndarray
     tokens: list[str]
@@ -84,25 +82,17 @@ class Explanation(NamedTuple):
         found: list[int] = np.flatnonzero(self.accepted).tolist()
         return found or [int(self.probability.argmax())]
 
-    def speaks_for(self, answer: int) -> np.ndarray:
-        """float32[tokens], how much each token speaks for a class, or against it below 0.
-
-        That is its share of the score. Where a text has one label, what it adds to all classes
-        alike is taken out, since that changes no probability.
-        """
-        return speaks_for(self.shares, self.has_sets)[:, answer]
-
     def strongest(self, answer: int, count: int = STRONGEST) -> list[tuple[str, float]]:
         """The tokens that speak most for a class, then those that speak most against it.
 
-        A token that stands in several places is one.
+        They add most to its score, or take most from it; one that stands in several places is one.
 
         Args:
           answer: the class.
           count: most tokens of each kind.
         """
         found: dict[str, float] = {}
-        for token, share in zip(self.tokens, self.speaks_for(answer).tolist(), strict=True):
+        for token, share in zip(self.tokens, self.shares[:, answer].tolist(), strict=True):
             if not token.isspace():
                 found[token] = found.get(token, 0.0) + share
         ranked = sorted(found.items(), key=lambda item: -item[1])
@@ -149,11 +139,6 @@ class Explanation(NamedTuple):
         if self.span > 1:
             lines.append(f"(the network read {self.span} tokens at a time)")
         return "\n".join(map(tab_separated, lines))
-
-
-def speaks_for(shares: np.ndarray, has_sets: bool) -> np.ndarray:
-    """[tokens, classes], shares without what changes no probability; see `Explanation`."""
-    return shares if has_sets else shares - shares.mean(axis=1, keepdims=True)
 
 
 def span_of(length: int) -> int:

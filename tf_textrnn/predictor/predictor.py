@@ -104,7 +104,6 @@ class Predictor:
         return Explanation(
             text=text,
             labels=self.classes_.tolist(),
-            has_sets=self.has_sets,
             probability=found.probability[0],
             accepted=found.accepted[0],
             places=locate(text, shares.tokens),

@@ -7,13 +7,7 @@ import numpy as np
 
 from tf_textrnn.base.tables import shown_labels, tab_separated
 from tf_textrnn.data.batches import Split
-from tf_textrnn.predictor.explain import (
-    network_shares,
-    parts_of,
-    score_parts,
-    span_of,
-    speaks_for,
-)
+from tf_textrnn.predictor.explain import network_shares, parts_of, score_parts, span_of
 from tf_textrnn.text import UNKNOWN_ID
 
 MAX_TEXTS = 500  # evenly spaced ones are explained where there are more
@@ -67,7 +61,7 @@ def strongest_words(
         ends = np.cumsum([len(text) for text in parts])
         for text, of_text, share in zip(ids, np.split(scores, ends[:-1]), shares, strict=True):
             share += network_shares(of_text, len(text))
-    found = _ranked(ids, [speaks_for(share, split.set_size > 0) for share in shares], vocabulary)
+    found = _ranked(ids, shares, vocabulary)
     return {
         "texts": len(texts),
         "branches": ["network"] * has_network + ["ngrams"] * (share_ngrams is not None),
