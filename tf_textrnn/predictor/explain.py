@@ -70,9 +70,7 @@ class Explanation(NamedTuple):
 
     @property
     def shares(self) -> np.ndarray:
-        """float32[tokens, classes], those of n-grams and network; with `base_scores` they sum to
-        the scores.
-        """
+        """float32[tokens, classes], both together: the scores less those of an empty text."""
         shares: np.ndarray = self.ngram_shares + self.network_shares
         return shares
 
