@@ -8,6 +8,7 @@ from typing import Any
 
 import tf_textrnn
 from tf_textrnn.api import Run
+from tf_textrnn.predictor.explain import Explanation
 from tf_textrnn.predictor.predictor import Predictor
 
 PUBLIC = {
@@ -15,6 +16,7 @@ PUBLIC = {
     "Run": Run,
     "tf_textrnn.load": tf_textrnn.load,
     "Predictor": Predictor,
+    "Explanation": Explanation,
     **{f"tf_textrnn.{name}": getattr(tf_textrnn, name) for name in ("TextRNN", "ModelConfig")},
     "tf_textrnn.Config": tf_textrnn.Config,
 }
@@ -25,7 +27,7 @@ SECTION = re.compile(rf"({'|'.join(LISTS)}|Returns|Example):$")
 def main() -> None:
     print(
         "# Python\n\nMade by `python scripts/api.py > docs/api.md`. `Run` is what `train` returns, "
-        "`Predictor` what `load` returns."
+        "`Predictor` what `load` returns, `Explanation` what `explain` does."
     )
     for name, thing in PUBLIC.items():
         print(f"\n## `{name}`\n\n{signature(name, thing)}\n\n{markdown(thing)}")

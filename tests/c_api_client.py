@@ -7,6 +7,7 @@
 
 import ctypes
 import json
+import math
 import sys
 
 FLOAT, STRING = 1, 7
@@ -61,7 +62,7 @@ def main(library: str, model: str) -> None:
     def output(name: bytes, index: int) -> Output:
         return Output(tf.TF_GraphOperationByName(graph, name), index)
 
-    # The names that saved_model_cli shows for serving_default: text, and scores.
+    # The names that saved_model_cli shows for a signature: text, and an output of floats.
     text_name, scores_name, scores_index = sys.argv[3:]
     inputs = (Output * 1)(output(text_name.encode(), 0))
     outputs = (Output * 1)(output(scores_name.encode(), int(scores_index)))
@@ -73,11 +74,9 @@ def main(library: str, model: str) -> None:
     check()
     result = pointer(fetched[0])
     assert tf.TF_TensorType(result) == FLOAT
-    rows, columns = (tf.TF_Dim(result, axis) for axis in range(2))
-    values = (ctypes.c_float * (rows * columns)).from_address(tf.TF_TensorData(result))
-    json.dump(
-        [list(values[row * columns : (row + 1) * columns]) for row in range(rows)], sys.stdout
-    )
+    shape = [tf.TF_Dim(result, axis) for axis in range(tf.TF_NumDims(result))]
+    values = (ctypes.c_float * math.prod(shape)).from_address(tf.TF_TensorData(result))
+    json.dump({"shape": shape, "values": list(values)}, sys.stdout)
 
 
 if __name__ == "__main__":

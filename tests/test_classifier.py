@@ -158,6 +158,10 @@ def test_a_grid_over_a_pipeline_gives_numbers_for_numbers(tmp_path):
     assert best.classes_.tolist() == [9, 10]
     probability = best.predict_proba(FILMS)
     assert (probability.argmax(axis=1) == (labels == 10)).all()
+    why = best.best_estimator_[-1].explain("A DULL FILM")
+    assert (why.labels, why.answers) == ([9, 10], [int(labels[1] == 10)])
+    np.testing.assert_allclose(why.probability, probability[1], atol=1e-6)
+    assert why.strongest(0, 1)[0][0] == why.strongest(1, 1)[-1][0] == "dull"  # for and against
 
     run = best.best_estimator_[-1]._export.parents[1]
     (exported,) = export_run(str(run), "onnx")  # the run itself knows that they are numbers

@@ -54,12 +54,13 @@ def test_what_fails_after_training_is_left_out_with_a_warning(
         return failing
 
     monkeypatch.setattr(answered, "confusion_figure", fail("no picture"))
+    monkeypatch.setattr(ending, "strongest_words", fail("no words"))
     monkeypatch.setattr(ending, "measure_longest", fail("no flow"))
     monkeypatch.setattr(Summaries, "report", fail("no board"))
     options = {**small_options, "num_epochs": 1, "run_dir": str(tmp_path / "run")}
     done = runner.run(options, export=export_run)
     warnings = [x for x in capsys.readouterr().err.splitlines() if x.startswith("warning: ")]
-    for warning, what in zip(warnings, ("picture", "flow", "board"), strict=True):
+    for warning, what in zip(warnings, ("words", "picture", "flow", "board"), strict=True):
         assert warning.endswith(f"left out (RuntimeError: no {what})")
     assert json.loads(done.folder.report_json.read_text("utf-8")) == done.report
     assert (done.export / "saved_model.pb").is_file()

@@ -26,7 +26,7 @@ TEXTS = [line.partition("\t")[2] for line in topic_lines(40, seed=9)] + [
     "unseen words",
     "🐴 马 ",
 ]
-SIGNATURES = ("serving_default", "classify", "embedded", "embedded_batch_major")
+SIGNATURES = ("serving_default", "classify", "embedded", "embedded_batch_major", "explain")
 
 
 @pytest.fixture(scope="module")
@@ -150,11 +150,13 @@ def test_embedded_equals_the_tf1_graph(tmp_path):
         np.testing.assert_array_equal(batch_major[name], value)
 
 
-def answers_of_the_c_library(path: pathlib.Path, texts: list[str], output: str) -> np.ndarray:
-    """An output of `serving_default` for some texts, from TensorFlow's C library alone."""
+def answers_of_the_c_library(
+    path: pathlib.Path, texts: list[str], output: str, name: str = "serving_default"
+) -> np.ndarray:
+    """An output of a signature for some texts, from TensorFlow's C library alone."""
     saved_model = saved_model_pb2.SavedModel()
     saved_model.ParseFromString((path / "saved_model.pb").read_bytes())
-    signature = saved_model.meta_graphs[0].signature_def["serving_default"]
+    signature = saved_model.meta_graphs[0].signature_def[name]
     text_name = signature.inputs["text"].name.partition(":")[0]
     name, _, index = signature.outputs[output].name.partition(":")
     done = subprocess.run(
@@ -162,12 +164,16 @@ def answers_of_the_c_library(path: pathlib.Path, texts: list[str], output: str) 
         input=json.dumps(texts), capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return np.array(json.loads(done.stdout))
+    found = json.loads(done.stdout)
+    return np.reshape(found["values"], found["shape"])
 
 
 def test_answers_without_pythons_tensorflow(path, trainer_scores):
     found = answers_of_the_c_library(path, TEXTS, "scores")
     np.testing.assert_allclose(found, trainer_scores, atol=1e-5)
+    names = ("ngram_shares", "network_shares")
+    shares = [answers_of_the_c_library(path, TEXTS, name, "explain").sum(axis=1) for name in names]
+    np.testing.assert_allclose(sum(shares), found - found[TEXTS.index("")], atol=1e-4)
 
 
 def test_saved_model_cli_shows_and_runs_each_signature(
@@ -200,6 +206,7 @@ def test_saved_model_cli_shows_and_runs_each_signature(
         "classify": ("--input_examples", f'inputs=[{{"text":[{TEXTS[0].encode()!r}]}}]'),
         "embedded": given_arrays("embedded_chars", "mask_x"),
         "embedded_batch_major": given_arrays("embedded_chars", "mask"),
+        "explain": ("--input_exprs", f"text=[{TEXTS[0]!r}]"),
     }
     for signature, given in inputs.items():
         out = tmp_path / signature
@@ -210,9 +217,10 @@ def test_saved_model_cli_shows_and_runs_each_signature(
     np.testing.assert_allclose(found, trainer_scores[:1], atol=1e-5)
     found = np.load(tmp_path / "classify" / "scores.npy")
     np.testing.assert_allclose(found, trainer_probability[:1], atol=1e-5)
-    of_each = [np.load(tmp_path / name / "scores.npy") for name in SIGNATURES[2:]]
+    of_each = [np.load(tmp_path / name / "scores.npy") for name in SIGNATURES[2:4]]
     assert of_each[0].shape == (2, 3)
     np.testing.assert_array_equal(*of_each)
+    assert np.load(tmp_path / "explain" / "network_shares.npy").shape[0] == 1
 
 
 def hostile_texts(count: int) -> list[bytes]:

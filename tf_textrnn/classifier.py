@@ -32,6 +32,7 @@ from tf_textrnn.data.memory import (
     memory_source,
 )
 from tf_textrnn.exporting.versions import scratch_folder, take_next_version
+from tf_textrnn.predictor.explain import Explanation
 from tf_textrnn.predictor.predictor import Predictor, as_texts
 from tf_textrnn.predictor.runtime import Array
 from tf_textrnn.predictor.saved_model import VALUES_FILE
@@ -278,6 +279,20 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ]
         ones = np.ones(len(is_right), bool)
         return float(accuracy_score(ones, is_right, sample_weight=sample_weight))
+
+    def explain(self, text: str) -> Explanation:
+        """Tells what each word of a text adds to the score of each label.
+
+        Returns:
+          Numbers, with labels in the order of `classes_`; printed, the words that speak most for
+          the answer and against it.
+
+        Raises:
+          NotFittedError: `fit` comes first.
+          TypeError: it is no string.
+        """
+        predictor = self._loaded()
+        return predictor.explain(text).ordered(self._columns(predictor), self.classes_.tolist())
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the model as the next version in a folder, for `tf_textrnn.load` or TF Serving.

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tf_textrnn.exporting.explain_graph import explain
 from tf_textrnn.network.model import TextRNN
-from tf_textrnn.text import UNKNOWN_ID, TextEncoder
+from tf_textrnn.text import UNKNOWN_ID, TextEncoder, tokenize
 
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 TEXT_FEATURE = "text"  # of the tf.Examples that `classify` reads
@@ -56,6 +57,9 @@ class ServedTextRNN:
             ),
             default_value="",
         )
+        # Of two signatures each, so that they are traced once.
+        self._predict = tf.function(self.predict)
+        self._score_embedded = tf.function(self.score_embedded_batch_major)
         self.resources = tf.Module()
         self.resources.weights = [weight.value for weight in model.saved_weights().values()]
         self.resources.encoder = self._encoder
@@ -66,19 +70,20 @@ class ServedTextRNN:
         """The signatures by name."""
         embedding_dim = self._model.config.embedding_dim
         return {
-            "serving_default": tf.function(self.predict).get_concrete_function(
+            "serving_default": self._predict.get_concrete_function(
                 tf.TensorSpec([None], tf.string, "text")
             ),
             "classify": tf.function(self.classify).get_concrete_function(
                 tf.TensorSpec([None], tf.string, "inputs")
             ),
+            "explain": tf.function(self.explain, autograph=False).get_concrete_function(
+                tf.TensorSpec([None], tf.string, "text")
+            ),
             "embedded": tf.function(self.score_embedded).get_concrete_function(
                 tf.TensorSpec([None, None, embedding_dim], tf.float32, "embedded_chars"),
                 tf.TensorSpec([None, None], tf.float32, "mask_x"),
             ),
-            "embedded_batch_major": tf.function(
-                self.score_embedded_batch_major
-            ).get_concrete_function(
+            "embedded_batch_major": self._score_embedded.get_concrete_function(
                 tf.TensorSpec([None, None, embedding_dim], tf.float32, "embedded_chars"),
                 tf.TensorSpec([None, None], tf.float32, "mask"),
             ),
@@ -113,6 +118,29 @@ class ServedTextRNN:
             "is_cut": is_cut,
         }
 
+    def explain(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Tells what each token adds to the score of each label.
+
+        Args:
+          text: string[n].
+
+        Returns:
+          `tokens` string[n, time], those that were read, and `num_tokens` int32[n], how many these
+          are of each text; `base_scores` float32[n, classes], those of an empty text;
+          `ngram_shares` and `network_shares` float32[n, time, classes], what each token adds by
+          either branch.
+        """
+        tokens = tokenize(text, self._encoder.tokenizer, self._encoder.max_len)
+        token_ids, lengths, _ = self._encoder.encode(text)
+        base, ngrams, network = explain(self._model, token_ids, lengths)
+        return {
+            "tokens": tokens.to_tensor(""),
+            "num_tokens": lengths,
+            "base_scores": base,
+            "ngram_shares": ngrams,
+            "network_shares": network,
+        }
+
     def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Classifies as TF Serving's Classify call wants it.
 
@@ -125,7 +153,7 @@ class ServedTextRNN:
         """
         feature = tf.io.FixedLenFeature([], tf.string)
         texts = tf.io.parse_example(inputs, {TEXT_FEATURE: feature})[TEXT_FEATURE]
-        probability = self.predict(texts)["probability"]
+        probability = self._predict(texts)["probability"]
         labels = self._labels.lookup(tf.range(self._model.num_classes, dtype=tf.int64))
         return {"classes": tf.tile(labels[None], [tf.size(texts), 1]), "scores": probability}
 
@@ -143,7 +171,8 @@ class ServedTextRNN:
         Returns:
           `prediction`, `scores`, `probability` and `accepted`, as in `predict`.
         """
-        return self.score_embedded_batch_major(embedded_chars, tf.transpose(mask_x))
+        outputs: dict[str, tf.Tensor] = self._score_embedded(embedded_chars, tf.transpose(mask_x))
+        return outputs
 
     def score_embedded_batch_major(
         self, embedded_chars: tf.Tensor, mask: tf.Tensor

@@ -13,7 +13,9 @@ WARM_UP_WORDS = (1, 20, 200)  # of the one text in each request
 
 
 def warm_up_requests(embedding_dim: int) -> list[bytes]:
-    """A request to each signature for each of `WARM_UP_WORDS`, but to `embedded`.
+    """A request to each signature for each of `WARM_UP_WORDS`, but to `explain` and `embedded`.
+
+    One to `explain`, of one word: an explanation takes as long as some hundred texts.
 
     A server whose batching is on refuses a request whose inputs differ in their first dimension
     (ComputeTensorBatchSize in its batching_util.h), and a model whose warm-up fails never serves.
@@ -36,7 +38,7 @@ def warm_up_requests(embedding_dim: int) -> list[bytes]:
             _classify_log(tf.train.Example(features={"feature": {TEXT_FEATURE: feature}})),
             _predict_log("embedded_batch_major", embedded_chars=embedded, mask=mask),
         ]
-    return requests
+    return [*requests, _predict_log("explain", text=np.array([b"warm"]))]
 
 
 def _predict_log(signature: str, **inputs: np.ndarray) -> bytes:

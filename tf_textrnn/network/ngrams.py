@@ -136,6 +136,50 @@ class NgramScores(keras.layers.Layer):
         Returns:
           float[batch, num_classes]: the bias for a text without a known n-gram.
         """
+        rows, weights, _, _ = self._find(token_ids, left_out)
+        batch = tf.shape(token_ids)[0]
+        scores = self.bias.value + tf.math.unsorted_segment_sum(weights, rows, batch)
+        return tf.cast(scores, self.compute_dtype)
+
+    def token_shares(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """Tells what each token adds to the scores of its text.
+
+        An n-gram's weight is shared evenly among the places where it stands, and at each of them
+        among its tokens: with the bias the shares sum to the scores.
+
+        Args:
+          token_ids: int32[batch, time], padded on the right with 0.
+
+        Returns:
+          float[batch, time, num_classes].
+        """
+        _, weights, occurrences, index = self._find(token_ids)
+        batch, time = tf.unstack(tf.shape(token_ids))
+        sizes = [tf.maximum(time - last, 0) for last in range(self.order)]
+        ones = tf.ones_like(index, self.variable_dtype)
+        counts = tf.math.unsorted_segment_sum(ones, index, tf.shape(weights)[0])
+        of_each = tf.gather(weights / counts[:, None], index)
+        width = tf.add_n(sizes)
+        of_each = tf.math.unsorted_segment_sum(of_each, occurrences, batch * width)
+        of_each = tf.reshape(of_each, [batch, width, self.num_classes])
+        shares = []
+        for last, of_order in enumerate(tf.split(of_each, sizes, axis=1, num=self.order)):
+            for place in range(last + 1):
+                padding = [[0, 0], [place, last - place], [0, 0]]
+                shares.append(tf.pad(of_order / (last + 1.0), padding)[:, :time])
+        return tf.add_n(shares)
+
+    def _find(
+        self, token_ids: tf.Tensor, left_out: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Finds the known n-grams of texts; arguments as `call`'s.
+
+        Returns:
+          Of each n-gram that a text holds, once however often it stands there: int64[found], the
+          text; float[found, classes], the weight, at the text's unit length. Of each place where
+          one stands: int64[places], which of all `ngram_keys`, text by text; int32[places], the
+          index of what was found.
+        """
         keys = ngram_keys(token_ids, self.order, self.vocab_size)  # [batch, n-grams of a text]
         batch, width = tf.unstack(tf.shape(keys))
         flat = tf.reshape(keys, [-1])
@@ -144,7 +188,7 @@ class NgramScores(keras.layers.Layer):
         is_known = tf.gather(known, place) == flat
         rows = tf.cast(tf.repeat(tf.range(batch), width), tf.int64)
         # An n-gram counts once a text, however often it occurs.
-        pairs, _ = tf.unique((rows * self.num_ngrams + place)[is_known])
+        pairs, index = tf.unique((rows * self.num_ngrams + place)[is_known])
         rows, place = pairs // self.num_ngrams, pairs % self.num_ngrams
         weights = SCALE * tf.gather(self.kernel.value, place)
         if self.has_counts:
@@ -156,8 +200,7 @@ class NgramScores(keras.layers.Layer):
         ones = tf.ones_like(rows, self.variable_dtype)
         lengths = tf.math.rsqrt(tf.math.unsorted_segment_sum(ones, rows, batch))
         weights *= tf.gather(lengths, rows)[:, None]
-        scores = self.bias.value + tf.math.unsorted_segment_sum(weights, rows, batch)
-        return tf.cast(scores, self.compute_dtype)
+        return rows, weights, tf.where(is_known)[:, 0], index
 
     def folded_kernel(self) -> tf.Tensor:
         """float[n-grams, classes]: the kernel with which a layer without counts scores the same."""

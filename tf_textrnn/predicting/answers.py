@@ -11,6 +11,7 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.tables import joined_labels, json_text, tab_separated
 from tf_textrnn.data.readers import OpenFile, Record
 from tf_textrnn.predicting.options import PredictOptions
+from tf_textrnn.predictor.explain import Explanation
 
 DELIMITERS = {"tsv": "\t", "csv": ","}
 TABLES, OBJECTS = ("csv", "tsv", "parquet"), ("jsonl", "json")  # formats of inputs
@@ -26,13 +27,20 @@ class Answers(Protocol):
 
     head: list[str]
 
-    def line(self, record: Record, probability: np.ndarray, accepted: np.ndarray) -> str:
+    def line(
+        self,
+        record: Record,
+        probability: np.ndarray,
+        accepted: np.ndarray,
+        explanation: Explanation | None = None,
+    ) -> str:
         """The answer to a text, with its end of line.
 
         Args:
           record: the text as it was read.
           probability: float32[classes].
           accepted: bool[classes], the labels that the text is taken to have.
+          explanation: of the text; None = `--explain` is off.
         """
 
 
@@ -93,7 +101,9 @@ def answers_for(
         delimiter = opened.delimiter if opened and source == kind else DELIMITERS[kind]
         header = opened.header if opened and is_table else ["text"]
         shown_labels = naming.labels if options.all_probabilities else ()
-        return TableAnswers(header, is_table, delimiter, naming, shown_labels, is_terminal)
+        return TableAnswers(
+            header, is_table, delimiter, naming, shown_labels, is_terminal, options.explain
+        )
     if options.all_probabilities:
         raise UserError("--all_probabilities: expected --format=csv or --format=jsonl beside it")
     return LineAnswers(naming)
@@ -112,15 +122,22 @@ def free_name(name: str, taken: Container[str]) -> str:
 
 
 class LineAnswers:
-    """label<TAB>probability<TAB>text, whatever these hold."""
+    """label<TAB>probability<TAB>text, whatever these hold; words before the text, if explained."""
 
     def __init__(self, naming: Naming):
         self.head: list[str] = []
         self._naming = naming
 
-    def line(self, record: Record, probability: np.ndarray, accepted: np.ndarray) -> str:
+    def line(
+        self,
+        record: Record,
+        probability: np.ndarray,
+        accepted: np.ndarray,
+        explanation: Explanation | None = None,
+    ) -> str:
         label, best = self._naming.text(accepted), probability.max()
-        return tab_separated(label, f"{best:.4f}", record.text) + "\n"
+        why = [explanation.line()] if explanation else []
+        return tab_separated(label, f"{best:.4f}", *why, record.text) + "\n"
 
 
 class TableAnswers:
@@ -133,6 +150,7 @@ class TableAnswers:
       naming: how labels are named.
       shown_labels: those that have a column of their own.
       is_terminal: leaves out of cells what would drive a terminal.
+      explains: whether a column has the words that speak most for a label and against it.
     """
 
     def __init__(
@@ -143,6 +161,7 @@ class TableAnswers:
         naming: Naming,
         shown_labels: Sequence[str],
         is_terminal: bool,
+        explains: bool,
     ):
         self._is_table = is_table
         self._naming = naming
@@ -154,15 +173,23 @@ class TableAnswers:
         self.head: list[str] = []
         if header is not None:
             names = list(header)
-            for name in ("label", "probability", *(f"probability_{x}" for x in shown_labels)):
+            added = [f"probability_{label}" for label in shown_labels] + ["words"] * explains
+            for name in ("label", "probability", *added):
                 names.append(free_name(name, names))
             self.head.append(self._row(names))
 
-    def line(self, record: Record, probability: np.ndarray, accepted: np.ndarray) -> str:
+    def line(
+        self,
+        record: Record,
+        probability: np.ndarray,
+        accepted: np.ndarray,
+        explanation: Explanation | None = None,
+    ) -> str:
         cells = record.cells if self._is_table else [record.text]
         shown = [probability.max(), *(probability if self._shows_all else ())]
+        why = [explanation.line()] if explanation else []
         return self._row(
-            [*cells, self._naming.text(accepted), *(f"{value:.6f}" for value in shown)]
+            [*cells, self._naming.text(accepted), *(f"{value:.6f}" for value in shown), *why]
         )
 
     def write(self, line: str) -> None:
@@ -194,13 +221,19 @@ class JsonAnswers:
         taken = set(self._header or ())
         if is_objects:
             taken = {name for file in files for record in file.records() for name in record.cells}
-        names = ("label", "probability", "probabilities")
+        names = ("label", "probability", "probabilities", "explanation")
         self._names = [free_name(name, taken) for name in names]
 
-    def line(self, record: Record, probability: np.ndarray, accepted: np.ndarray) -> str:
+    def line(
+        self,
+        record: Record,
+        probability: np.ndarray,
+        accepted: np.ndarray,
+        explanation: Explanation | None = None,
+    ) -> str:
         labels = self._naming.labels
         surest = np.argsort(-probability, kind="stable")[: self._top_k].tolist()
-        label, of_label, of_labels = self._names
+        label, of_label, of_labels, why = self._names
         answer: dict[str, Any] = {
             **self._own(record),
             label: self._naming.value(accepted),
@@ -208,6 +241,8 @@ class JsonAnswers:
         }
         if self._shows_more:
             answer[of_labels] = {labels[i]: round(float(probability[i]), 6) for i in surest}
+        if explanation:
+            answer[why] = explanation.as_json()
         if self._is_own:
             answer["text"] = record.text
         return json_text(answer) + "\n"

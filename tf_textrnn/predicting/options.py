@@ -50,6 +50,11 @@ class PredictOptions(CheckedOptions):
     all_probabilities: bool = option(
         False, "Adds the probability of every label to a table or to JSON", group=BASIC
     )
+    explain: bool = option(
+        False,
+        "Adds the words that speak most for the label and against it; to jsonl what each adds",
+        group=BASIC,
+    )
     top_k: int = option(0, "Number of labels in a line of jsonl; 0 = all", minimum=0)
     unsure_label: str = option(
         "?", "What stands for the label of a text for which none is accepted", group=BASIC
@@ -93,5 +98,6 @@ class PredictOptions(CheckedOptions):
             )
         if self.evaluate and self.format == "csv":
             raise UserError("--format=csv, and --evaluate: expected --format=jsonl, or none")
-        if self.evaluate and self.all_probabilities:
-            raise UserError("--all_probabilities, and --evaluate: expected one of them")
+        for name in ("all_probabilities", "explain"):
+            if self.evaluate and getattr(self, name):
+                raise UserError(f"--{name}, and --evaluate: expected one of them")

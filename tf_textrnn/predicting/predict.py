@@ -24,6 +24,7 @@ from tf_textrnn.data.readers import OpenFile, Record
 from tf_textrnn.data.sources import Source, chunks_of_texts, file_source, open_files
 from tf_textrnn.predicting.answers import Answers, Naming, answers_for
 from tf_textrnn.predicting.options import PredictOptions
+from tf_textrnn.predictor.explain import MAX_SPANS, Explanation
 from tf_textrnn.predictor.predictor import Predictor
 from tf_textrnn.predictor.runtime import Predictions
 from tf_textrnn.predictor.texts import WINDOW_TEXTS, given_texts, open_texts, read_windows
@@ -71,21 +72,31 @@ def predict(options: PredictOptions, texts: Sequence[str]) -> None:
                 if files
                 else _windows_of_lines(texts)
             )
-            for lines in _answered(predictor, answers, windows, seen):
+            for lines in _answered(predictor, answers, windows, seen, options.explain):
                 write(lines)
         seen.close()
 
 
 def _answered(
-    predictor: Predictor, answers: Answers, windows: Iterable[list[Record]], seen: "Seen"
+    predictor: Predictor,
+    answers: Answers,
+    windows: Iterable[list[Record]],
+    seen: "Seen",
+    explains: bool,
 ) -> Iterator[str]:
-    """Yields the lines of each window."""
+    """Yields the lines of each window, of explained texts one by one."""
     yield "".join(answers.head)
     for records in windows:
-        predictions = predictor([record.text for record in records])
+        texts = [record.text for record in records]
+        if explains:
+            for record, found in zip(records, predictor.explain_all(texts), strict=True):
+                seen.add_explained(found)
+                yield answers.line(record, found.probability, found.accepted, found)
+            continue
+        predictions = predictor(texts)
         seen.add(predictions)
-        found = zip(records, predictions.probability, predictions.accepted, strict=True)
-        yield "".join(itertools.starmap(answers.line, found))
+        answered = zip(records, predictions.probability, predictions.accepted, strict=True)
+        yield "".join(itertools.starmap(answers.line, answered))
 
 
 def _evaluated(options: PredictOptions, predictor: Predictor, source: Source, seen: "Seen") -> str:
@@ -171,13 +182,22 @@ class Seen:
         self._tell_notes()
         self._shows = sys.stderr.isatty() and (is_alone or not sys.stdout.isatty())
         self._started = time.monotonic()
-        self._texts = self._cut = self._max_tokens = 0
+        self._texts = self._cut = self._max_tokens = self._in_spans = 0
 
     def add(self, predictions: Predictions) -> None:
         """Takes in the predictions of a window."""
-        self._texts += len(predictions.classes)
-        self._cut += int(predictions.is_cut.sum())
-        self._max_tokens = max(self._max_tokens, int(predictions.num_tokens.max(initial=0)))
+        num_tokens = int(predictions.num_tokens.max(initial=0))
+        self._add(len(predictions.classes), int(predictions.is_cut.sum()), num_tokens)
+
+    def add_explained(self, explanation: Explanation) -> None:
+        """Takes in the explanation of a text."""
+        self._in_spans += explanation.span > 1
+        self._add(1, int(explanation.is_cut), len(explanation.tokens))
+
+    def _add(self, num_texts: int, num_cut: int, num_tokens: int) -> None:
+        self._texts += num_texts
+        self._cut += num_cut
+        self._max_tokens = max(self._max_tokens, num_tokens)
         if self._shows:
             rate = self._texts / (time.monotonic() - self._started)
             print(f"\r{self._texts:,} texts  {rate:,.0f}/s ", end="", file=sys.stderr)
@@ -191,6 +211,11 @@ class Seen:
             note(
                 f"{self._cut:,} of {self._texts:,} texts are longer than the model's "
                 f"{self._max_tokens:,} tokens; the rest of them was not read"
+            )
+        if self._in_spans:
+            note(
+                f"{self._in_spans:,} of {self._texts:,} texts are longer than {MAX_SPANS} tokens; "
+                f"what the network makes of these is measured some tokens at a time"
             )
 
     def _tell_notes(self) -> None:

@@ -6,7 +6,7 @@ asked of Python, which knows another version of Unicode than the graph.
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,6 +71,10 @@ class Encoder:
             padded[: len(row)] = row
         return Encoded(token_ids, lengths, np.array(is_cut, bool))
 
+    def tokens(self, text: bytes) -> list[str]:
+        """Returns the tokens of a text that are read."""
+        return list(self._tokenizer.split(text[:MAX_TEXT_BYTES])[: self._max_len])
+
 
 class _Characters:
     """The tokenizer "char"."""
@@ -129,6 +133,7 @@ class NgramTable:
     """
 
     def __init__(self, keys: np.ndarray, order: int, vocab_size: int):
+        self.num_ngrams = len(keys)
         self._keys, self._order, self._vocab_size = keys, order, vocab_size
 
     def __call__(self, token_ids: np.ndarray) -> np.ndarray:
@@ -141,20 +146,30 @@ class NgramTable:
           int32[n, width], indices of `keys`, ascending in each text, then len(keys) in the places
           that are left; width is the most of a text, at least 1.
         """
-        absent = len(self._keys)
-        keys = token_ids.astype(np.int64)
-        rows = [np.full((len(token_ids), 1), absent)]
-        for last in range(self._order):
-            if last:
-                keys = keys[:, :-1] * self._vocab_size + token_ids[:, last:]
-            place = np.minimum(np.searchsorted(self._keys, keys), absent - 1)
-            is_known = (self._keys[place] == keys) & (token_ids[:, last:] > 0)
-            rows.append(np.where(is_known, place, absent))
+        absent = self.num_ngrams
+        rows = [np.full((len(token_ids), 1), absent), *self.places(token_ids)]
         found = np.sort(np.concatenate(rows, axis=1), axis=1)
         found[:, 1:][found[:, 1:] == found[:, :-1]] = absent
         found.sort(axis=1)
         width = (found < absent).sum(axis=1).max(initial=1)
         return found[:, :width].astype(np.int32)
+
+    def places(self, token_ids: np.ndarray) -> Iterator[np.ndarray]:
+        """Yields, for n-grams of 1, 2, … tokens, which of them begin at each token.
+
+        Args:
+          token_ids: as above.
+
+        Yields:
+          int64[n, time + 1 - tokens], indices of `keys`, or len(keys) where it is not known.
+        """
+        absent, keys = self.num_ngrams, token_ids.astype(np.int64)
+        for last in range(self._order):
+            if last:
+                keys = keys[:, :-1] * self._vocab_size + token_ids[:, last:]
+            place = np.minimum(np.searchsorted(self._keys, keys), absent - 1)
+            is_known = (self._keys[place] == keys) & (token_ids[:, last:] > 0)
+            yield np.where(is_known, place, absent)
 
 
 class _Class:

@@ -11,7 +11,7 @@ import numpy as np
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import MAX_LINES_BYTES
 from tf_textrnn.base.version import __version__
-from tf_textrnn.predictor import guard, onnx_guard
+from tf_textrnn.predictor import explain, guard, onnx_guard
 from tf_textrnn.predictor.onnx_run import OUTPUTS, TextModel, open_session, unpacked_keys
 from tf_textrnn.predictor.runtime import ONNX, SETTINGS, Array, Predictions
 
@@ -69,6 +69,45 @@ class OnnxRuntime:
           UserError: the graph fails.
         """
         return Predictions(*self._model(texts))
+
+    def explain(self, text: bytes) -> explain.Shares:
+        """Tells what each token of a text adds, by the scores of its parts and of its n-grams.
+
+        Raises:
+          UserError: the graph fails.
+        """
+        ids = self._model.encoder([text]).token_ids[0]
+        scores = explain.score_parts(explain.parts_of(ids), self._score)
+        shares = explain.network_shares(scores, len(ids))
+        base, ngrams = scores[0], np.zeros_like(shares)
+        table = self._model.ngrams
+        if table:
+            places = [rows[0] for rows in table.places(ids[None])]
+            ngrams = explain.ngram_shares(
+                places, table.num_ngrams, lambda rows: self._weigh(rows) - base
+            )
+        return explain.Shares(self._model.encoder.tokens(text), base, ngrams, shares)
+
+    def _weigh(self, rows: Array) -> Array:
+        """float32[n, classes]: the scores of n texts without a token and with one n-gram each."""
+        scores = [np.zeros((0, len(self.labels)), np.float32)]
+        for start in range(0, len(rows), explain.BATCH_STEPS):
+            part = rows[start : start + explain.BATCH_STEPS]
+            lengths = np.zeros(len(part), np.int32)
+            scores.append(self._score(lengths[:, None], lengths, part))
+        return np.concatenate(scores)
+
+    def _score(self, token_ids: Array, lengths: Array, ngrams: Array | None = None) -> Array:
+        """float32[n, classes]: the scores of n texts of these tokens, with one n-gram or none."""
+        inputs = {"token_ids": token_ids, "lengths": lengths}
+        if self._model.ngrams:
+            absent = np.full(len(lengths), self._model.ngrams.num_ngrams)
+            rows = absent if ngrams is None else ngrams
+            inputs["ngram_rows"] = rows[:, None].astype(np.int32)
+        (scores,) = self._outputs(["scores"], inputs)
+        if scores.shape != (len(lengths), len(self.labels)):
+            raise UserError(f"{self._path}: {len(self.labels)} labels, expected {scores.shape[-1]}")
+        return scores
 
     def _outputs(self, names: list[str], inputs: dict[str, Array]) -> Sequence[Array]:
         try:

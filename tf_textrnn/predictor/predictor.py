@@ -3,7 +3,7 @@
 import concurrent.futures
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,10 @@ from tf_textrnn.base import invocation
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.startup import usable_cores
 from tf_textrnn.predictor.batches import batches_of
+from tf_textrnn.predictor.explain import Explanation, locate, span_of
 from tf_textrnn.predictor.runtime import Array, Predictions, Runtime, is_onnx, newest_version
+
+EXPLAINED_TEXTS = 32  # at a time, since an explanation has a number a word and label
 
 
 class Predictor:
@@ -76,6 +79,36 @@ class Predictor:
         Args and errors are those of `predict`.
         """
         return self(as_texts(texts)).probability
+
+    def explain(self, text: str) -> Explanation:
+        """Tells what each word of a text adds to the score of each label.
+
+        Returns:
+          Numbers, with the words that speak most for the answer and against it when it is printed.
+
+        Raises:
+          TypeError: it is no string.
+          UserError: the export is of a version that had no explanations.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"text: found a {type(text).__name__}; expected one string")
+        encoded = text.encode("utf-8", "replace")
+        shares, found = self._runtime.explain(encoded), self._runtime.run([encoded])
+        return Explanation(
+            text=text,
+            labels=self.classes_.tolist(),
+            probability=found.probability[0],
+            accepted=found.accepted[0],
+            places=locate(text, shares.tokens),
+            span=span_of(len(shares.tokens)),
+            is_cut=bool(found.is_cut[0]),
+            **shares._asdict(),
+        )
+
+    def explain_all(self, texts: Sequence[str]) -> Iterator[Explanation]:
+        """Explains texts in their order, several at a time."""
+        for start in range(0, len(texts), EXPLAINED_TEXTS):
+            yield from self._threads.map(self.explain, texts[start : start + EXPLAINED_TEXTS])
 
     def __call__(self, texts: Sequence[str]) -> Predictions:
         """Classifies texts, in batches of like length, several at a time."""

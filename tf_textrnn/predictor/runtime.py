@@ -5,6 +5,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from tf_textrnn.predictor.explain import Shares
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 SAVED_MODEL, ONNX, SETTINGS = "saved_model.pb", "model.onnx", "model.json"
@@ -64,6 +66,9 @@ class Runtime(Protocol):
 
     def run(self, texts: list[bytes]) -> Predictions:
         """Classifies texts, all of them together; several threads may do so at a time."""
+
+    def explain(self, text: bytes) -> Shares:
+        """Tells what each token of a text adds to the scores; threads as in `run`."""
 
 
 def is_onnx(path: pathlib.Path) -> bool:

@@ -9,8 +9,10 @@ import numpy as np
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.startup import load_tensorflow
 from tf_textrnn.predictor import guard
+from tf_textrnn.predictor.explain import Shares
 from tf_textrnn.predictor.runtime import Predictions
 
+EXPLAIN = "explain"  # the signature
 VALUES_FILE = "assets.extra/classes.json"  # labels that are numbers, by class, as JSON
 _CARD_FILE = "assets.extra/model_card.json"
 
@@ -34,6 +36,7 @@ class SavedModelRuntime:
             raise UserError(f"{path}: {len(self.labels)} labels, expected {classes}")
         self.has_sets = _has_sets(path)
         self.values = _read_values(path)
+        self._path = path
         self._to_tensor = tf.constant
 
     def run(self, texts: list[bytes]) -> Predictions:
@@ -53,6 +56,23 @@ class SavedModelRuntime:
             else np.eye(len(self.labels), dtype=bool)[classes],
             outputs["scores"].numpy(),
             outputs["num_known"].numpy() if "num_known" in outputs else num_tokens,
+        )
+
+    def explain(self, text: bytes) -> Shares:
+        """Tells what each token of a text adds.
+
+        Raises:
+          UserError: the export is of a version that had no explanations.
+        """
+        if EXPLAIN not in self._model.signatures:
+            raise UserError(f"{self._path}: this export has no explanations; export its run again")
+        outputs = self._model.signatures[EXPLAIN](text=self._to_tensor([text]))
+        found = {name: value.numpy()[0] for name, value in outputs.items()}
+        return Shares(
+            [token.decode("utf-8", "replace") for token in found["tokens"].tolist()],
+            found["base_scores"],
+            found["ngram_shares"],
+            found["network_shares"],
         )
 
 

@@ -21,6 +21,7 @@ from tf_textrnn.runs.coverage import coverage_text, coverage_values, risk_covera
 from tf_textrnn.runs.evaluation import evaluation_text, label_table
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.plots import numbered_labels, reliability_figure, risk_coverage_figure
+from tf_textrnn.runs.words import words_text
 
 MISTAKES_KEPT = 100
 MISTAKES_SHOWN = 5
@@ -106,6 +107,8 @@ def show_report(folder: RunFolder, values: dict[str, Any], mistakes: list[Mistak
         return shown.get(name) or printable(name) or "no label"  # joined names are of sets
 
     text = report_text(values) + numbered_labels(list(shown))
+    if "words" in values:
+        text += words_text(values["words"])
     if mistakes:
         text += "\nmost confident mistakes (all in mistakes.tsv):\n" + "".join(
             f"  {named(m.label)} taken for {named(m.prediction)} ({m.probability:.2f}): "

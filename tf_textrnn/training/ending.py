@@ -15,6 +15,7 @@ from tf_textrnn.runs.answered import answered
 from tf_textrnn.runs.best import Named, read_named_best
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.plots import gradient_flow_figure
+from tf_textrnn.runs.words import strongest_words
 from tf_textrnn.training.loop import Trainer
 from tf_textrnn.training.validation import measure_branches
 
@@ -64,6 +65,17 @@ def end_run(
     folder.report_text.unlink(missing_ok=True)  # it comes last, and marks the end
     report.write_values(folder, values)
     exported = export(str(folder.path)) if export else None
+    with terminal.optional("the words that speak for each label"):
+        ngrams = trainer.model.ngrams
+        words = strongest_words(
+            split,
+            data.vocabulary,
+            data.labels,
+            trainer.scorer.score_network,
+            (lambda token_ids: ngrams.token_shares(token_ids).numpy()) if ngrams else None,
+        )
+        report.write_values(folder, values | {"words": words})
+        values["words"] = words
     mistakes = report.worst_mistakes(answers)
     report.write_predictions(folder, answers)
     figures = report.draw_report(folder, answers)

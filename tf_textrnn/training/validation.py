@@ -81,6 +81,16 @@ class SplitScorer:
             -1, branches, classes
         )
 
+    def score_network(self, token_ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Returns float32[n, classes], the network's scores of n texts, on this worker alone.
+
+        Args:
+          token_ids: int32[n, time], padded on the right with 0.
+          lengths: int32[n].
+        """
+        scores = self._branch_scorer(tf.constant(token_ids), tf.constant(lengths)).numpy()
+        return scores[:, : self._model.num_classes]
+
     def weigh_branches(self, valid: Split, rule: ThresholdRule | None) -> Weighed:
         """Scales the n-gram branch against the network, whose scores do not change.
 
