@@ -18,6 +18,7 @@ from tf_textrnn.base.files import write_lines
 from tf_textrnn.exporting.encoder_tables import read_tables
 from tf_textrnn.network.ngrams import NgramScores
 from tf_textrnn.predictor.encoder import Encoder, NgramTable
+from tf_textrnn.predictor.encoder_tables import check_tables
 from tf_textrnn.text import MAX_TEXT_BYTES, SPECIAL_TOKENS, TextEncoder, tokenize
 
 TOKENIZERS = ("word", "char")
@@ -183,7 +184,12 @@ def test_damaged_tables_are_refused(place, value):
         part = part[key]
     part[place[-1]] = value
     with pytest.raises(UserError, match=f"tokenizer.* {place[0]}|expected word or char"):
-        Encoder(tables, [], 9)
+        check_tables(tables)
+
+
+def test_whole_tables_are_not_refused():
+    for tokenizer in TOKENIZERS:
+        check_tables(read_tables(tokenizer))
 
 
 @settings(max_examples=60, deadline=None)

@@ -12,6 +12,7 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import MAX_LINES_BYTES
 from tf_textrnn.base.version import __version__
 from tf_textrnn.predictor import explain, guard, onnx_guard
+from tf_textrnn.predictor.encoder_tables import check_tables
 from tf_textrnn.predictor.onnx_run import OUTPUTS, TextModel, open_session, unpacked_keys
 from tf_textrnn.predictor.runtime import ONNX, SETTINGS, Array, Predictions
 
@@ -53,9 +54,10 @@ class OnnxRuntime:
         self._path = path
         self._session = _session(path / ONNX, files[ONNX], has_ngrams=len(keys) > 0)
         try:
-            self._model = TextModel(settings, vocabulary, keys, len(self.labels), self._outputs)
+            check_tables(settings["tokenizer"])
         except UserError as error:
             raise UserError(f"{path / SETTINGS}: {error}") from error
+        self._model = TextModel(settings, vocabulary, keys, len(self.labels), self._outputs)
         inputs, _ = self._model.inputs([b""])
         inputs["token_ids"][:] = len(vocabulary) - 1  # which the graph must have a vector for
         _, probability, accepted, _ = self._outputs([*OUTPUTS], inputs)

@@ -51,9 +51,6 @@ class TextModel:
       keys: int64, the known n-grams, ascending; empty where the model has none.
       num_classes: number of classes.
       run: gives outputs of the graph, by their names, for its inputs, as a session's method does.
-
-    Raises:
-      UserError: the tokenizer's tables are damaged.
     """
 
     def __init__(
