@@ -277,7 +277,7 @@ def test_files_that_fit_their_hashes_and_not_the_graph(export, refusal):
     with edited_graph(export) as model:
         model.graph.output.pop(0)
     assert refusal(loads=True) == (
-        "/model.onnx: expected the outputs prediction, probability, accepted"
+        "/model.onnx: expected the outputs prediction, probability, accepted, scores"
     )
     with edited_settings(export) as found:
         found["ngrams"] = 0

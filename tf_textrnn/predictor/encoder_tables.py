@@ -51,7 +51,8 @@ def _is_lower(lower: Any) -> bool:
     runs, others = lower.get("runs"), lower.get("others")
     if not isinstance(runs, list) or not isinstance(others, dict):
         return False
-    count, low = 0, {}
+    count = 0
+    low: dict[int, int] = {}
     for run in runs:
         if not isinstance(run, list) or [*map(type, run)] != [int] * 4:
             return False
