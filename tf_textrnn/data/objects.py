@@ -43,17 +43,14 @@ class Keys:
         label = _value(record, config.label_column)
         if label is _ABSENT:
             if not self._may_lack_label:
-                raise ValueError(f"no key {config.label_column!r} (--label_column)")
+                raise _missing(config.label_column, "label_column", record)
             label = None
         texts = [_value(record, name) for name in self._texts]
         if _ABSENT in texts:
             self._texts = text_names(config.text_column, list(record))
             texts = [_value(record, name) for name in self._texts]
             if _ABSENT in texts:
-                name = self._texts[texts.index(_ABSENT)]
-                raise ValueError(
-                    f"no key {name!r} (--text_column); the object has {shown(list(record))}"
-                )
+                raise _missing(self._texts[texts.index(_ABSENT)], "text_column", record)
         if len(texts) == 1:
             return _label(label), _text(texts[0])
         return _label(label), " ".join(filter(None, map(_text, texts)))
@@ -242,6 +239,10 @@ def _row(path: str, number: int, record: Any, keys: Keys) -> Row:
     except ValueError as error:
         raise UserError(f"{path}:{number}: {error}") from error
     return label, text, number, record
+
+
+def _missing(name: str, flag: str, record: dict[str, Any]) -> ValueError:
+    return ValueError(f"no key {name!r} (--{flag}); the object has {shown(list(record))}")
 
 
 def _value(record: Any, name: str) -> Any:
