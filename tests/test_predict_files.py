@@ -261,7 +261,7 @@ def test_a_person_sees_no_cell_that_drives_the_terminal(command, tmp_path, monke
     st.sampled_from(",;\t|"),
 )
 def test_any_cells_come_back_from_a_csv(rows, delimiter):
-    answers = TableAnswers(None, True, delimiter, Naming(["a", "b\n"]), (), False)
+    answers = TableAnswers(None, True, delimiter, Naming(["a", "b\n"]), (), False, False)
     said = np.array([0.25, 0.75]), np.array([False, True])
     lines = [answers.line(Record((), "", 0, row), *said) for row in rows]
     found = list(csv.reader(io.StringIO("".join(lines), newline=""), delimiter=delimiter))

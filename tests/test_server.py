@@ -14,6 +14,7 @@ import pytest
 from tests.server_process import Load, ServeProcess, ask, wait_until
 from tests.serving_cases import CASES, TEXTS, check
 from tf_textrnn import cli
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.exporting import onnx as onnx_export
 from tf_textrnn.predictor.clients.common import ClientError, Target
 from tf_textrnn.predictor.clients.rest import RestClient
@@ -241,6 +242,22 @@ def test_versions_that_come_and_the_end_lose_no_request(export, predictor, tmp_p
         "changed or of another model than model.json",
         "stopped by SIGTERM; requests under way were answered",
     ]
+
+
+def test_a_token_is_borne_by_our_clients_and_never_in_the_clear(export, tmp_path, capsys):
+    path = tmp_path / "token"
+    path.write_text("secret\n")
+    with ServeProcess(export, f"--token_file={path}") as served:
+        command = ["ask", "predict", f"--server=localhost:{served.port}", "wolf"]
+        assert cli.run([*command, f"--token_file={path}"]) == 0
+        assert capsys.readouterr().out.startswith("animals\t")
+        assert cli.run(command) == 2
+        assert ": status 401: expected Authorization" in capsys.readouterr().err
+    assert "secret" not in repr(Target("localhost", token="secret"))
+    for target in (Target("[::1]", token="x"), Target("films.example", token="x", tls=True)):
+        assert target.token
+    with pytest.raises(UserError, match="a token would go there in the clear; expected --tls"):
+        Target("films.example", token="x")
 
 
 def test_what_cannot_be_served_is_one_line(export, tmp_path, monkeypatch, capsys):

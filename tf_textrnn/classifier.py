@@ -292,7 +292,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
           TypeError: it is no string.
         """
         predictor = self._loaded()
-        return predictor.explain(text).ordered(self._columns(predictor), self.classes_.tolist())
+        places = self._places(predictor)
+        order = np.argsort(places)
+        return predictor.explain(text).ordered(order, self.classes_[places[order]].tolist())
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the model as the next version in a folder, for `tf_textrnn.load` or TF Serving.

@@ -90,9 +90,8 @@ class Model:
         accepted = np.empty(probability.shape, bool)
 
         def classify(batch: list[int]) -> None:
-            classes[batch], probability[batch], *_, accepted[batch] = self._model(
-                [encoded[index] for index in batch]
-            )
+            found = self._model([encoded[index] for index in batch])
+            classes[batch], probability[batch], accepted[batch] = found[0], found[1], found[4]
 
         order = sorted(range(len(texts)), key=lambda index: -len(encoded[index]))
         batches = (order[i : i + BATCH_TEXTS] for i in range(0, len(order), BATCH_TEXTS))

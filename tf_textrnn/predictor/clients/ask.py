@@ -22,6 +22,7 @@ from tf_textrnn.predictor.clients.common import (
     Target,
 )
 from tf_textrnn.predictor.texts import given_texts, open_texts, read_windows
+from tf_textrnn.predictor.token import TOKEN, read_token
 
 CALLS = ("predict", "classify", "status", "metadata")
 UNSURE = "?"  # where no label is accepted
@@ -42,6 +43,11 @@ class AskOptions(CheckedOptions):
     ca_file: str = option(
         "",
         "PEM file of who may vouch for the certificate; empty = the system's (rest), gRPC's own",
+        is_path=True,
+    )
+    token_file: str = option(
+        "",
+        f"File with the token that the server wants; empty = that of {TOKEN}, or none",
         is_path=True,
     )
     model: str = option("textrnn", "Name of the model on the server")
@@ -89,9 +95,11 @@ def ask(options: AskOptions, arguments: Sequence[str]) -> None:
 
 def _client(options: AskOptions) -> Client:
     version = options.version if options.version >= 0 else None
+    token = read_token(options.token_file)
     target = Target(
-        options.server, options.model, version, options.version_label, options.tls, options.ca_file
-    )
+        options.server, options.model, version, options.version_label, options.tls, options.ca_file,
+        token,
+    )  # fmt: skip
     patience = Patience(timeout=options.timeout, tries=options.tries)
     if options.protocol == "grpc":
         from tf_textrnn.predictor.clients.grpc import GrpcClient

@@ -46,10 +46,11 @@ class Target:
       tls: whether to talk TLS, and to hold the server to a certificate for its name.
       ca_file: PEM file of the authorities that may vouch for it; "" = those that come with the
         system (REST) or with gRPC.
+      token: that requests bear; "" = none.
 
     Raises:
-      UserError: something that no server, model or label can be called, or a `ca_file` without
-        `tls`.
+      UserError: something that no server, model or label can be called, a `ca_file` without `tls`,
+        or a token that would go through a network in the clear.
     """
 
     server: str
@@ -58,6 +59,7 @@ class Target:
     version_label: str = ""
     tls: bool = False
     ca_file: str = ""
+    token: str = dataclasses.field(default="", repr=False)
 
     def __post_init__(self) -> None:
         for name, value in (("model", self.model or "\0"), ("version_label", self.version_label)):
@@ -65,6 +67,11 @@ class Target:
                 raise UserError(f"--{name}={getattr(self, name)}: expected a printable name")
         if self.ca_file and not self.tls:
             raise UserError(f"--ca_file={self.ca_file}: expected --tls beside it")
+        if self.token and not self.tls and not _is_loopback(self.address(1)[0]):
+            raise UserError(
+                f"--server={self.server}: a token would go there in the clear; expected --tls, or "
+                f"a server on this machine"
+            )
 
     def address(self, default_port: int) -> tuple[str, int]:
         """The server's host, without brackets, and its port.
@@ -101,6 +108,13 @@ class Target:
             raise UserError(
                 f"--ca_file={self.ca_file}: expected certificates in PEM ({error})"
             ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
 
 
 def _ascii_host(host: str) -> str:

@@ -62,6 +62,7 @@ class GrpcClient(Client):
 
     def __init__(self, target: Target, patience: Patience | None = None, batch_size: int = 32):
         super().__init__(target, patience, batch_size)
+        self._bearer = [("authorization", f"Bearer {target.token}")] if target.token else []
         host, port = target.address(PORTS["grpc"])
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if target.tls:
@@ -153,7 +154,9 @@ class GrpcClient(Client):
         """
         call = self._channel.unary_unary(f"/tensorflow.serving.{method}")
         try:
-            content = call(request.SerializeToString(), timeout=self.patience.timeout)
+            content = call(
+                request.SerializeToString(), timeout=self.patience.timeout, metadata=self._bearer
+            )
         except grpc.RpcError as error:
             code, details = error.code(), error.details() or ""
             if code is grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -87,6 +87,7 @@ class RestClient(Client):
         self._address = target.address(PORTS["rest"])
         self._trust = target.trust() if target.tls else None
         self._connection = self._new_connection()
+        self._headers = {"Authorization": f"Bearer {target.token}"} if target.token else {}
         self._path = f"/v1/models/{urllib.parse.quote(target.model, safe='')}"
         if target.version is not None:
             self._path += f"/versions/{target.version}"
@@ -155,7 +156,7 @@ class RestClient(Client):
         """
         self._connection.deadline = time.monotonic() + self.patience.timeout
         outcomes: queue.SimpleQueue[_Response | Exception] = queue.SimpleQueue()
-        request = (method, path, body)
+        request = (method, path, body, self._headers)
         threading.Thread(
             target=_converse, args=(self._connection, request, outcomes), daemon=True
         ).start()
@@ -199,7 +200,7 @@ class RestClient(Client):
 
 def _converse(
     connection: _Connection,
-    request: tuple[str, str, bytes | None],
+    request: tuple[str, str, bytes | None, dict[str, str]],
     outcomes: queue.SimpleQueue[_Response | Exception],
 ) -> None:
     """Sends a request; puts the answer, or what went wrong."""

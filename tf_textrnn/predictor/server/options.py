@@ -1,13 +1,10 @@
 """What `textrnn serve` is told, by flags."""
 
 import dataclasses
-import os
-import pathlib
 
-from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.options import BASIC, CheckedOptions, option
+from tf_textrnn.predictor.token import TOKEN
 
-TOKEN = "TEXTRNN_TOKEN"  # environment: the token, where no file holds it
 MIB = 1 << 20
 
 
@@ -55,25 +52,3 @@ class ServeOptions(CheckedOptions):
     poll_seconds: float = option(
         1.0, "Seconds between two looks for a newer version", above=0, maximum=86_400
     )
-
-    def token(self) -> bytes:
-        """The token that requests must bear; empty = none.
-
-        Raises:
-          UserError: the file cannot be read, or the token is not one that a header can hold.
-        """
-        found, source = os.environ.get(TOKEN, ""), TOKEN
-        if self.token_file:
-            source = f"--token_file={self.token_file}"
-            if found:
-                raise UserError(f"{source}, and {TOKEN}: expected one of them")
-            try:
-                found = pathlib.Path(self.token_file).read_text("utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                reason = getattr(error, "strerror", None) or "not UTF-8"
-                raise UserError(f"{source}: {reason}") from error
-            if not found:
-                raise UserError(f"{source}: empty; expected a token")
-        if not (found.isascii() and found.isprintable()) or " " in found:
-            raise UserError(f"{source}: expected a token of printable ASCII without spaces")
-        return found.encode()

@@ -18,8 +18,9 @@ import socket
 from tf_textrnn.base import signals
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.terminal import note, show, warn
-from tf_textrnn.predictor.server.options import TOKEN, ServeOptions
+from tf_textrnn.predictor.server.options import ServeOptions
 from tf_textrnn.predictor.server.versions import Versions
+from tf_textrnn.predictor.token import TOKEN, read_token
 
 EXAMPLE = "a fine film"
 
@@ -41,7 +42,7 @@ def serve(options: ServeOptions) -> None:
         raise UserError(
             f"{error.name} is not installed; pip install 'tf_textrnn[server]'"
         ) from error
-    token = options.token()
+    token = read_token(options.token_file).encode()
     with contextlib.closing(_bound(options.host, options.port)) as listener:
         versions = Versions(options.model, options.name)
         port = listener.getsockname()[1]
