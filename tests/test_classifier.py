@@ -140,6 +140,7 @@ def test_fitting_again_gives_the_same_bits_and_leaves_generators_alone(fitted, c
     assert not tf_config.is_op_determinism_enabled()
 
 
+@pytest.mark.slow
 def test_cross_validation_takes_truth_values():
     labels = [True, False] * 12
     assert cross_val_score(TextClassifier(**SMALL), FILMS, labels, cv=ONE_SPLIT).tolist() == [1.0]

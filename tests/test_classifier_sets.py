@@ -48,6 +48,7 @@ def test_a_matrix_is_learned_alike_and_a_column_that_no_text_has_is_never_predic
     assert again.score(TEXTS, matrix) == fitted.score(TEXTS, SETS)
 
 
+@pytest.mark.slow
 def test_cross_validation_takes_a_matrix():
     estimator = TextClassifier(**SMALL | {"num_epochs": 4})
     halves = [(np.arange(150), np.arange(150, 200))]

@@ -76,6 +76,7 @@ def test_two_processes_train_as_one(alone, options, tmp_path):
     assert_same(RunFolder(str(run_dir)), alone, weights=1e-5, loss=1e-6)
 
 
+@pytest.mark.slow
 def test_three_devices_train_as_one(alone, options, tmp_path):
     run_dir = tmp_path / "three"
     mirrored = json.dumps({**options, "run_dir": str(run_dir), "strategy": "mirrored"})

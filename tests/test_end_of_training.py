@@ -99,6 +99,7 @@ def test_a_terminal_that_is_gone_stops_no_training(small_options, tmp_path, clos
     assert (tmp_path / "run" / "report.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_stops_no_training(small_options, tmp_path):
     options = {**small_options, "run_dir": tmp_path / "run"}
     command = [sys.executable, "train.py", *(f"--{k}={v}" for k, v in options.items())]

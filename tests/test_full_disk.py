@@ -78,6 +78,7 @@ def remount(disk: pathlib.Path, mode: str) -> None:
     subprocess.run(command, check=True)
 
 
+@pytest.mark.slow
 def test_checkpoints_that_turn_read_only_end_a_run_that_goes_on_when_they_are_mended(
     small_disk, small_options, finished, tmp_path, monkeypatch
 ):

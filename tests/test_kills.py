@@ -113,6 +113,7 @@ def test_signals_end_a_run_that_goes_on_with_the_same_bits(new_run, expected):
     assert run.finish() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="POSIX systems have it")
 def test_a_terminal_that_closes_costs_no_step(new_run, expected):
     import fcntl

@@ -290,6 +290,7 @@ def test_a_run_over_sets_that_was_stopped_goes_on_with_the_same_bits(
     assert weights(resumed) == weights(exported_sets)
 
 
+@pytest.mark.slow
 def test_folds_of_sets_score_every_text(set_options, tmp_path):
     given = {**set_options, "test_file": "", "folds": 2, "num_epochs": 1}
     run = runner.run({**given, "run_dir": str(tmp_path / "run")})

@@ -146,7 +146,12 @@ def whole(small_options, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("killed_after", "every"), [(3, 0), pytest.param(20, 0, marks=pytest.mark.slow), (17, 4)]
+    ("killed_after", "every"),
+    [
+        pytest.param(3, 0, marks=pytest.mark.slow),
+        pytest.param(20, 0, marks=pytest.mark.slow),
+        (17, 4),
+    ],
 )
 def test_a_resumed_run_neither_repeats_nor_loses_steps(
     whole, small_options, tmp_path, monkeypatch, killed_after, every
@@ -212,6 +217,7 @@ def test_a_text_is_shown_as_it_is(text):
     assert html.unescape(re.sub(r"</?p>", "", shown)).split() == f"x {text} x".split()
 
 
+@pytest.mark.slow
 def test_steps_stay_out_of_memory_once_written(tmp_path):
     summaries = Summaries(tmp_path, {}, gradients_every=0)
     summaries.open({})

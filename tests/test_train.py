@@ -112,7 +112,9 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("steps", [3, pytest.param(10, marks=pytest.mark.slow), 17])
+@pytest.mark.parametrize(
+    "steps", [pytest.param(3, marks=pytest.mark.slow), pytest.param(10, marks=pytest.mark.slow), 17]
+)
 def test_a_run_that_was_cut_short_ends_with_the_same_bits(finished, small_options, tmp_path, steps):
     run_dir = str(tmp_path / "cut")
 
