@@ -128,7 +128,7 @@ function sentence(answer) {
 
 function showAnswer() {
   const answer = state.answer;
-  if (!(new Map(Object.entries(answer.probabilities))).has(state.chosen)) state.chosen = null;
+  if (!Object.hasOwn(answer.probabilities, state.chosen)) state.chosen = null; // of another version
   element("result").hidden = false;
   element("answer").replaceChildren(...sentence(answer));
   showBars();
@@ -148,7 +148,8 @@ function showBars() {
       make("span", { class: "track", "aria-hidden": "true" }, filled),
       make("span", { class: "percent" }, percent(probability)));
     bar.addEventListener("click", () => {
-      state.chosen = label;
+      state.chosen = null;
+      if (label !== explained(answer)) state.chosen = label; // else the next text's answer, whatever it is
       for (const other of element("bars").querySelectorAll("button")) other.setAttribute("aria-pressed", other === bar);
       if (answer.explanation) showWords();
     });
@@ -287,10 +288,10 @@ function factsOf(card) {
     if (value && typeof value === "object") return Object.entries(value).map(([name, count]) => `${name} ${shown(count)}`).join(", ");
     return String(value);
   };
-  const parts = [["texts", card.texts], ["exported", card.exported]];
-  for (const part of [card.metrics, card.sizes, card.versions]) parts.push(...Object.entries(part ?? {}));
+  const parts = [card.metrics, card.sizes, card.versions].flatMap((part) => Object.entries(part ?? {}));
+  parts.push(["texts", card.texts], ["exported", card.exported]);
   return parts.filter(([, value]) => value !== null && value !== undefined && value !== "")
-    .flatMap(([name, value]) => [make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, shown(value))]);
+    .map(([name, value]) => make("div", {}, make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, shown(value))));
 }
 
 function showCard({ name, version, card, examples }) {
