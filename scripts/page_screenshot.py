@@ -1,7 +1,7 @@
 """Takes the pictures of the page at `/` of `textrnn serve` in a real browser.
 
-Usage: `python scripts/page_screenshot.py MODEL [--dark]`, where MODEL is what `textrnn serve --model`
-takes; that of the docs was trained on film reviews. Writes docs/images/page.png or page_dark.png.
+Usage: `python scripts/page_screenshot.py MODEL [--dark]`, where MODEL is the folder of an export;
+that of the docs was trained on film reviews. Writes docs/images/page.png or page_dark.png.
 Needs `pip install playwright`, Debian's package `chromium` and the extra `server`.
 """
 

@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import pathlib
 
 import numpy as np
 import pytest
 
-from tests.onnx_exports import UntrainedRun
+from tests.onnx_exports import UntrainedRun, edited_settings
 from tests.server_process import ServeProcess
 from tests.test_server_limits import LengthRuntime, OneVersion, call, free_runtime, make_app
 from tf_textrnn.base.errors import UserError
@@ -110,11 +109,10 @@ def test_an_explanation_counts_as_so_many_texts_as_it_scores(app_of):
 
 
 def test_an_explanation_holds_no_more_numbers_than_a_million():
-    runtime = free_runtime()
-    runtime.labels = [f"label {index}" for index in range(10_000)]
-    app = make_app(OneVersion(runtime))
-    status, answer, _ = asked(app, "/explain", b"a" * 53)
-    assert (status, "1,060,000 numbers" in answer["error"]) == (413, True)
+    app = make_app(OneVersion(free_runtime()), max_texts=10_000)
+    body = json.dumps({"text": ["a" * 60_000] * 5}).encode()  # each a token, of two labels
+    status, answer, _ = asked(app, "/explain", body)
+    assert (status, "1,200,000 numbers" in answer["error"]) == (413, True)
 
 
 def test_an_export_without_explanations_says_so():
@@ -185,13 +183,9 @@ def hostile_export(exported, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile") / "1"
     folder.mkdir()
     onnx_export.write(folder, exported, load_run(exported))
-    labels = "".join(
-        f"{label} {HOSTILE}\n" for label in (folder / "labels.txt").read_text().split()
-    )
-    (folder / "labels.txt").write_text(labels)
-    settings = json.loads((folder / "model.json").read_text())
-    settings["sha256"]["labels.txt"] = hashlib.sha256(labels.encode()).hexdigest()
-    (folder / "model.json").write_text(json.dumps(settings))
+    labels = (folder / "labels.txt").read_text().split()
+    with edited_settings(folder):
+        (folder / "labels.txt").write_text("".join(f"{label} {HOSTILE}\n" for label in labels))
     card = {"metrics": {HOSTILE: HOSTILE, "accuracy": 0.9375}, "per_class": {HOSTILE: {"f1": 1}}}
     (folder / "model_card.json").write_text(json.dumps(card))
     return folder.parent

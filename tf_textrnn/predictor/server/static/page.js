@@ -289,7 +289,8 @@ function factsOf(card) {
     return String(value);
   };
   const parts = [card.metrics, card.sizes, card.versions].flatMap((part) => Object.entries(part ?? {}));
-  parts.push(["texts", card.texts], ["exported", card.exported]);
+  for (const [split, count] of Object.entries(card.texts ?? {})) parts.push([`${split} texts`, count]);
+  parts.push(["exported", String(card.exported ?? "").slice(0, 10)]);
   return parts.filter(([, value]) => value !== null && value !== undefined && value !== "")
     .map(([name, value]) => make("div", {}, make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, shown(value))));
 }
