@@ -17,10 +17,10 @@ from tests.serving_cases import CASES, TEXTS, check
 from tf_textrnn.predictor.predictor import Predictor, open_runtime
 from tf_textrnn.predictor.runtime import Predictions
 from tf_textrnn.predictor.server.app import App
+from tf_textrnn.predictor.server.asking import Service
 from tf_textrnn.predictor.server.batcher import Batcher
 from tf_textrnn.predictor.server.metrics import Metrics
 from tf_textrnn.predictor.server.options import ServeOptions
-from tf_textrnn.predictor.server.pages import Service
 from tf_textrnn.predictor.server.versions import Version, Versions
 
 

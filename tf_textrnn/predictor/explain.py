@@ -14,12 +14,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.tables import tab_separated
 
 MAX_SPANS = 255  # so that a text has at most 512 parts, the empty and the whole one twice
 MAX_STEPS = 1 << 18  # of all parts together, each counted as long as the text
 BATCH_STEPS = 1 << 14  # of the parts that are scored together, padding included
 STRONGEST = 3  # words that are named
+
+
+class NoExplanationsError(UserError):
+    """The export is of a version that had no explanations."""
 
 
 class Shares(NamedTuple):
@@ -143,6 +148,11 @@ def span_of(length: int) -> int:
     """How many tokens of a text of this length are measured together."""
     most = min(MAX_SPANS, max(1, MAX_STEPS // (2 * max(length, 1))))
     return max(1, -(-length // most))
+
+
+def num_parts(length: int) -> int:
+    """How many parts of a text of this length are scored, at most 512."""
+    return 2 * (-(-length // span_of(length)) + 1)
 
 
 def parts_of(token_ids: np.ndarray) -> list[np.ndarray]:

@@ -92,18 +92,8 @@ class Predictor:
         """
         if not isinstance(text, str):
             raise TypeError(f"text: found a {type(text).__name__}; expected one string")
-        encoded = text.encode("utf-8", "replace")
-        shares, found = self._runtime.explain(encoded), self._runtime.run([encoded])
-        return Explanation(
-            text=text,
-            labels=self.classes_.tolist(),
-            probability=found.probability[0],
-            accepted=found.accepted[0],
-            places=locate(text, shares.tokens),
-            span=span_of(len(shares.tokens)),
-            is_cut=bool(found.is_cut[0]),
-            **shares._asdict(),
-        )
+        found = self._runtime.run([text.encode("utf-8", "replace")])
+        return explanation_of(self._runtime, self.classes_.tolist(), text, found)
 
     def explain_all(self, texts: Sequence[str]) -> Iterator[Explanation]:
         """Explains texts in their order, several at a time."""
@@ -124,6 +114,34 @@ class Predictor:
             for whole, part in zip(found, result, strict=True):
                 whole[batch] = part
         return found
+
+
+def explanation_of(
+    runtime: Runtime, labels: list[Any], text: str, found: Predictions
+) -> Explanation:
+    """Tells what each word of a text adds.
+
+    Args:
+      runtime: that explains it.
+      labels: the label of each class.
+      text: to be explained.
+      found: what the model says of it, and of no other.
+
+    Raises:
+      NoExplanationsError: the export is of a version that had no explanations.
+      UserError: the graph fails.
+    """
+    shares = runtime.explain(text.encode("utf-8", "replace"))
+    return Explanation(
+        text=text,
+        labels=labels,
+        probability=found.probability[0],
+        accepted=found.accepted[0],
+        places=locate(text, shares.tokens),
+        span=span_of(len(shares.tokens)),
+        is_cut=bool(found.is_cut[0]),
+        **shares._asdict(),
+    )
 
 
 def find_export(model: str | os.PathLike[str]) -> pathlib.Path:

@@ -9,7 +9,7 @@ import numpy as np
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.startup import load_tensorflow
 from tf_textrnn.predictor import guard
-from tf_textrnn.predictor.explain import Shares
+from tf_textrnn.predictor.explain import NoExplanationsError, Shares
 from tf_textrnn.predictor.runtime import Predictions
 
 EXPLAIN = "explain"  # the signature
@@ -62,10 +62,12 @@ class SavedModelRuntime:
         """Tells what each token of a text adds.
 
         Raises:
-          UserError: the export is of a version that had no explanations.
+          NoExplanationsError: the export is of a version that had no explanations.
         """
         if EXPLAIN not in self._model.signatures:
-            raise UserError(f"{self._path}: this export has no explanations; export its run again")
+            raise NoExplanationsError(
+                f"{self._path}: this export has no explanations; export its run again"
+            )
         outputs = self._model.signatures[EXPLAIN](text=self._to_tensor([text]))
         found = {name: value.numpy()[0] for name, value in outputs.items()}
         return Shares(

@@ -15,8 +15,9 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from tf_textrnn.base.terminal import warn
+from tf_textrnn.predictor.server.asking import Page, Service
 from tf_textrnn.predictor.server.errors import ApiError
-from tf_textrnn.predictor.server.pages import PAGES, SERVING, SERVING_PATHS, Page, Service, refusal
+from tf_textrnn.predictor.server.pages import PAGES, SERVING, SERVING_PATHS, refusal
 
 _LOST = 499  # nginx's: the client has gone
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::\d*)?")

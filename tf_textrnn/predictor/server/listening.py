@@ -11,10 +11,10 @@ import uvicorn
 from tf_textrnn.base import signals
 from tf_textrnn.base.startup import usable_cores
 from tf_textrnn.predictor.server.app import App
+from tf_textrnn.predictor.server.asking import Service
 from tf_textrnn.predictor.server.batcher import Batcher
 from tf_textrnn.predictor.server.metrics import Metrics
 from tf_textrnn.predictor.server.options import ServeOptions
-from tf_textrnn.predictor.server.pages import Service
 from tf_textrnn.predictor.server.versions import Versions
 
 KEEP_ALIVE = 75  # seconds that an idle connection is kept: longer than a proxy before us keeps it
@@ -71,7 +71,11 @@ class Server(uvicorn.Server):
 
 
 def make_server(
-    options: ServeOptions, versions: Versions, token: bytes, greet: Callable[[], None]
+    options: ServeOptions,
+    versions: Versions,
+    token: bytes,
+    examples: tuple[str, ...],
+    greet: Callable[[], None],
 ) -> Server:
     """A server that has yet to be run, on a socket.
 
@@ -79,11 +83,12 @@ def make_server(
       options: of the command.
       versions: of the model.
       token: that requests must bear; empty = none.
+      examples: texts that the page offers.
       greet: called when it listens.
     """
     metrics = Metrics()
     batcher = Batcher(usable_cores(), metrics.batch)
-    service = Service(options, versions, batcher, metrics)
+    service = Service(options, versions, batcher, metrics, examples)
     hosts = {name.strip().lower() for name in options.allowed_hosts.split(",") if name.strip()}
     app = App(service, token, hosts | {options.host.lower()})
     # What a stranger sends is no news: uvicorn warns of every request that is not HTTP.

@@ -59,7 +59,7 @@ class Metrics:
         self._labels: collections.Counter[str] = collections.Counter()
         self._seconds: dict[str, Histogram] = {}
         self._batches = Histogram(BATCH_TEXTS)
-        self._texts = self._unsure = self._cut = self._tokens = self._unknown = 0
+        self._texts = self._explained = self._unsure = self._cut = self._tokens = self._unknown = 0
 
     def request(self, page: str, status: int, seconds: float) -> None:
         """Counts a request that has its answer.
@@ -77,6 +77,11 @@ class Metrics:
         """Counts a batch of so many texts."""
         with self._lock:
             self._batches.add(size)
+
+    def explained(self, count: int) -> None:
+        """Counts texts that are explained."""
+        with self._lock:
+            self._explained += count
 
     def answers(self, labels: Sequence[str], found: Predictions) -> None:
         """Counts what the model said of the texts of a request."""
@@ -121,6 +126,7 @@ class Metrics:
                  self._batches.lines("textrnn_batch_texts")),
                 ("requests_waiting", "gauge", "Requests under way", self.waiting),
                 ("texts_total", "counter", "Texts that were classified", self._texts),
+                ("explained_texts_total", "counter", "Texts that were explained", self._explained),
                 ("unsure_texts_total", "counter", "Texts without an accepted label", self._unsure),
                 ("cut_texts_total", "counter", "Texts longer than the model reads", self._cut),
                 ("tokens_total", "counter", "Tokens that were read", self._tokens),

@@ -1,4 +1,4 @@
-"""Serves a model over HTTP: TF Serving's REST interface, and a page for people.
+"""Serves a model over HTTP: TF Serving's REST interface, and a page for people at `/`.
 
     curl -d "a fine film" localhost:8501/predict
     curl -d '{"instances": ["a fine film"]}' localhost:8501/v1/models/textrnn:predict
@@ -42,12 +42,16 @@ def serve(options: ServeOptions) -> None:
         raise UserError(
             f"{error.name} is not installed; pip install 'tf_textrnn[server]'"
         ) from error
-    token = read_token(options.token_file).encode()
+    token, examples = read_token(options.token_file).encode(), options.read_examples()
     with contextlib.closing(_bound(options.host, options.port)) as listener:
         versions = Versions(options.model, options.name)
         port = listener.getsockname()[1]
         server = make_server(
-            options, versions, token, lambda: _greet(options, versions, bool(token), port)
+            options,
+            versions,
+            token,
+            examples,
+            lambda: _greet(options, versions, bool(token), port),
         )
         versions.watch(options.poll_seconds)
         signals.advise(lambda: "requests under way were answered")
