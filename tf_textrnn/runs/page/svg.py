@@ -132,11 +132,9 @@ def _grid(axis: Axis, place: Callable[[Axis, float], float], is_x: bool) -> list
         drawn.append(tag("line", class_="grid", **dict(zip(_ENDS, ends, strict=True))))
         spot = {"x": at, "y": bottom + 16} if is_x else {"x": _LEFT - 6, "y": at + 4}
         drawn.append(tag("text", f"{value:.6g}", class_="tick" if is_x else "tick end", **spot))
-    if is_x:
-        spot = {"x": (_LEFT + right) / 2, "y": HEIGHT - 8}
-    else:
-        spot = {"transform": f"translate(13 {(bottom + _TOP) / 2}) rotate(-90)"}
-    return [*drawn, tag("text", axis.name, class_="axis", **spot)]
+    middle = ((_LEFT + right) / 2, HEIGHT - 8) if is_x else (13, (bottom + _TOP) / 2)
+    transform = "translate({} {})".format(*middle) + ("" if is_x else " rotate(-90)")
+    return [*drawn, tag("text", axis.name, class_="axis", transform=transform)]
 
 
 def _path(points: Sequence[tuple[float, float]], x: Axis, y: Axis, class_: str) -> Html:
