@@ -21,8 +21,7 @@ from tf_textrnn.runs.page.svg import Axis, Line, chart
 from tf_textrnn.runs.report import Mistake
 from tf_textrnn.training import ending, runner
 
-HOSTILE = '<script>x</script></style>"\'&\u202eevil\x00$body'
-VOID = {"meta", "line", "path", "polyline", "rect", "br"}
+HOSTILE = "<script>x</script></style>\"'&\u202eevil\x00$body"
 
 
 class Parsed(html.parser.HTMLParser):
@@ -37,7 +36,7 @@ class Parsed(html.parser.HTMLParser):
 
     def handle_starttag(self, name, attributes):
         self.elements.append((name, dict(attributes)))
-        if name not in VOID:
+        if name != "meta":
             self._open.append(name)
 
     def handle_endtag(self, name):
@@ -94,7 +93,7 @@ def test_the_page_is_one_file_that_may_run_its_own_script_alone(name, request):
 
 def test_what_strangers_write_is_text(finished):
     report = json.loads(finished.report_json.read_text())
-    report["per_class"] = {HOSTILE: next(iter(report["per_class"].values())), "b": {"f1": 0.0}}
+    report["per_class"] = dict.fromkeys([HOSTILE, "b"], report["per_class"]["animals"])
     report["words"]["labels"] = {HOSTILE: {HOSTILE: 1.0}}
     report["data"]["notes"] = [HOSTILE]
     finding = {"line": HOSTILE, "examples": [HOSTILE], "advice": HOSTILE, "count": 2}

@@ -104,9 +104,9 @@ def _matrix(found: Confusions) -> Html:
     size = "large" if len(found.names) > 20 else "small"
     return tag(
         "div",
-        tag("table", tag("caption", "numbers of texts, by true label and label given"),
-            tag("thead", tag("tr", tag("td"), *heads)), tag("tbody", *rows),
-            id="confusion", class_=size),
+        tag("table", tag("thead", tag("tr", tag("td"), *heads)), tag("tbody", *rows),
+            id="confusion", class_=size,
+            aria_label="numbers of texts, by true label (row) and label given (column)"),
         class_="scroll", tabindex="0", role="region", aria_label="confusion matrix",
     )  # fmt: skip
 

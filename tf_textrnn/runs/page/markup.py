@@ -4,8 +4,6 @@ import html
 
 from tf_textrnn.base.tables import tab_separated
 
-VOID = ("br", "line", "path", "polyline", "rect", "meta")  # have no content
-
 
 class Html(str):
     """Markup; any other string is a text, which is escaped where it becomes markup."""
@@ -31,7 +29,7 @@ def joined(*contents: str) -> Html:
 
 
 def tag(name: str, *contents: str, **attributes: str | float | None) -> Html:
-    """An element.
+    """An element, which is not one of those that HTML never closes.
 
     Args:
       name: of the element.
@@ -43,12 +41,11 @@ def tag(name: str, *contents: str, **attributes: str | float | None) -> Html:
       '<td class="q1" data-label="&quot;x&quot;">&lt;7&gt;</td>'
     """
     words = [name]
-    for attribute, value in attributes.items():
+    for key, value in attributes.items():
         if value is not None:
-            name_of = attribute.rstrip("_").replace("_", "-")
-            words.append(f'{name_of}="{html_of(str(value))}"')
-    start = Html(f"<{' '.join(words)}>")
-    return start if name in VOID else joined(start, *contents, Html(f"</{name}>"))
+            attribute = key.rstrip("_").replace("_", "-")
+            words.append(f'{attribute}="{html_of(str(value))}"')
+    return joined(Html(f"<{' '.join(words)}>"), *contents, Html(f"</{name}>"))
 
 
 def section(title: str, *contents: str) -> Html:
