@@ -7,7 +7,7 @@ import numpy as np
 from tf_textrnn.base.tables import cut_to, shown_labels
 from tf_textrnn.runs.answered import Answered
 from tf_textrnn.runs.marks import given_labels
-from tf_textrnn.runs.page.markup import Html, joined, section, table, tag
+from tf_textrnn.runs.page.markup import Html, section, table, tag
 
 LABELS_SHOWN = 50  # in the matrix
 PAIRS_SHOWN = 20
@@ -135,7 +135,7 @@ def _told(found: Confusions, row: int, column: int) -> str:
     if given == NOTHING:
         return f"{true} missed, with nothing in its place: {of}"
     if true == NOTHING:
-        return f"{given} given beside all that is right: {count:,} texts"
+        return f"{given} given beside all that is right: {count:,} times"
     return f"{true} taken for {given}: {of}"
 
 
@@ -149,4 +149,4 @@ def _pairs_table(found: Confusions) -> Html:
         for row, column in pairs
     ]  # fmt: skip
     heads = ["true label", "given instead", "texts", "of the true label's"]
-    return joined(tag("h3", "Most often confused"), table("most often confused", heads, rows))
+    return table("most often confused", heads, rows)

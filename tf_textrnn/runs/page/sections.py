@@ -56,7 +56,7 @@ def answer_section(values: Mapping[str, Any], lines: Sequence[str]) -> Html:
 def data_section(data: Mapping[str, Any]) -> Html:
     """What was seen in the texts before training."""
     heads = ["texts of", "texts", "tokens", "cut texts", "lost tokens", "unknown tokens",
-             "empty texts", "tokens of a text: median", "longest"]  # fmt: skip
+             "empty texts", "median tokens", "most tokens"]  # fmt: skip
     names = ("texts", "tokens", "cut_texts", "lost_tokens", "unknown_tokens", "empty_texts")
     rows = [
         [split, *(f"{found[name]:,}" for name in names),
@@ -66,7 +66,7 @@ def data_section(data: Mapping[str, Any]) -> Html:
     findings = [_finding(finding) for finding in data["findings"]]
     return section(
         "The data",
-        table("numbers of texts and tokens", heads, rows),
+        table("numbers of texts and tokens", heads, rows, ""),
         *[tag("p", note) for note in data["notes"]],
         tag("h3", "What stands out"),
         tag("ul", *findings) if findings else tag("p", "Nothing."),
@@ -115,7 +115,7 @@ def labels_section(per_class: Mapping[str, Mapping[str, float]]) -> Html:
     return section(
         "Each label",
         table("measures of each label", ["label", *columns.values()], rows),
-        _left_out(len(per_class) - LABELS_SHOWN, "labels"),
+        _left_out(len(per_class) - LABELS_SHOWN, "Labels"),
     )
 
 
@@ -124,7 +124,9 @@ def _number(value: float | None) -> str:
 
 
 def _left_out(count: int, what: str) -> Html:
-    return tag("p", f"{count:,} more {what} are in report.json.") if count > 0 else Html()
+    return (
+        tag("p", f"{what} left out here: {count:,}; report.json has all.") if count > 0 else Html()
+    )
 
 
 def words_section(words: Mapping[str, Any]) -> Html:
@@ -140,7 +142,7 @@ def words_section(words: Mapping[str, Any]) -> Html:
         tag("p", f"What a word adds to the label's score, on average ({branches}; measured in "
             f"{words['texts']:,} texts)."),
         tag("table", tag("caption", "words of each label"), tag("tbody", *rows), class_="words"),
-        _left_out(len(shown) - WORDS_OF_LABELS, "labels"),
+        _left_out(len(shown) - WORDS_OF_LABELS, "Labels"),
     )  # fmt: skip
 
 
