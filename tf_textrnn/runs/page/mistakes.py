@@ -9,7 +9,7 @@ from tf_textrnn.runs.page.markup import Html, joined, section, tag
 from tf_textrnn.runs.report import Mistake
 
 _LEVELS = 4
-_LEAST = 0.1  # share of the strongest word's; weaker words are not marked
+_LEAST = 0.2  # share of the strongest word's; weaker words are not marked
 _STRONGEST = 3
 
 
