@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tf_textrnn.runs.answered import AnsweredLabels, AnsweredSets
-from tf_textrnn.runs.marks import Mark
+from tf_textrnn.runs.marks import Mark, mark_words
 from tf_textrnn.runs.next_steps import next_steps
 from tf_textrnn.runs.page import page, sections
 from tf_textrnn.runs.page.confusion import NOTHING, confusion_section, confusions
@@ -153,10 +153,38 @@ def test_of_sets_it_tells_what_is_missed_beside_what():
     assert "b given beside all that is right: 1 times" in text
 
 
-def test_marked_words_add_up_to_the_difference_of_scores(finished, exported_sets):
-    for folder in (finished, exported_sets):
-        text = read_page(folder)
-        assert "<blockquote" in text or "There are none." in text
+def test_marks_are_what_words_add_to_what_is_wrong_up_to_the_cap(monkeypatch):
+    tokens = [b"good", b"the", b"film"]
+    corpus = types.SimpleNamespace(
+        types=tokens, type_ids=np.array([0, 1, 2, 2]), offsets=np.array([0, 3, 4])
+    )
+    split = types.SimpleNamespace(
+        corpus=corpus, rows=np.arange(2), lengths=np.array([3, 1]), classes=np.array([0, 0])
+    )
+    split.batch = lambda texts: types.SimpleNamespace(
+        token_ids=np.array([[2, 3, 4], [4, 0, 0]])[texts], lengths=split.lengths[texts]
+    )
+    scores = np.array([[0, 1], [0, 1]], np.float32)
+    answers = AnsweredLabels(split, scores, 1.0, ["bad", "good"])
+    of_token = np.array([[0, 0], [0, 0], [1, 4], [0, 0], [2, 1]], np.float32)
+
+    def marks():
+        quotes = ["Good,\tthe  film", "FILM"]
+        return mark_words(
+            answers, np.arange(2), quotes, lambda ids, _: of_token[ids].sum(axis=1), None
+        )
+
+    assert marks()[0] == [Mark(0, 4, 3.0)]  # "," is no token of the text: what follows is unsure
+    corpus.types = [b"good,", b"the", b"film"]
+    assert marks() == [
+        [Mark(0, 5, 3.0), Mark(6, 9, 0.0), Mark(11, 15, -1.0)],
+        [Mark(0, 4, -1.0)],
+    ]
+    monkeypatch.setattr("tf_textrnn.runs.marks.MAX_STEPS", 12)
+    assert [len(of_text) for of_text in marks()] == [3, 0]
+
+
+def test_a_marked_word_is_escaped_and_tells_its_number():
     quote = "Good  <film>"
     marks = [[Mark(0, 4, 2.0), Mark(6, 7, -0.01), Mark(7, 11, -1.0)]]
     text = mistakes_section([Mistake("a", "", 0.5, quote)], [quote], marks)

@@ -85,9 +85,14 @@ def confusion_section(found: Confusions) -> Html:
         "A row is a true label, a column what is given in its place; the labels that are most "
         f"often confused come first.{which} Point at a number, or go there with the arrow keys."
     )
+    of_sets = (
+        f"The row {NOTHING} has labels given beside all that are right, the column {NOTHING} those "
+        "that are missed with none in their place."
+    )
     return section(
         "What is taken for what",
         tag("p", note),
+        tag("p", of_sets) if NOTHING in found.names else "",
         tag("output", "\u00a0", id="cell", aria_live="polite"),
         _matrix(found),
         _pairs_table(found),
