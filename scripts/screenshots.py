@@ -1,7 +1,8 @@
-"""Takes the screenshots of docs/tensorboard.md from a real TensorBoard in a real browser.
+"""Takes the screenshots of docs/tensorboard.md and of `report.html` in a real browser.
 
-Usage: `python scripts/screenshots.py RUN`, where RUN is the folder of a run; that of the docs was
-trained on film reviews. Needs `pip install playwright` and Debian's package `chromium`.
+Usage: `python scripts/screenshots.py RUN [report]`, where RUN is the folder of a run; that of the
+docs was trained on film reviews. With "report", that of `report.html` alone is taken. Needs
+`pip install playwright` and Debian's package `chromium`.
 """
 
 import pathlib
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -26,6 +28,7 @@ BROWSER = [
     "--enable-unsafe-swiftshader",
 ]
 DRAWING_SECONDS = 8
+TABS = ("scalars", "custom_scalars", "histograms", "projector")
 
 
 def filter_tags(page: Page, pattern: str) -> None:
@@ -59,30 +62,45 @@ def take(page: Page, address: str, tab: str) -> None:
     page.screenshot(path=IMAGES / f"{tab}.png")
 
 
-def main(run: pathlib.Path) -> None:
+def take_report(page: Page, run: pathlib.Path) -> None:
+    """Saves a part of a run's report to `docs/images`."""
+    page.set_viewport_size({"width": 1200, "height": 1200})
+    page.goto((run / "report.html").as_uri())
+    page.locator("h2", has_text="trust").evaluate("heading => heading.scrollIntoView()")
+    page.screenshot(path=IMAGES / "report.png")
+
+
+def main(run: pathlib.Path, tabs: Sequence[str]) -> None:
+    IMAGES.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=BROWSER, chromium_sandbox=False
+        )
+        page = browser.new_page()
+        take_report(page, run)
+        if tabs:
+            take_tabs(page, run, tabs)
+        browser.close()
+
+
+def take_tabs(page: Page, run: pathlib.Path, tabs: Sequence[str]) -> None:
+    """Saves tabs of TensorBoard to `docs/images`."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir=tensorboard"]
     command += ["--host=127.0.0.1", "--port=0"]
-    IMAGES.mkdir(exist_ok=True)
     with (
         tempfile.NamedTemporaryFile("r") as log,
         open(log.name, "w") as output,
         subprocess.Popen(command, cwd=run, stdout=output, stderr=output) as server,
-        sync_playwright() as playwright,
     ):
         try:
             while not (address := re.search(r"http://\S+", pathlib.Path(log.name).read_text())):
                 time.sleep(1)
-            browser = playwright.chromium.launch(
-                executable_path="/usr/bin/chromium", args=BROWSER, chromium_sandbox=False
-            )
-            page = browser.new_page()
             time.sleep(DRAWING_SECONDS)  # for TensorBoard to read the run
-            for tab in ("scalars", "custom_scalars", "histograms", "projector"):
+            for tab in tabs:
                 take(page, address.group(), tab)
-            browser.close()
         finally:
             server.terminate()
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).absolute())
+    main(pathlib.Path(sys.argv[1]).absolute(), () if sys.argv[2:] == ["report"] else TABS)

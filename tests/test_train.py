@@ -47,6 +47,7 @@ def test_learns_and_leaves_the_files_of_a_run(finished, topics):
         "tensorboard",
         "metrics.jsonl",
         "report.json",
+        "report.html",
         "report.txt",
         "confusion_matrix.png",
         "reliability.png",

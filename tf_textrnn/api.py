@@ -56,6 +56,11 @@ class Run:
         self.report = report
         self.export = export
 
+    @property
+    def page(self) -> pathlib.Path:
+        """`report.html`, the report for a browser; it quotes texts of the data."""
+        return self.path / "report.html"
+
     @functools.cached_property
     def classifier(self) -> Predictor:
         """The exported model, loaded when first used.

@@ -138,20 +138,16 @@ def train(options: Mapping[str, Any]) -> None:
       options: those that the caller named, by name.
     """
     from tf_textrnn.api import train_on
+    from tf_textrnn.runs.next_steps import next_steps
 
     signals.advise(lambda: "nothing is trained yet; start again")
     run = train_on(options)
     if run is None:  # the chief reports and exports
         return
-    show(
-        f"report: {run.path / 'report.txt'}   "
-        f"confusion matrix: {run.path / 'confusion_matrix.png'}\n"
-        f"to see it learn:  "
-        f"{invocation.other_program('tensorboard', '--logdir', str(run.path))}"
-    )
-    if run.export:
-        predict = invocation.command_line("predict", f"--model={run.export}", "your text")
-        show(f"to classify text: {predict}")
+    page = run.page if run.page.exists() else run.path / "report.txt"
+    show(f"report: {page}   confusion matrix: {run.path / 'confusion_matrix.png'}")
+    for purpose, command in next_steps(run.path, run.export):
+        show(f"{purpose + ':':<17} {command}")
 
 
 def _train(arguments: list[str]) -> None:

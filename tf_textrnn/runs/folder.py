@@ -39,6 +39,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.report_json = self.path / "report.json"
         self.report_text = self.path / "report.txt"
+        self.report_page = self.path / "report.html"
         self.confusion_matrix = self.path / "confusion_matrix.png"
         self.reliability = self.path / "reliability.png"
         self.risk_coverage = self.path / "risk_coverage.png"

@@ -180,7 +180,12 @@ def draw_report(folder: RunFolder, answers: Answered) -> dict[str, Any]:
 
 def report_text(report: dict[str, Any]) -> str:
     """Returns the report as text: totals, then a line for each label."""
-    lines = [
+    return "\n".join([*total_lines(report), "", label_table(report["per_class"])]) + "\n"
+
+
+def total_lines(report: dict[str, Any]) -> list[str]:
+    """What `report.txt` says before the table of the labels."""
+    return [
         evaluation_text(_EVALUATED_ON[report["evaluated_on"]], report),
         f"best epoch {report['best_epoch']} of {report['epochs']} "
         f"(valid accuracy {report['valid_accuracy']:.4f}), "
@@ -190,10 +195,7 @@ def report_text(report: dict[str, Any]) -> str:
         f"{report['temperature']:.2f}, {report['calibration_error_raw']:.4f} without",
         *_branch_lines(report),
         *filter(None, [coverage_text(report)]),
-        "",
-        label_table(report["per_class"]),
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _branch_lines(report: dict[str, Any]) -> list[str]:
@@ -210,15 +212,19 @@ def _branch_lines(report: dict[str, Any]) -> list[str]:
     return [words]
 
 
+def worst_texts(answers: Answered) -> np.ndarray:
+    """int64[n], at most `MISTAKES_KEPT` texts of wrong predictions, the most confident first."""
+    wrong = np.flatnonzero(answers.is_wrong)
+    return wrong[np.argsort(-answers.surety[wrong], kind="stable")][:MISTAKES_KEPT]
+
+
 def worst_mistakes(answers: Answered) -> list[Mistake]:
     """Returns at most `MISTAKES_KEPT` wrong predictions, the most confident first.
 
     Args:
       answers: what the model says of the scored texts.
     """
-    surety, split = answers.surety, answers.split
-    wrong = np.flatnonzero(answers.is_wrong)
-    worst = wrong[np.argsort(-surety[wrong], kind="stable")][:MISTAKES_KEPT]
+    surety, split, worst = answers.surety, answers.split, worst_texts(answers)
     quotes = split.corpus.quotes.of(split.rows[worst].tolist())
     return [
         Mistake(

@@ -49,18 +49,14 @@ def strongest_words(
     """
     most = min(MAX_TEXTS, MAX_NUMBERS // (max(1, int(split.lengths.max(initial=1))) * len(labels)))
     texts = _spread(np.arange(len(split)), max(1, most))
-    steps = sum(_steps(length) for length in split.lengths[texts].tolist())
+    steps = sum(steps_of(length) for length in split.lengths[texts].tolist())
     affordable = max(1, len(texts) * MAX_STEPS // max(steps, 1))
     has_network = share_ngrams is None or affordable >= min(MIN_TEXTS, len(texts))
     if has_network:
         texts = _spread(texts, affordable)
-    ids, shares = _tokens(split, texts, len(labels), share_ngrams)
-    if has_network:
-        parts = [parts_of(text) for text in ids]
-        scores = score_parts([part for text in parts for part in text], score_network)
-        ends = np.cumsum([len(text) for text in parts])
-        for text, of_text, share in zip(ids, np.split(scores, ends[:-1]), shares, strict=True):
-            share += network_shares(of_text, len(text))
+    ids, shares = token_shares(
+        split, texts, len(labels), score_network if has_network else None, share_ngrams
+    )
     found = _ranked(ids, shares, vocabulary)
     return {
         "texts": len(texts),
@@ -90,15 +86,40 @@ def _spread(texts: np.ndarray, most: int) -> np.ndarray:
     return texts[:: -(-len(texts) // most)]
 
 
-def _steps(length: int) -> int:
+def steps_of(length: int) -> int:
     """The steps of all parts of a text, which are half as long as it on average."""
     return length * (-(-length // span_of(length)) + 1)
 
 
-def _tokens(
+def token_shares(
+    split: Split,
+    texts: np.ndarray,
+    num_classes: int,
+    score_network: ScoreTexts | None,
+    share_ngrams: ShareTokens | None,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The token ids int32[tokens] of each text, and what each adds, float32[tokens, classes].
+
+    Args:
+      split: the texts.
+      texts: int[n], which of them.
+      num_classes: number of classes.
+      score_network: as of `strongest_words`; None = the network's share is left out.
+      share_ngrams: as there.
+    """
+    ids, shares = _ngram_shares(split, texts, num_classes, share_ngrams)
+    if score_network and ids:
+        parts = [parts_of(text) for text in ids]
+        scores = score_parts([part for text in parts for part in text], score_network)
+        ends = np.cumsum([len(text) for text in parts])
+        for text, of_text, share in zip(ids, np.split(scores, ends[:-1]), shares, strict=True):
+            share += network_shares(of_text, len(text))
+    return ids, shares
+
+
+def _ngram_shares(
     split: Split, texts: np.ndarray, num_classes: int, share_ngrams: ShareTokens | None
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The token ids of each text, and what each adds by n-grams, which may be nothing."""
     ids, shares = [], []
     for start in range(0, len(texts), _TEXTS):
         batch = split.batch(texts[start : start + _TEXTS])

@@ -14,6 +14,9 @@ from tf_textrnn.runs import checkpoints, report
 from tf_textrnn.runs.answered import answered
 from tf_textrnn.runs.best import Named, read_named_best
 from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.marks import Mark, mark_words
+from tf_textrnn.runs.next_steps import next_steps
+from tf_textrnn.runs.page.page import MISTAKES_SHOWN, Contents, write_page
 from tf_textrnn.runs.plots import gradient_flow_figure
 from tf_textrnn.runs.words import strongest_words
 from tf_textrnn.training.loop import Trainer
@@ -63,17 +66,16 @@ def end_run(
     answers = answered(split, scores, temperature, data.all_labels, best.get("thresholds"))
     values = report.report_values(config, data, answers, temperature, learned, summary)
     folder.report_text.unlink(missing_ok=True)  # it comes last, and marks the end
+    folder.report_page.unlink(missing_ok=True)
     report.write_values(folder, values)
     exported = export(str(folder.path)) if export else None
+    ngrams = trainer.model.ngrams
+    branch_scorers = (
+        trainer.scorer.score_network,
+        (lambda token_ids: ngrams.token_shares(token_ids).numpy()) if ngrams else None,
+    )
     with terminal.optional("the words that speak for each label"):
-        ngrams = trainer.model.ngrams
-        words = strongest_words(
-            split,
-            data.vocabulary,
-            data.labels,
-            trainer.scorer.score_network,
-            (lambda token_ids: ngrams.token_shares(token_ids).numpy()) if ngrams else None,
-        )
+        words = strongest_words(split, data.vocabulary, data.labels, *branch_scorers)
         report.write_values(folder, values | {"words": words})
         values["words"] = words
     mistakes = report.worst_mistakes(answers)
@@ -85,6 +87,16 @@ def end_run(
     with terminal.optional(str(folder.tensorboard)):
         table = [dataclasses.astuple(mistake) for mistake in mistakes]
         trainer.summaries.report(trainer.replicas.steps, values, figures, table, data.vocabulary)
+    with terminal.optional(str(folder.report_page)):
+        shown = slice(MISTAKES_SHOWN)
+        texts = report.worst_texts(answers)[shown]
+        quotes = split.corpus.quotes.of(split.rows[texts].tolist())
+        marks: list[list[Mark]] = [[] for _ in quotes]
+        with terminal.optional("the marked words of mistakes"):
+            marks = mark_words(answers, texts, quotes, *branch_scorers)
+        steps = next_steps(folder.path, exported)
+        contents = Contents(values, history, answers, mistakes[shown], quotes, marks, steps)
+        write_page(folder, contents)
     report.show_report(folder, values, mistakes)
     return values, exported
 

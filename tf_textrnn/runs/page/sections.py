@@ -1,0 +1,162 @@
+"""The parts of `report.html`, from the values of `report.json`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tf_textrnn.base.tables import shown_labels
+from tf_textrnn.runs.next_steps import NextStep
+from tf_textrnn.runs.page.markup import Html, joined, section, table, tag
+from tf_textrnn.runs.page.svg import Axis, Line, axis_over, chart
+
+LABELS_SHOWN = 1_000  # in the table of labels
+WORDS_OF_LABELS = 200  # labels whose words are shown
+
+_LABEL_COLUMNS = {
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "support": "texts",
+    "roc_auc": "ROC-AUC",
+    "average_precision": "average precision",
+    "threshold": "threshold",
+}
+_EVALUATED_ON = {
+    "test": "the test texts",
+    "valid": "the validation texts (there is no test file)",
+    "folds": "every text, each by a model that has not seen it (there is no test file)",
+}
+
+
+def answer_section(values: Mapping[str, Any], lines: Sequence[str]) -> Html:
+    """How good the model is.
+
+    Args:
+      values: of `report.json`.
+      lines: what `report.txt` says of it.
+    """
+    low, high = values["accuracy_interval"]
+    whole = "whole sets right" if "per_text_f1" in values else "accuracy"
+    figures = [
+        (whole, f"{values['accuracy']:.1%}", f"95 % interval {low:.1%} to {high:.1%}"),
+        ("macro F1", f"{values['macro_f1']:.3f}", f"micro F1 {values['micro_f1']:.3f}"),
+        ("best epoch", str(values["best_epoch"]), f"of {values['epochs']}"),
+    ]
+    items = [
+        tag("div", tag("dt", name), tag("dd", tag("strong", number), " ", tag("small", more)))
+        for name, number, more in figures
+    ]
+    told = "\n".join(lines).splitlines()
+    return joined(
+        tag("dl", *items, class_="figures"),
+        tag("p", f"Measured on {_EVALUATED_ON[values['evaluated_on']]}."),
+        tag("details", tag("summary", "all measures"), *[tag("p", line) for line in told]),
+    )
+
+
+def data_section(data: Mapping[str, Any]) -> Html:
+    """What was seen in the texts before training."""
+    heads = ["texts of", "texts", "tokens", "cut texts", "lost tokens", "unknown tokens",
+             "empty texts", "median tokens", "most tokens"]  # fmt: skip
+    names = ("texts", "tokens", "cut_texts", "lost_tokens", "unknown_tokens", "empty_texts")
+    rows = [
+        [split, *(f"{found[name]:,}" for name in names),
+         *(f"{found['length_quantiles'][place]:,}" for place in (2, -1))]
+        for split, found in data["splits"].items()
+    ]  # fmt: skip
+    findings = [_finding(finding) for finding in data["findings"]]
+    return section(
+        "The data",
+        table("numbers of texts and tokens", heads, rows, ""),
+        *[tag("p", note) for note in data["notes"]],
+        tag("h3", "What stands out"),
+        tag("ul", *findings) if findings else tag("p", "Nothing."),
+    )
+
+
+def _finding(finding: Mapping[str, Any]) -> Html:
+    examples, advice = finding["examples"], finding["advice"]
+    more = ["…"] if len(examples) < finding["count"] else []
+    shown = tag("ul", *[tag("li", example) for example in [*examples, *more]])
+    summary = tag("summary", finding["line"])
+    return tag(
+        "li",
+        tag("details", summary, shown) if examples else finding["line"],
+        tag("p", tag("code", advice)) if advice else "",
+    )
+
+
+def curves_section(history: Sequence[Mapping[str, Any]], best_epoch: int) -> Html:
+    """Loss and accuracy by epoch."""
+    charts = []
+    for measure in ("loss", "accuracy"):
+        lines = [
+            Line(name, [(m["epoch"] + 1, m[key]) for m in history if m.get(key) is not None])
+            for name, key in (("training", f"train_{measure}"), ("validation", f"valid_{measure}"))
+        ]
+        values = [y for line in lines for _, y in line.points]
+        x, y = Axis("epoch", 1, max(len(history), 2), True), axis_over(measure, values)
+        charts.append(chart(f"{measure.title()} by epoch", x, y, lines, marked=best_epoch))
+    note = "The upright line marks the best epoch, whose weights are kept."
+    return section("How it learned", tag("p", note), tag("div", *charts, class_="charts"))
+
+
+def labels_section(per_class: Mapping[str, Mapping[str, float]]) -> Html:
+    """How good the model is on each label."""
+    shown = shown_labels(per_class)
+    columns = {
+        key: name
+        for key, name in _LABEL_COLUMNS.items()
+        if any(key in row for row in per_class.values())
+    }
+    rows = [
+        [shown[label], *(_number(row.get(key)) for key in columns)]
+        for label, row in list(per_class.items())[:LABELS_SHOWN]
+    ]
+    return section(
+        "Each label",
+        table("measures of each label", ["label", *columns.values()], rows),
+        _left_out(len(per_class) - LABELS_SHOWN, "Labels"),
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
+def _left_out(count: int, what: str) -> Html:
+    return (
+        tag("p", f"{what} left out here: {count:,}; report.json has all.") if count > 0 else Html()
+    )
+
+
+def words_section(words: Mapping[str, Any]) -> Html:
+    """The words that speak most for each label."""
+    shown = shown_labels(words["labels"])
+    branches = " and ".join(words["branches"]).replace("ngrams", "n-grams")
+    rows = [
+        tag("tr", tag("th", shown[label], scope="row"), tag("td", *_words(found)))
+        for label, found in list(words["labels"].items())[:WORDS_OF_LABELS]
+    ]
+    return section(
+        "Words that speak for a label",
+        tag("p", f"What a word adds to the label's score, on average ({branches}; measured in "
+            f"{words['texts']:,} texts)."),
+        tag("table", tag("caption", "words of each label"), tag("tbody", *rows), class_="words"),
+        _left_out(len(shown) - WORDS_OF_LABELS, "Labels"),
+    )  # fmt: skip
+
+
+def _words(found: Mapping[str, float]) -> list[Html]:
+    return [
+        joined(tag("span", tag("bdi", word), " ", tag("small", f"{share:+.2f}")), " ")
+        for word, share in found.items()
+    ]
+
+
+def commands_section(steps: Sequence[NextStep]) -> Html:
+    """What to do next."""
+    items = [
+        joined(tag("dt", step.purpose), tag("dd", tag("pre", tag("code", step.command))))
+        for step in steps
+    ]
+    return section("Next", tag("dl", *items))
