@@ -42,7 +42,7 @@ def test_the_package_has_the_version_of_the_module():
 
 
 @pytest.mark.parametrize(
-    "module", ["tf_textrnn.api", "tf_textrnn.classifier", "tf_textrnn.config.config",
+    "module", [pytest.param("tf_textrnn.api", marks=pytest.mark.slow), "tf_textrnn.classifier", "tf_textrnn.config.config",
                "tf_textrnn.base.tables", "tf_textrnn.network.model",
                "tf_textrnn.predictor.predictor"],
 )  # fmt: skip

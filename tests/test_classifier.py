@@ -174,6 +174,7 @@ def test_a_grid_over_a_pipeline_gives_numbers_for_numbers(tmp_path):
     assert loaded.predict(FILMS).tolist() == labels.tolist()
 
 
+@pytest.mark.slow
 def test_a_text_that_weighs_more_is_believed_more():
     texts, labels = ["a film of sorts"] * 24, np.array([0, 1] * 12)
     estimator = TextClassifier(**SMALL | {"num_epochs": 6, "learning_rate": 0.05})

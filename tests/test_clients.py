@@ -155,6 +155,7 @@ def ask_each(kind, port, patience, at_request):
     return outcomes
 
 
+@pytest.mark.parametrize("kind", ["rest", pytest.param("grpc", marks=pytest.mark.slow)])
 def test_a_server_killed_and_restarted_loses_no_request(server, kind, predictor):
     def restart():
         server.kill()

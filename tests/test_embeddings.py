@@ -300,6 +300,7 @@ def test_vectors_are_tuned_from_their_epoch_on(small_options, tmp_path, capsys, 
     assert f"{path}: vectors of 1 of {len(run.vocabulary)} token ids, which are " in printed
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_the_vectors_that_it_began_with_alone(small_options, tmp_path):
     path = tmp_path / "vectors.txt"
     path.write_text("horse 1 2 3 4 5 6 7 8\n")

@@ -117,6 +117,7 @@ def test_a_folder_without_a_run_is_one_line(tmp_path):
         export_run(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_training_ends_with_an_export_unless_told_not_to(small_options, tmp_path, capsys):
     for export, files in ((True, {"assets", "assets.extra", "fingerprint.pb"}), (False, set())):
         run_dir = tmp_path / str(export)

@@ -164,6 +164,7 @@ def test_divergence_stops_with_the_numbers_and_the_last_good_checkpoint(small_op
     runner.run({**resume, "num_epochs": 2, "learning_rate": 0.01})
 
 
+@pytest.mark.slow
 def test_the_command_exits_with_1_and_one_line_when_training_diverges(small_options, tmp_path):
     options = {**small_options, "optimizer": "sgd", "learning_rate": 1e38, "max_grad_norm": 0.0}
     options["run_dir"] = tmp_path / "run"

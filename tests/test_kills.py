@@ -204,6 +204,7 @@ def test_a_tensorboard_reads_while_we_write(new_run, tmp_path, load_fast):
     assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.slow
 def test_one_of_two_trainers_on_a_folder_wins(new_run, expected):
     race(new_run(), expected)
 

@@ -111,7 +111,10 @@ def check(name: str, largest: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize("layers", LAYERS)
-@pytest.mark.parametrize(("clip", "max_grad_norm"), [("bites", 0.05), ("spares", 100.0)])
+@pytest.mark.parametrize(
+    ("clip", "max_grad_norm"),
+    [("bites", 0.05), pytest.param("spares", 100.0, marks=pytest.mark.slow)],
+)
 def test_twenty_updates_equal_the_graph(
     oracle: Oracle, layers: int, clip: str, max_grad_norm: float
 ) -> None:
