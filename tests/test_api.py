@@ -42,10 +42,16 @@ def test_the_package_has_the_version_of_the_module():
 
 
 @pytest.mark.parametrize(
-    "module", [pytest.param("tf_textrnn.api", marks=pytest.mark.slow), "tf_textrnn.classifier", "tf_textrnn.config.config",
-               "tf_textrnn.base.tables", "tf_textrnn.network.model",
-               "tf_textrnn.predictor.predictor"],
-)  # fmt: skip
+    "module",
+    [
+        pytest.param("tf_textrnn.api", marks=pytest.mark.slow),
+        "tf_textrnn.classifier",
+        "tf_textrnn.config.config",
+        "tf_textrnn.base.tables",
+        "tf_textrnn.network.model",
+        "tf_textrnn.predictor.predictor",
+    ],
+)
 def test_examples_of_docstrings_run(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(module))
