@@ -17,7 +17,7 @@ from pyarrow import parquet
 from tf_textrnn import cli
 from tf_textrnn.data.readers import Record
 from tf_textrnn.data.sources import chunks_of_texts
-from tf_textrnn.predicting.answers import Naming, TableAnswers, free_name
+from tf_textrnn.predicting.answers import Naming, Said, TableAnswers, free_name
 from tf_textrnn.predictor.predictor import Predictor
 
 ROWS = [
@@ -262,8 +262,8 @@ def test_a_person_sees_no_cell_that_drives_the_terminal(command, tmp_path, monke
 )
 def test_any_cells_come_back_from_a_csv(rows, delimiter):
     answers = TableAnswers(None, True, delimiter, Naming(["a", "b\n"]), (), False, False)
-    said = np.array([0.25, 0.75]), np.array([False, True])
-    lines = [answers.line(Record((), "", 0, row), *said) for row in rows]
+    said = Said(np.array([0.25, 0.75]), np.array([False, True]))
+    lines = [answers.line(Record((), "", 0, row), said) for row in rows]
     found = list(csv.reader(io.StringIO("".join(lines), newline=""), delimiter=delimiter))
     assert found == [[*row, "b\n", "0.750000"] for row in rows]
 

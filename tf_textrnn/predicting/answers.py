@@ -18,6 +18,20 @@ TABLES, OBJECTS = ("csv", "tsv", "parquet"), ("jsonl", "json")  # formats of inp
 ANSWERS = {"csv": "csv", "tsv": "tsv", "parquet": "csv", "jsonl": "jsonl", "json": "jsonl"}
 
 
+class Said(NamedTuple):
+    """What the model says of a text.
+
+    Attributes:
+      probability: float32[classes].
+      accepted: bool[classes], the labels that the text is taken to have.
+      explanation: of the text; None = `--explain` is off.
+    """
+
+    probability: np.ndarray
+    accepted: np.ndarray
+    explanation: Explanation | None = None
+
+
 class Answers(Protocol):
     """How answers are written.
 
@@ -27,20 +41,12 @@ class Answers(Protocol):
 
     head: list[str]
 
-    def line(
-        self,
-        record: Record,
-        probability: np.ndarray,
-        accepted: np.ndarray,
-        explanation: Explanation | None = None,
-    ) -> str:
+    def line(self, record: Record, said: Said) -> str:
         """The answer to a text, with its end of line.
 
         Args:
           record: the text as it was read.
-          probability: float32[classes].
-          accepted: bool[classes], the labels that the text is taken to have.
-          explanation: of the text; None = `--explain` is off.
+          said: of it.
         """
 
 
@@ -128,15 +134,9 @@ class LineAnswers:
         self.head: list[str] = []
         self._naming = naming
 
-    def line(
-        self,
-        record: Record,
-        probability: np.ndarray,
-        accepted: np.ndarray,
-        explanation: Explanation | None = None,
-    ) -> str:
-        label, best = self._naming.text(accepted), probability.max()
-        why = [explanation.line()] if explanation else []
+    def line(self, record: Record, said: Said) -> str:
+        label, best = self._naming.text(said.accepted), said.probability.max()
+        why = [said.explanation.line()] if said.explanation else []
         return tab_separated(label, f"{best:.4f}", *why, record.text) + "\n"
 
 
@@ -178,18 +178,12 @@ class TableAnswers:
                 names.append(free_name(name, names))
             self.head.append(self._row(names))
 
-    def line(
-        self,
-        record: Record,
-        probability: np.ndarray,
-        accepted: np.ndarray,
-        explanation: Explanation | None = None,
-    ) -> str:
+    def line(self, record: Record, said: Said) -> str:
         cells = record.cells if self._is_table else [record.text]
-        shown = [probability.max(), *(probability if self._shows_all else ())]
-        why = [explanation.line()] if explanation else []
+        shown = [said.probability.max(), *(said.probability if self._shows_all else ())]
+        why = [said.explanation.line()] if said.explanation else []
         return self._row(
-            [*cells, self._naming.text(accepted), *(f"{value:.6f}" for value in shown), *why]
+            [*cells, self._naming.text(said.accepted), *(f"{value:.6f}" for value in shown), *why]
         )
 
     def write(self, line: str) -> None:
@@ -224,25 +218,19 @@ class JsonAnswers:
         names = ("label", "probability", "probabilities", "explanation")
         self._names = [free_name(name, taken) for name in names]
 
-    def line(
-        self,
-        record: Record,
-        probability: np.ndarray,
-        accepted: np.ndarray,
-        explanation: Explanation | None = None,
-    ) -> str:
-        labels = self._naming.labels
+    def line(self, record: Record, said: Said) -> str:
+        labels, probability = self._naming.labels, said.probability
         surest = np.argsort(-probability, kind="stable")[: self._top_k].tolist()
         label, of_label, of_labels, why = self._names
         answer: dict[str, Any] = {
             **self._own(record),
-            label: self._naming.value(accepted),
+            label: self._naming.value(said.accepted),
             of_label: round(float(probability.max()), 6),
         }
         if self._shows_more:
             answer[of_labels] = {labels[i]: round(float(probability[i]), 6) for i in surest}
-        if explanation:
-            answer[why] = explanation.as_json()
+        if said.explanation:
+            answer[why] = said.explanation.as_json()
         if self._is_own:
             answer["text"] = record.text
         return json_text(answer) + "\n"

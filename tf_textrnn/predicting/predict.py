@@ -22,7 +22,7 @@ from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.terminal import note
 from tf_textrnn.data.readers import OpenFile, Record
 from tf_textrnn.data.sources import Source, chunks_of_texts, file_source, open_files
-from tf_textrnn.predicting.answers import Answers, Naming, answers_for
+from tf_textrnn.predicting.answers import Answers, Naming, Said, answers_for
 from tf_textrnn.predicting.options import PredictOptions
 from tf_textrnn.predictor.explain import MAX_SPANS, Explanation
 from tf_textrnn.predictor.predictor import Predictor
@@ -91,12 +91,12 @@ def _answered(
         if explains:
             for record, found in zip(records, predictor.explain_all(texts), strict=True):
                 seen.add_explained(found)
-                yield answers.line(record, found.probability, found.accepted, found)
+                yield answers.line(record, Said(found.probability, found.accepted, found))
             continue
         predictions = predictor(texts)
         seen.add(predictions)
-        answered = zip(records, predictions.probability, predictions.accepted, strict=True)
-        yield "".join(itertools.starmap(answers.line, answered))
+        said = map(Said, predictions.probability, predictions.accepted)
+        yield "".join(map(answers.line, records, said))
 
 
 def _evaluated(options: PredictOptions, predictor: Predictor, source: Source, seen: "Seen") -> str:
