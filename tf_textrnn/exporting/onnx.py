@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.exporting.onnx_parts import file_contents, parts_of
 from tf_textrnn.exporting.versions import export_version
-from tf_textrnn.predictor.runtime import ONNX
 
 if TYPE_CHECKING:
     from tf_textrnn.runs.folder import RunFolder
@@ -51,14 +50,13 @@ def write(
     from tf_textrnn.exporting.card import write_card
 
     write_card(path, folder, run)
-    parts = parts_of(run)
     if max_megabytes:
         taken = sum(file.stat().st_size for file in path.iterdir())
-        contents = small.fit(folder, int(max_megabytes * 1e6) - taken)
+        contents = small.fit(folder, run, int(max_megabytes * 1e6) - taken)
+    elif is_int8:
+        contents = small.rounded(folder, run)
     else:
-        contents = file_contents(run, parts, is_int8)
-        if is_int8:
-            small.compare(folder, run, parts, contents[ONNX])
+        contents = file_contents(run, parts_of(run), is_int8=False)
     for name, content in contents.items():
         with atomic_write(path / name) as file:
             file.write(content)

@@ -22,7 +22,7 @@ from tf_textrnn.predictor.onnx_run import open_session
 from tf_textrnn.predictor.runtime import ONNX
 from tf_textrnn.runs.answered import Answered, answered
 from tf_textrnn.runs.best import read_best
-from tf_textrnn.runs.loaded import load_run, own_data
+from tf_textrnn.runs.loaded import own_data
 from tf_textrnn.text import UNKNOWN_ID
 from tf_textrnn.training.validation import weigh_on
 
@@ -34,22 +34,76 @@ LOSS_OF_ACCURACY = 0.005  # beyond it, a warning
 _SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03)  # of the words that are tried
 
 
-def compare(folder: "RunFolder", run: "LoadedRun", parts: Parts, content: bytes) -> None:
-    """Says what a small form of a model costs: its answers beside those of the float one.
+def rounded(folder: "RunFolder", run: "LoadedRun") -> dict[str, bytes]:
+    """Returns the files of a run's model as int8, and says what that costs, where it can be told.
 
     Args:
       folder: of the run.
-      run: with the temperature and thresholds of the small form.
-      parts: of the small form.
-      content: its graph.
+      run: from that folder.
     """
+    parts = parts_of(run)
+    contents = file_contents(run, parts, is_int8=True)
     try:
         valid = own_data(folder).valid
     except UserError as error:
         terminal.warn(f"the answers are not compared with those of the float form: {error}")
-        return
-    found = _answers(run, parts, content, valid)
-    whole = load_run(folder)
+        return contents
+    _compare(run, run, parts, contents[ONNX], valid)
+    return contents
+
+
+def fit(folder: "RunFolder", run: "LoadedRun", max_bytes: int) -> dict[str, bytes]:
+    """Returns the files of the form of least validation loss that takes at most so many bytes.
+
+    Ten sizes of the vocabulary are tried, its most frequent tokens first. What they leave goes to
+    the n-grams that say most: by how far apart their weights are, times the root of the number of
+    training texts that hold them.
+
+    Args:
+      folder: of the run.
+      run: from that folder.
+      max_bytes: of all files.
+
+    Raises:
+      UserError: the validation texts are not here, or no form is so small.
+    """
+    valid = own_data(folder).valid
+    parts = parts_of(run)
+    counts = read_best(folder).arrays.get("ngrams/counts")
+    if counts is not None:
+        parts = dataclasses.replace(parts, worth=parts.worth * np.sqrt(counts[:, -1]))
+    tried, smallest = [], math.inf
+    for share in _SHARES:
+        words = parts.with_words(max(UNKNOWN_ID + 1, int(share * len(parts.vocabulary))))
+        fewer, size = _within(run, words, max_bytes)
+        smallest = min(smallest, size)
+        if fewer:
+            tried.append(_refitted(run, fewer, valid))
+    if not tried:
+        raise UserError(
+            f"--max_megabytes: the smallest form takes {smallest / 1e6:.2f} MB; expected as much, "
+            f"or a run of smaller layers"
+        )
+    _, form, parts = min(tried, key=lambda one: one[0])
+    contents = file_contents(form, parts, is_int8=True)
+    terminal.show(f"{len(parts.vocabulary):,} token ids and {len(parts.keys):,} n-grams are kept")
+    _compare(run, form, parts, contents[ONNX], valid)
+    return contents
+
+
+def _compare(
+    whole: "LoadedRun", form: "LoadedRun", parts: Parts, content: bytes, valid: Split
+) -> None:
+    """Says what a form of a model costs: its answers beside those of the float one.
+
+    Args:
+      whole: the run.
+      form: the run with the temperature and thresholds of the form.
+      parts: of the form.
+      content: its graph.
+      valid: texts to compare the answers on.
+    """
+    found = _answers(form, parts, content, valid)
     floats = file_contents(whole, parts_of(whole), is_int8=False)[ONNX]
     expected = _answers(whole, parts_of(whole), floats, valid)
     differ = (found.accepted != expected.accepted).any(axis=1).mean()
@@ -60,44 +114,6 @@ def compare(folder: "RunFolder", run: "LoadedRun", parts: Parts, content: bytes)
     )
     if was - accuracy > LOSS_OF_ACCURACY:
         terminal.warn(f"the small form loses {was - accuracy:.4f} of the accuracy")
-
-
-def fit(folder: "RunFolder", max_bytes: int) -> dict[str, bytes]:
-    """Returns the files of the form of least validation loss that takes at most so many bytes.
-
-    Ten sizes of the vocabulary are tried, its most frequent tokens first. What they leave goes to
-    the n-grams that say most: by how far apart their weights are, times the root of the number of
-    training texts that hold them.
-
-    Args:
-      folder: of the run.
-      max_bytes: of all files.
-
-    Raises:
-      UserError: the validation texts are not here, or no form is so small.
-    """
-    run, valid = load_run(folder), own_data(folder).valid
-    parts = parts_of(run)
-    counts = read_best(folder).arrays.get("ngrams/counts")
-    if counts is not None:
-        parts = dataclasses.replace(parts, worth=parts.worth * np.sqrt(counts[:, -1]))
-    tried, smallest = [], math.inf
-    for share in _SHARES:
-        words = parts.with_words(max(UNKNOWN_ID + 1, int(share * len(parts.vocabulary))))
-        form, size = _within(run, words, max_bytes)
-        smallest = min(smallest, size)
-        if form:
-            tried.append(_refitted(run, form, valid))
-    if not tried:
-        raise UserError(
-            f"--max_megabytes: the smallest form takes {smallest / 1e6:.2f} MB; expected as much, "
-            f"or a run of smaller layers"
-        )
-    _, run, parts = min(tried, key=lambda form: form[0])
-    contents = file_contents(run, parts, is_int8=True)
-    terminal.show(f"{len(parts.vocabulary):,} token ids and {len(parts.keys):,} n-grams are kept")
-    compare(folder, run, parts, contents[ONNX])
-    return contents
 
 
 def _within(run: "LoadedRun", parts: Parts, max_bytes: int) -> tuple[Parts | None, float]:
