@@ -10,7 +10,7 @@ import numpy as np
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import MAX_LINES_BYTES
-from tf_textrnn.base.version import __version__
+from tf_textrnn.base.formats import check_format
 from tf_textrnn.predictor import explain, guard, onnx_guard
 from tf_textrnn.predictor.encoder_tables import check_tables
 from tf_textrnn.predictor.onnx_run import OUTPUTS, TextModel, open_session, unpacked_keys
@@ -151,13 +151,7 @@ def _read_settings(path: pathlib.Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged ({error})") from error
     number = settings.get("format") if isinstance(settings, dict) else None
-    if type(number) is not int or number < 1:
-        raise UserError(f"{path}: expected a format from 1 to {FORMAT}, found {number!r:.40}")
-    if number > FORMAT:
-        raise UserError(
-            f"{path}: its format is {number:,}, which a newer tf_textrnn wrote; this is "
-            f"{__version__} and reads up to {FORMAT}; expected a newer tf_textrnn"
-        )
+    check_format(str(path), number, newest=FORMAT)
     kinds = {"multi_label": bool, "classes": list, "max_len": int, "ngrams": int, "sha256": dict}
     kinds |= {"tokenizer": dict, "vocab_size": int}
     for name, kind in kinds.items():
