@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-PADDING_ID, UNKNOWN_ID = 0, 1
+from tf_textrnn.predictor.encoder import MAX_TEXT_BYTES, UNKNOWN_ID
+
+PADDING_ID = 0
 SPECIAL_TOKENS = (b"[PAD]", b"[UNK]")  # neither tokenizer makes a token like these
-MAX_TEXT_BYTES = 1 << 20  # a longer text is cut here
 
 SPACE = r"[\p{Cc}\p{Z}\x{200B}]"  # U+200B marks words on Khmer and Burmese pages
 ALONE = r"[\p{P}\p{S}\p{Han}\p{Hiragana}\p{Katakana}]"

@@ -111,8 +111,7 @@ class Predictor:
         )
         found = Predictions.empty(len(texts), len(self.labels))
         for batch, result in zip(batches, results, strict=True):
-            for whole, part in zip(found, result, strict=True):
-                whole[batch] = part
+            found.put(batch, result)
         return found
 
 

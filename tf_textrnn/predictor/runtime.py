@@ -1,6 +1,7 @@
 """What an export's runtime offers, whichever kind of export it runs, and which kind lies where."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -50,6 +51,15 @@ class Predictions(NamedTuple):
             np.empty(num_texts, np.int32),
         )
 
+    def of(self, texts: Sequence[int]) -> "Predictions":
+        """Those of some of the texts, by their places."""
+        return Predictions(*(values[texts] for values in self))
+
+    def put(self, texts: Sequence[int] | Array, part: "Predictions") -> None:
+        """Takes the predictions of the texts at these places."""
+        for whole, values in zip(self, part, strict=True):
+            whole[texts] = values
+
 
 class Runtime(Protocol):
     """An export that answers.
@@ -76,6 +86,12 @@ def is_onnx(path: pathlib.Path) -> bool:
     return not (path / SAVED_MODEL).is_file() and any(
         (path / name).is_file() for name in (ONNX, SETTINGS)
     )
+
+
+def card_file(version: pathlib.Path) -> pathlib.Path:
+    """Where the model card of an export lies: beside an ONNX graph, or in what a SavedModel has."""
+    card = version / "model_card.json"
+    return card if card.is_file() else version / "assets.extra" / card.name
 
 
 def newest_version(path: pathlib.Path) -> pathlib.Path | None:

@@ -10,11 +10,10 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.startup import load_tensorflow
 from tf_textrnn.predictor import guard
 from tf_textrnn.predictor.explain import NoExplanationsError, Shares
-from tf_textrnn.predictor.runtime import Predictions
+from tf_textrnn.predictor.runtime import Predictions, card_file
 
 EXPLAIN = "explain"  # the signature
 VALUES_FILE = "assets.extra/classes.json"  # labels that are numbers, by class, as JSON
-_CARD_FILE = "assets.extra/model_card.json"
 
 
 class SavedModelRuntime:
@@ -87,5 +86,5 @@ def _read_values(path: pathlib.Path) -> list[Any]:
 
 def _has_sets(path: pathlib.Path) -> bool:
     """Whether an export is of a model of label sets, as its card says; older ones are not."""
-    file = path / _CARD_FILE
+    file = card_file(path)
     return file.is_file() and json.loads(file.read_text("utf-8")).get("multi_label") is True

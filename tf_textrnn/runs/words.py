@@ -1,6 +1,6 @@
 """The words that speak most for each label, over the texts of a report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,14 +65,18 @@ def strongest_words(
     }
 
 
+def branches_text(words: Mapping[str, Any]) -> str:
+    """Whose shares are counted in the strongest words."""
+    return " and ".join(words["branches"]).replace("ngrams", "n-grams")
+
+
 def words_text(words: dict[str, Any]) -> str:
     """What `report.txt` says of the strongest words."""
-    branches = " and ".join(words["branches"]).replace("ngrams", "n-grams")
     shown = shown_labels(words["labels"])
     lines = [
         "",
-        f"words that speak most for each label ({branches}, {words['texts']:,} texts; what one "
-        "adds to the score):",
+        f"words that speak most for each label ({branches_text(words)}, {words['texts']:,} texts; "
+        "what one adds to the score):",
     ]
     for label, found in list(words["labels"].items())[:LABELS_SHOWN]:
         named = [f"{word} {share:+.2f}" for word, share in list(found.items())[:WORDS_SHOWN]]

@@ -12,7 +12,7 @@ from tf_textrnn.data.embeddings import vector_size
 from tf_textrnn.data.settling import settle
 from tf_textrnn.data.sources import Source, is_there
 from tf_textrnn.data.splits import Data
-from tf_textrnn.predictor.runtime import newest_version
+from tf_textrnn.predictor.runtime import card_file, newest_version
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
 from tf_textrnn.runs.folder import RunFolder, new_run_dir, read_report
@@ -129,14 +129,13 @@ def _newest_cards(folder: RunFolder, config: Config) -> dict[str, pathlib.Path]:
     Raises:
       FileNotFoundError: there is no export of a kind.
     """
-    places = {"savedmodel": (folder.export, "assets.extra"), "onnx": (folder.export_onnx, "")}
     cards = {}
-    for kind, (parent, extras) in places.items():
+    for kind, parent in (("savedmodel", folder.export), ("onnx", folder.export_onnx)):
         if config.run.export_format in (kind, "both"):
             version = newest_version(parent)
             if version is None:
                 raise FileNotFoundError(parent)
-            cards[str(version)] = version / extras / "model_card.json"
+            cards[str(version)] = card_file(version)
     return cards
 
 

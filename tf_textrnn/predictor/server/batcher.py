@@ -25,8 +25,7 @@ class _Job:
 
     def add(self, places: Sequence[int], part: Predictions) -> None:
         """Takes the answers to the texts at these places; the last ones make the future's."""
-        for whole, rows in zip(self.found, part, strict=True):
-            whole[places] = rows
+        self.found.put(places, part)
         with self._lock:
             self._missing -= len(places)
             is_whole = not self._missing
@@ -137,8 +136,7 @@ class Batcher:
         for row, text in enumerate(texts):
             rows[text.job].append(row)
         for job, of_job in rows.items():
-            job.add([texts[row].place for row in of_job],
-                    Predictions(*(array[of_job] for array in found)))  # fmt: skip
+            job.add([texts[row].place for row in of_job], found.of(of_job))
 
 
 def _cut(runtime: Runtime, texts: Sequence[_Text]) -> list[_Batch]:

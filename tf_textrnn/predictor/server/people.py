@@ -12,7 +12,7 @@ from starlette.responses import Response
 from tf_textrnn.base.startup import usable_cores
 from tf_textrnn.predictor.explain import NoExplanationsError, num_parts
 from tf_textrnn.predictor.predictor import explanation_of
-from tf_textrnn.predictor.runtime import Predictions, Runtime
+from tf_textrnn.predictor.runtime import Predictions, Runtime, card_file
 from tf_textrnn.predictor.server import answers, bodies
 from tf_textrnn.predictor.server.asking import (
     MAX_NUMBERS,
@@ -25,7 +25,6 @@ from tf_textrnn.predictor.server.asking import (
 )
 from tf_textrnn.predictor.server.errors import ApiError
 
-CARDS = ("model_card.json", "assets.extra/model_card.json")
 MAX_CARD_BYTES = 1 << 22
 # Of a card; paths of files and the command that trains the model again are its owner's.
 CARD_PARTS = ("multi_label", "sizes", "metrics", "per_class", "versions", "exported")
@@ -88,7 +87,7 @@ def _check_parts(service: Service, found: Predictions) -> None:
 
 
 def _explained(runtime: Runtime, text: str, found: Predictions, index: int) -> dict[str, Any]:
-    of_text = Predictions(*(values[index : index + 1] for values in found))
+    of_text = found.of([index])
     try:
         explanation = explanation_of(runtime, runtime.labels, text, of_text)
     except NoExplanationsError as error:
@@ -114,18 +113,17 @@ async def card(service: Service, request: Request) -> Response:
 
 def _read_card(folder: pathlib.Path) -> dict[str, Any]:
     """The parts of a model's card that are for all to see; {} where there is none."""
-    for name in CARDS:
-        try:
-            with (folder / name).open("rb") as file:
-                content = file.read(MAX_CARD_BYTES)
-            found = json.loads(content, parse_constant=lambda _: None)
-        except (OSError, ValueError, RecursionError):  # none, or damaged: the model answers without
-            continue
-        if isinstance(found, dict):
-            data = found.get("data")
-            texts = data.get("texts") if isinstance(data, dict) else None
-            return {"texts": texts} | {name: found.get(name) for name in CARD_PARTS}
-    return {}
+    try:
+        with card_file(folder).open("rb") as file:
+            content = file.read(MAX_CARD_BYTES)
+        found = json.loads(content, parse_constant=lambda _: None)
+    except (OSError, ValueError, RecursionError):  # none, or damaged: the model answers without
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    data = found.get("data")
+    texts = data.get("texts") if isinstance(data, dict) else None
+    return {"texts": texts} | {name: found.get(name) for name in CARD_PARTS}
 
 
 async def _asked(service: Service, request: Request) -> _Asked:

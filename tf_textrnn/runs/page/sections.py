@@ -7,6 +7,7 @@ from tf_textrnn.base.tables import shown_labels
 from tf_textrnn.runs.next_steps import NextStep
 from tf_textrnn.runs.page.markup import Html, joined, section, table, tag
 from tf_textrnn.runs.page.svg import Axis, Line, axis_over, chart
+from tf_textrnn.runs.words import branches_text
 
 LABELS_SHOWN = 1_000  # in the table of labels
 WORDS_OF_LABELS = 200  # labels whose words are shown
@@ -132,15 +133,14 @@ def _left_out(count: int, what: str) -> Html:
 def words_section(words: Mapping[str, Any]) -> Html:
     """The words that speak most for each label."""
     shown = shown_labels(words["labels"])
-    branches = " and ".join(words["branches"]).replace("ngrams", "n-grams")
     rows = [
         tag("tr", tag("th", shown[label], scope="row"), tag("td", *_words(found)))
         for label, found in list(words["labels"].items())[:WORDS_OF_LABELS]
     ]
     return section(
         "Words that speak for a label",
-        tag("p", f"What a word adds to the label's score, on average ({branches}; measured in "
-            f"{words['texts']:,} texts)."),
+        tag("p", f"What a word adds to the label's score, on average ({branches_text(words)}; "
+            f"measured in {words['texts']:,} texts)."),
         tag("table", tag("caption", "words of each label"), tag("tbody", *rows), class_="words"),
         _left_out(len(shown) - WORDS_OF_LABELS, "Labels"),
     )  # fmt: skip
