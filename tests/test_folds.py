@@ -21,6 +21,7 @@ from tf_textrnn.training import folds, runner
 from tf_textrnn.training.distribution import Workers
 
 NUM_TOPICS, NUM_OWN = 90, 30
+WRONG = 9  # the text whose label is, counted from 0
 
 
 class Killed(Exception):  # noqa: N818 - no error
@@ -29,11 +30,15 @@ class Killed(Exception):  # noqa: N818 - no error
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
-    """Options of a run of two folds, over texts of topics and texts that share no word."""
+    """Options of a run of two folds, over texts of topics and texts that share no word.
+
+    One label is wrong.
+    """
     folder = tmp_path_factory.mktemp("folds")
     labels = np.random.default_rng(1).choice(["animals", "colours", "numbers"], NUM_OWN)
     own = [f"{label}\t{' '.join(f'own{i}x{j}' for j in 'abc')}" for i, label in enumerate(labels)]
     lines = topic_lines(NUM_TOPICS, 1) + own
+    lines[WRONG] = "animals\t" + lines[WRONG].split("\t")[1]
     (folder / "train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return {
         "train_file": str(folder / "train.tsv"), "cache_dir": str(folder / "cache"), "folds": 2,
@@ -81,6 +86,35 @@ def test_the_report_is_of_models_that_have_not_seen_a_text(whole):
     # Texts of three unknown words have one score for each fold.
     assert len(set(cells[NUM_TOPICS:, 3])) <= 2
     assert is_right[NUM_TOPICS:].mean() < 0.7
+
+
+def test_a_wrong_label_is_the_first_suspicious_one_of_known_texts(whole):
+    lines = whole.folder.suspicious.read_text("utf-8").splitlines()
+    names = ["place", "label", "suggested", "probability", "suggested_probability", "words", "text"]
+    assert lines[0].split("\t") == names
+    rows = [dict(zip(names, line.split("\t"), strict=True)) for line in lines[1:]]
+    first = next(row for row in rows if int(row["place"]) <= NUM_TOPICS)
+    topic, text = topic_lines(NUM_TOPICS, 1)[WRONG].split("\t")
+    assert (int(first["place"]), first["label"]) == (WRONG + 1, "animals")
+    assert (first["suggested"], first["text"]) == (topic, text)
+    word = first["words"].split()[0]
+    assert word in first["text"].split()
+    margins = [float(r["suggested_probability"]) - float(r["probability"]) for r in rows]
+    assert (np.diff(margins) <= 2e-4).all()
+    assert whole.report["suspicious_labels"] == len(rows)
+    assert f"labels that may be wrong ({len(rows)}," in whole.folder.report_text.read_text("utf-8")
+    assert "Labels that may be wrong</h2>" in whole.folder.report_page.read_text("utf-8")
+
+
+def test_a_deep_check_trains_in_folds_and_exports_nothing(options, monkeypatch, capsys):
+    flags = [f"--{name}={options[name]}" for name in ("train_file", "cache_dir")]
+    asked = []
+    monkeypatch.setattr(cli, "train", asked.append)
+    assert cli.run(["check", "--deep", *flags]) == 0
+    assert (asked[0]["folds"], asked[0]["export"]) == (5, False)
+    assert "in 5 folds (--folds=5)" in capsys.readouterr().out
+    assert cli.run(["check", "--deep", "--folds=3", *flags]) == 0
+    assert asked[1]["folds"] == 3
 
 
 def test_the_exported_model_has_seen_every_text_for_the_median_of_the_best_epochs(whole, options):

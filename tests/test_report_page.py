@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tf_textrnn.runs.answered import AnsweredLabels, AnsweredSets
-from tf_textrnn.runs.marks import Mark, mark_words
+from tf_textrnn.runs.marks import Mark, directions_of_mistakes, mark_words
 from tf_textrnn.runs.next_steps import next_steps
 from tf_textrnn.runs.page import page, sections
 from tf_textrnn.runs.page.confusion import NOTHING, confusion_section, confusions
@@ -19,6 +19,7 @@ from tf_textrnn.runs.page.markup import tag
 from tf_textrnn.runs.page.mistakes import mistakes_section
 from tf_textrnn.runs.page.svg import Axis, Line, chart
 from tf_textrnn.runs.report import Mistake
+from tf_textrnn.runs.suspicious import Suspicious
 from tf_textrnn.training import ending, runner
 
 HOSTILE = "<script>x</script></style>\"'&\u202eevil\x00$body"
@@ -103,6 +104,7 @@ def test_what_strangers_write_is_text(finished):
     contents = page.Contents(
         report, [{"epoch": 0, "train_loss": 1.0}], answers, [mistake], [HOSTILE],
         [[Mark(0, 8, 1.0), Mark(9, 10, -1.0)]], next_steps(finished.path, finished.path / "<x>"),
+        [Suspicious(HOSTILE, HOSTILE, HOSTILE, 0.1, 0.9, HOSTILE, [Mark(0, 8, 1.0)])],
     )  # fmt: skip
     text = page.page_of(HOSTILE, contents)
     parsed = Parsed(text)
@@ -170,8 +172,10 @@ def test_marks_are_what_words_add_to_what_is_wrong_up_to_the_cap(monkeypatch):
 
     def marks():
         quotes = ["Good,\tthe  film", "FILM"]
+        texts = np.arange(2)
+        directions = directions_of_mistakes(answers, texts)
         return mark_words(
-            answers, np.arange(2), quotes, lambda ids, _: of_token[ids].sum(axis=1), None
+            answers, texts, quotes, directions, lambda ids, _: of_token[ids].sum(axis=1), None
         )
 
     assert marks()[0] == [Mark(0, 4, 3.0)]  # "," is no token of the text: what follows is unsure

@@ -173,12 +173,17 @@ def _predict(arguments: list[str]) -> None:
 
 def _check(arguments: list[str]) -> None:
     from tf_textrnn.base import flags
-    from tf_textrnn.config import Config
+    from tf_textrnn.config import Config, check_options
     from tf_textrnn.data import check
 
     page = flags.Page("check", check.__doc__ or "", check.SECTIONS)
     given, _ = flags.parse(arguments, page)
+    is_deep = given.pop("deep", False)
+    if is_deep and not given.get("folds"):
+        given["folds"] = check.DEEP_FOLDS
     check.check(Config().replace(**given))
+    if is_deep:
+        train(check_options({**given, "export": False}))
 
 
 def _export(arguments: list[str]) -> None:

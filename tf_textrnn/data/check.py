@@ -1,4 +1,8 @@
-"""Says how labeled files are read and what stands out in their texts, without training."""
+"""Says how labeled files are read and what stands out in their texts.
+
+textrnn check --train_file=reviews.csv         without training
+textrnn check --deep --train_file=reviews.csv  also which labels may be wrong
+"""
 
 import dataclasses
 from collections import Counter
@@ -13,6 +17,7 @@ from tf_textrnn.config import Config, DataConfig, FileConfig, TextConfig
 if TYPE_CHECKING:
     from tf_textrnn.data.summary import Summary
 
+DEEP_FOLDS = 5
 _LENGTHS = ("shortest", "25%", "median", "75%", "99%", "longest")
 
 
@@ -23,6 +28,11 @@ class CheckOptions(CheckedOptions):
     seed: int = option(1, "Seed of the split without --valid_file", minimum=0, maximum=2**31 - 1)
     cache_dir: str = option(
         "", "Folder of encoded files; empty = tf_textrnn in the user's cache folder", is_path=True
+    )
+    deep: bool = option(
+        False,
+        "Trains too, in folds (--folds=5 if not set), and lists the labels that may be wrong in "
+        "suspicious.tsv of a new folder under runs/",
     )
 
 

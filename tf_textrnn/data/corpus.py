@@ -127,6 +127,12 @@ class Corpus:
             return self.source.place(line, int(self.files[row]))
         return f"{self.source.name}, text {row + 1:,}"
 
+    def short_place(self, row: int) -> str:
+        """As `place_name`, without the name of the source, if that stands in front."""
+        if not self.places[row]:
+            return str(row + 1)
+        return self.place_name(row).removeprefix(f"{self.source.name}:")
+
 
 def open_corpus(source: Source, tokenizer: str, cache_dir: str) -> Corpus:
     """Returns a source's corpus from the cache, after making it if it is not there.

@@ -45,6 +45,7 @@ class RunFolder:
         self.risk_coverage = self.path / "risk_coverage.png"
         self.mistakes = self.path / "mistakes.tsv"
         self.predictions = self.path / "predictions.tsv"
+        self.suspicious = self.path / "suspicious.tsv"  # of folds
         self.export = self.path / "export"
         self.export_onnx = self.path / "export_onnx"
         self.folds = self.path / "folds"

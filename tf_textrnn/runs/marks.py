@@ -9,6 +9,7 @@ from tf_textrnn.predictor.explain import locate
 from tf_textrnn.runs.answered import Answered, AnsweredLabels
 from tf_textrnn.runs.words import ScoreTexts, ShareTokens, steps_of, token_shares
 
+_STRONGEST = 3
 MAX_STEPS = 50_000  # of the network, which take a second or two
 
 
@@ -18,8 +19,7 @@ class Mark(NamedTuple):
     Attributes:
       start: where it begins in the quote, in characters.
       end: where it ends.
-      share: what it adds to the scores of the labels that are wrongly given, less what it adds to
-        those of the labels that are missed.
+      share: what it adds to the score of one label, less what it adds to that of another.
     """
 
     start: int
@@ -34,10 +34,23 @@ def given_labels(answers: Answered) -> np.ndarray:
     return answers.accepted
 
 
+def directions_of_mistakes(answers: Answered, texts: np.ndarray) -> np.ndarray:
+    """float32[n, classes], of some texts: 1 for a label wrongly given, -1 for one missed."""
+    given = given_labels(answers)[texts].astype(np.float32)
+    return given - answers.rows[texts, : answers.num_classes]
+
+
+def strongest(marks: Sequence[Mark], sign: int = 1) -> list[Mark]:
+    """The words that speak most for a label (sign 1), or against it (-1)."""
+    ranked = sorted(marks, key=lambda mark: -sign * mark.share)
+    return [mark for mark in ranked if sign * mark.share > 0][:_STRONGEST]
+
+
 def mark_words(
     answers: Answered,
     texts: np.ndarray,
     quotes: Sequence[str],
+    directions: np.ndarray,
     score_network: ScoreTexts,
     share_ngrams: ShareTokens | None,
 ) -> list[list[Mark]]:
@@ -47,6 +60,7 @@ def mark_words(
       answers: what the model says of the scored texts.
       texts: int[n], which of them.
       quotes: their quotes.
+      directions: float32[n, classes], which label's score counts for each text, and which against.
       score_network: as of `words.strongest_words`.
       share_ngrams: as there.
     """
@@ -54,11 +68,9 @@ def mark_words(
     steps = np.cumsum([steps_of(length) for length in split.lengths[texts].tolist()])
     texts = texts[: int(np.searchsorted(steps, MAX_STEPS, side="right"))]
     _, shares = token_shares(split, texts, num_classes, score_network, share_ngrams)
-    given = given_labels(answers)[texts].astype(np.float32)
-    wrong = given - answers.rows[texts, :num_classes]  # 1 = wrongly given, -1 = missed
     marks = [
         _located(quote, _tokens(answers, text), share @ direction)
-        for text, quote, share, direction in zip(texts, quotes, shares, wrong, strict=False)
+        for text, quote, share, direction in zip(texts, quotes, shares, directions, strict=False)
     ]
     return marks + [[] for _ in quotes[len(marks) :]]
 

@@ -6,6 +6,7 @@ warning line.
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from tf_textrnn.runs.coverage import coverage_text, coverage_values, risk_covera
 from tf_textrnn.runs.evaluation import evaluation_text, label_table
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.plots import numbered_labels, reliability_figure, risk_coverage_figure
+from tf_textrnn.runs.suspicious import Suspicious
 from tf_textrnn.runs.words import words_text
 
 MISTAKES_KEPT = 100
@@ -93,13 +95,19 @@ def write_values(folder: RunFolder, values: dict[str, Any]) -> None:
         file.write(json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
-def show_report(folder: RunFolder, values: dict[str, Any], mistakes: list[Mistake]) -> None:
+def show_report(
+    folder: RunFolder,
+    values: dict[str, Any],
+    mistakes: list[Mistake],
+    suspicious: Sequence[Suspicious],
+) -> None:
     """Writes `mistakes.tsv` and `report.txt`, and prints the latter.
 
     Args:
       folder: folder of the run.
       values: values of `report.json`.
       mistakes: the worst mistakes, most confident first.
+      suspicious: the labels that may be wrong, the surest first.
     """
     shown = shown_labels(values["per_class"])
 
@@ -115,6 +123,14 @@ def show_report(folder: RunFolder, values: dict[str, Any], mistakes: list[Mistak
             f"{m.text[:100]}\n"
             for m in mistakes[:MISTAKES_SHOWN]
         )
+    if suspicious:
+        text += f"\nlabels that may be wrong ({len(suspicious):,}, all in suspicious.tsv):\n"
+        text += "".join(
+            f"  {tab_separated(s.place)}: {named(s.label)} ({s.probability:.2f}), suggested "
+            f"{named(s.suggested)} ({s.suggested_probability:.2f}): "
+            f"{tab_separated(' '.join(s.quote.split()))[:100]}\n"
+            for s in suspicious[:MISTAKES_SHOWN]
+        )
     with optional(str(folder.mistakes)), atomic_write(folder.mistakes) as file:
         file.write(b"label\tprediction\tprobability\ttext\n")
         for m in mistakes:
@@ -128,24 +144,19 @@ def show_report(folder: RunFolder, values: dict[str, Any], mistakes: list[Mistak
 def write_predictions(folder: RunFolder, answers: Answered) -> None:
     """Writes `predictions.tsv`: place, label, prediction and probability of every scored text.
 
-    A place is a line, or file and line where there are several files, or a folder's file.
+    A place is a line, or file and line where there are several files, or a folder's file; the
+    text's number, from 1, where it comes from no file.
 
     Args:
       folder: folder of the run.
       answers: what the model says of the scored texts.
     """
-    split = answers.split
-    corpus = split.corpus
-    of_one_file = f"{corpus.source.name}:"
-    confidence = answers.confidence
+    split, confidence = answers.split, answers.confidence
     with optional(str(folder.predictions)), atomic_write(folder.predictions) as file:
         file.write(b"place\tlabel\tprediction\tprobability\n")
         for text, row in enumerate(split.rows.tolist()):
-            place = str(row + 1)  # in the source, of a text that comes from no file
-            if corpus.places[row]:
-                place = corpus.place_name(row).removeprefix(of_one_file)
             said = answers.label(text), answers.prediction(text), f"{confidence[text]:.4f}"
-            file.write(f"{tab_separated(place, *said)}\n".encode())
+            file.write(f"{tab_separated(split.corpus.short_place(row), *said)}\n".encode())
 
 
 def draw_report(folder: RunFolder, answers: Answered) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.network.gradient_flow import measure_longest
 from tf_textrnn.runs import checkpoints, report
-from tf_textrnn.runs.answered import answered
+from tf_textrnn.runs.answered import AnsweredLabels, answered
 from tf_textrnn.runs.best import Named, read_named_best
 from tf_textrnn.runs.folder import RunFolder
-from tf_textrnn.runs.marks import Mark, mark_words
+from tf_textrnn.runs.marks import Mark, directions_of_mistakes, mark_words
 from tf_textrnn.runs.next_steps import next_steps
 from tf_textrnn.runs.page.page import MISTAKES_SHOWN, Contents, write_page
 from tf_textrnn.runs.plots import gradient_flow_figure
+from tf_textrnn.runs.suspicious import Suspicious, suspicious_texts, write_suspicious
 from tf_textrnn.runs.words import strongest_words
 from tf_textrnn.training.loop import Trainer
 from tf_textrnn.training.validation import measure_branches
@@ -78,6 +79,14 @@ def end_run(
         words = strongest_words(split, data.vocabulary, data.labels, *branch_scorers)
         report.write_values(folder, values | {"words": words})
         values["words"] = words
+    suspicious: list[Suspicious] = []
+    if data.folds is not None and not data.valid.set_size:
+        with terminal.optional(str(folder.suspicious)):
+            of_folds = AnsweredLabels(data.valid, trainer.valid_scores(), temperature, data.labels)
+            suspicious = suspicious_texts(of_folds, *branch_scorers)
+            write_suspicious(folder, suspicious)
+            values["suspicious_labels"] = len(suspicious)
+            report.write_values(folder, values)
     mistakes = report.worst_mistakes(answers)
     report.write_predictions(folder, answers)
     figures = report.draw_report(folder, answers)
@@ -93,11 +102,15 @@ def end_run(
         quotes = split.corpus.quotes.of(split.rows[texts].tolist())
         marks: list[list[Mark]] = [[] for _ in quotes]
         with terminal.optional("the marked words of mistakes"):
-            marks = mark_words(answers, texts, quotes, *branch_scorers)
+            marks = mark_words(
+                answers, texts, quotes, directions_of_mistakes(answers, texts), *branch_scorers
+            )
         steps = next_steps(folder.path, exported)
-        contents = Contents(values, history, answers, mistakes[shown], quotes, marks, steps)
+        contents = Contents(
+            values, history, answers, mistakes[shown], quotes, marks, steps, suspicious
+        )
         write_page(folder, contents)
-    report.show_report(folder, values, mistakes)
+    report.show_report(folder, values, mistakes, suspicious)
     return values, exported
 
 

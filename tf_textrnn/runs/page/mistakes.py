@@ -1,16 +1,16 @@
-"""The worst mistakes, with their words marked."""
+"""The worst mistakes, and labels that may be wrong, with their words marked."""
 
 from collections.abc import Sequence
 
 from tf_textrnn.base.errors import printable
 from tf_textrnn.data.quotes import QUOTE_CHARACTERS
-from tf_textrnn.runs.marks import Mark
+from tf_textrnn.runs.marks import Mark, strongest
 from tf_textrnn.runs.page.markup import Html, joined, section, tag
 from tf_textrnn.runs.report import Mistake
+from tf_textrnn.runs.suspicious import Suspicious
 
 _LEVELS = 4
 _LEAST = 0.2  # share of the strongest word's; weaker words are not marked
-_STRONGEST = 3
 
 
 def mistakes_section(
@@ -40,17 +40,48 @@ def mistakes_section(
 
 
 def _mistake(mistake: Mistake, quote: str, marks: Sequence[Mark]) -> Html:
-    label, prediction = (
-        tag("bdi", printable(name) or "no label") for name in (mistake.label, mistake.prediction)
-    )
+    label, prediction = map(_label, (mistake.label, mistake.prediction))
+    head = label, " taken for ", prediction, f" ({mistake.probability:.2f})"
+    return _quoted(head, quote, marks)
+
+
+def suspicious_section(suspicious: Sequence[Suspicious], count: int) -> Html:
+    """The labels that may be wrong.
+
+    Args:
+      suspicious: those that are shown, the surest first.
+      count: of all.
+    """
+    items = [
+        _quoted(
+            ("line " if row.place.isdecimal() else "", tag("bdi", printable(row.place)), ": ",
+             _label(row.label), f" ({row.probability:.2f}) is given, ",
+             _label(row.suggested), f" ({row.suggested_probability:.2f}) suggested"),
+            row.quote, row.marks,
+        )
+        for row in suspicious
+    ]  # fmt: skip
+    return section(
+        "Labels that may be wrong",
+        tag("p", f"{count:,} texts of which models that have not seen them are surer of another "
+            "label (confident learning); the surest first, all in suspicious.tsv. Words are marked "
+            "that speak for the suggested label, or against it."),
+        tag("ol", *items, class_="mistakes"),
+    )  # fmt: skip
+
+
+def _label(name: str) -> Html:
+    return tag("strong", tag("bdi", printable(name) or "no label"))
+
+
+def _quoted(head: Sequence[Html | str], quote: str, marks: Sequence[Mark]) -> Html:
     more = "…" if len(quote) >= QUOTE_CHARACTERS else ""
     return tag(
         "li",
-        tag("p", tag("strong", label), " taken for ", tag("strong", prediction),
-            f" ({mistake.probability:.2f})"),
+        tag("p", *head),
         tag("blockquote", *_marked(quote, marks), more, dir="auto"),
         _strongest(quote, marks),
-    )  # fmt: skip
+    )
 
 
 def _marked(quote: str, marks: Sequence[Mark]) -> list[Html | str]:
@@ -71,11 +102,7 @@ def _marked(quote: str, marks: Sequence[Mark]) -> list[Html | str]:
 
 def _strongest(quote: str, marks: Sequence[Mark]) -> Html:
     """The same for those who see no colors."""
-    ranked = sorted(marks, key=lambda mark: -mark.share)
-    sides = {
-        "for": [mark for mark in ranked if mark.share > 0][:_STRONGEST],
-        "against": [mark for mark in reversed(ranked) if mark.share < 0][:_STRONGEST],
-    }
+    sides = {"for": strongest(marks), "against": strongest(marks, -1)}
     told = [
         joined(f"{side}: ", *[_named(quote, mark) for mark in found], " ")
         for side, found in sides.items()

@@ -18,11 +18,13 @@ from tf_textrnn.runs.next_steps import NextStep
 from tf_textrnn.runs.page import sections
 from tf_textrnn.runs.page.confusion import confusion_section, confusions
 from tf_textrnn.runs.page.markup import Html, html_of, joined, section, tag
-from tf_textrnn.runs.page.mistakes import mistakes_section
+from tf_textrnn.runs.page.mistakes import mistakes_section, suspicious_section
 from tf_textrnn.runs.page.svg import Axis, Line, chart, thinned
 from tf_textrnn.runs.report import Mistake, total_lines
+from tf_textrnn.runs.suspicious import Suspicious
 
 MISTAKES_SHOWN = 50
+SUSPICIOUS_SHOWN = 100
 _HERE = pathlib.Path(__file__).parent
 PRIVACY = (
     "This page quotes texts of the data; it is for those who may read them, and stays in the run."
@@ -41,6 +43,7 @@ class Contents:
       quotes: the start of the text of each.
       marks: those of each quote.
       steps: commands to go on with.
+      suspicious: the labels that may be wrong, the surest first.
     """
 
     values: dict[str, Any]
@@ -50,6 +53,7 @@ class Contents:
     quotes: Sequence[str]
     marks: Sequence[Sequence[Mark]]
     steps: Sequence[NextStep]
+    suspicious: Sequence[Suspicious] = ()
 
 
 def write_page(folder: RunFolder, contents: Contents) -> None:
@@ -106,6 +110,9 @@ def _body(contents: Contents) -> Html:
         sections.labels_section(values["per_class"]),
         sections.words_section(values["words"]) if "words" in values else "",
         mistakes_section(contents.mistakes, contents.quotes, contents.marks),
+        suspicious_section(contents.suspicious[:SUSPICIOUS_SHOWN], len(contents.suspicious))
+        if contents.suspicious
+        else "",
         sections.commands_section(contents.steps),
     )
 
