@@ -213,6 +213,12 @@ def _serve(arguments: list[str]) -> None:
     serve.serve(_parsed(arguments, "serve", serve, ServeOptions)[0])
 
 
+def _compare(arguments: list[str]) -> None:
+    from tf_textrnn.runs import compare
+
+    compare.compare(*_parsed(arguments, "compare", compare, compare.CompareOptions, "RUN RUN"))
+
+
 def _import_tf1(arguments: list[str]) -> None:
     from tf_textrnn.study import tf1_import
 
@@ -251,6 +257,7 @@ COMMANDS = {
     ),
     "serve": Command("Serves a trained model over HTTP, as TF Serving does and for people", _serve),
     "ask": Command("Asks a model that serve or TF Serving serves", _ask),
+    "compare": Command("Says whether one of two runs is better, on the same texts", _compare),
     "import-tf1": Command("Makes a run of a checkpoint of the TF1 model", _import_tf1),
     "study gradients": Command(
         "Measures how gradients vanish or explode in time", _study_gradients

@@ -24,6 +24,11 @@ def joined_labels(labels: Iterable[str]) -> str:
     return "|".join(labels)
 
 
+def split_labels(joined: str) -> list[str]:
+    """The labels that `joined_labels` has joined, none of which holds a `|`."""
+    return joined.split("|") if joined else []
+
+
 def tab_separated(*fields: str) -> str:
     r"""One line, without its end, whatever the fields hold.
 

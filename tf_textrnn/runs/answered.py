@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,14 @@ class Answered(abc.ABC):
     def scaled(self) -> np.ndarray:
         """[texts, classes], the scores divided by the temperature."""
         return self.scores / self.temperature
+
+    @property
+    def texts_hash(self) -> str:
+        """A hash of the texts and their labels in their order; the start of a long text counts."""
+        digest = hashlib.sha256()
+        for text, quote in enumerate(self.split.corpus.quotes.of(self.split.rows.tolist())):
+            digest.update(f"{self.label(text)}\t{quote}\0".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
 
     @functools.cached_property
     def probability(self) -> np.ndarray:

@@ -77,6 +77,7 @@ def report_values(
     return {
         "texts": {name: len(split) for name, split in data.splits.items()},
         "evaluated_on": evaluated_on,
+        "texts_hash": answers.texts_hash,
         **measures,
         **(of_test if data.test else {}),
         "calibration_error_raw": answers.reliability(calibrated=False).error,
