@@ -16,15 +16,17 @@ import pathlib
 import re
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.formats import FORMAT, check_format
 from tf_textrnn.base.terminal import warn
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 KEPT = 3
 LONE_BEST = "model.npz"  # the only best file of an imported model, and of a run of 0.1
@@ -214,7 +216,7 @@ def newest(folder: pathlib.Path) -> Checkpoint | None:
 def assign(
     path: pathlib.Path,
     arrays: Mapping[str, np.ndarray],
-    variables: Mapping[str, tf.Variable],
+    variables: Mapping[str, "tf.Variable"],
     not_finite: Collection[str] = (),
 ) -> None:
     """Assigns arrays to the variables of the same names.

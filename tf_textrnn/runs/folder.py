@@ -15,7 +15,8 @@ from tf_textrnn.base.files import fsync_folder, written_name
 from tf_textrnn.base.terminal import warn
 from tf_textrnn.config import Config
 from tf_textrnn.runs import checkpoints
-from tf_textrnn.runs.summaries import WORDS
+
+WORDS = "words.tsv"  # those of TensorBoard's projector
 
 
 class RunFolder:

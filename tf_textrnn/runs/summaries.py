@@ -28,6 +28,7 @@ from tf_textrnn.base.files import write_lines
 from tf_textrnn.config import Config
 from tf_textrnn.runs.charts import custom_charts
 from tf_textrnn.runs.event_files import RUNS, EventFiles
+from tf_textrnn.runs.folder import WORDS
 from tf_textrnn.runs.histograms import Histogram, HistogramMaker
 from tf_textrnn.text import SPECIAL_TOKENS
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from tf_textrnn.training.optimizers import Gradient
 
 PROJECTED_WORDS = 10_000
-WORDS = "words.tsv"  # in the folder of `run`
 COMPARED = (  # values of the report that TensorBoard compares runs by
     "accuracy",
     "macro_f1",
