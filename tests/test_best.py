@@ -62,6 +62,7 @@ def test_killed_between_best_and_checkpoint_the_report_tells_of_what_was_trained
     assert [path.stem for path in checkpoints.own_files(folder.best)] == [f"{10:010}"]
 
 
+@pytest.mark.slow
 def test_best_weights_stay_until_no_checkpoint_names_them(small_options, tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
     runner.run({**small_options, "run_dir": str(folder.path), "num_epochs": 5})

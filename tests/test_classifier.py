@@ -146,6 +146,7 @@ def test_cross_validation_takes_truth_values():
     assert cross_val_score(TextClassifier(**SMALL), FILMS, labels, cv=ONE_SPLIT).tolist() == [1.0]
 
 
+@pytest.mark.slow
 def test_a_grid_over_a_pipeline_gives_numbers_for_numbers(tmp_path):
     labels = np.array([10, 9] * 12, np.int16)  # as text, "10" would come first
     pipeline = make_pipeline(FunctionTransformer(lambda x: [t.upper() for t in x]),

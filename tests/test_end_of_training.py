@@ -122,6 +122,7 @@ def test_a_terminal_of_another_alphabet_is_shown_escapes(capsys, monkeypatch):
     assert buffer.getvalue() == b"\xe9 \\u4e2d\n"
 
 
+@pytest.mark.slow
 def test_the_card_of_an_export_holds_no_older_reports_numbers(small_options, tmp_path):
     options = {**small_options, "num_epochs": 1, "run_dir": str(tmp_path / "run")}
     folder = runner.run(options).folder

@@ -102,7 +102,8 @@ def test_a_read_only_run_folder_is_not_resumed(small_disk, finished):
         runner.run({"run_dir": str(small_disk / "run"), "resume": True})
 
 
-@pytest.mark.parametrize("checkpoints_before", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("checkpoints_before", [0, 1])
 def test_events_that_find_no_room_end_a_run_that_goes_on(
     small_disk, small_options, finished, tmp_path, monkeypatch, checkpoints_before
 ):
