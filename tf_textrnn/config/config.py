@@ -101,6 +101,8 @@ class Config:
             raise UserError(f"--{flag}={getattr(data, flag)}: expected --train_file beside it")
         if data.folds == 1:
             raise UserError("--folds=1: expected at least 2, or 0 for none")
+        if data.folds and self.run.learning_curve:
+            raise UserError(f"--folds={data.folds} and --learning_curve: expected one of the two")
         if data.folds and data.valid_file:
             raise UserError(
                 f"--folds={data.folds} and --valid_file={data.valid_file}: expected one of the two"

@@ -304,6 +304,10 @@ class RunConfig(CheckedOptions):
         on_resume=True,
         group=BASIC,
     )
+    learning_curve: bool = option(
+        False,
+        "Also trains on an eighth, a quarter and half of the texts, to tell what more texts bring",
+    )
     cache_dir: str = option(
         "",
         "Folder of encoded files; empty = tf_textrnn in the user's cache folder",

@@ -49,6 +49,8 @@ class RunFolder:
         self.suspicious = self.path / "suspicious.tsv"  # of folds
         self.export = self.path / "export"
         self.export_onnx = self.path / "export_onnx"
+        self.learning_curve = self.path / "learning_curve.png"
+        self.shares = self.path / "shares"  # of the learning curve
         self.folds = self.path / "folds"
         self.scores = self.path / "scores.npz"  # of a fold that has ended
         self.lock = self.path / ".lock"
@@ -77,6 +79,10 @@ class RunFolder:
     def fold(self, fold: int) -> "RunFolder":
         """The folder of a fold, counted from 0: that of a training, without config and report."""
         return RunFolder(str(self.folds / str(fold + 1)))
+
+    def share(self, parts: int) -> "RunFolder":
+        """The folder of a model of one of so many parts of the texts, as that of a fold."""
+        return RunFolder(str(self.shares / f"1_of_{parts}"))
 
     def remove_checkpoints(self) -> None:
         """Removes the checkpoints, and what they name."""

@@ -19,6 +19,7 @@ from tf_textrnn.config import Config
 from tf_textrnn.data.splits import Data
 from tf_textrnn.runs.answered import Answered
 from tf_textrnn.runs.coverage import coverage_text, coverage_values, risk_coverage
+from tf_textrnn.runs.curve import CurvePoint, curve_figure, curve_text
 from tf_textrnn.runs.evaluation import evaluation_text, label_table
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.plots import numbered_labels, reliability_figure, risk_coverage_figure
@@ -160,12 +161,15 @@ def write_predictions(folder: RunFolder, answers: Answered) -> None:
             file.write(f"{tab_separated(split.corpus.short_place(row), *said)}\n".encode())
 
 
-def draw_report(folder: RunFolder, answers: Answered) -> dict[str, Any]:
+def draw_report(
+    folder: RunFolder, answers: Answered, curve: Sequence[CurvePoint] = ()
+) -> dict[str, Any]:
     """Draws the figures of a report.
 
     Args:
       folder: folder of the run.
       answers: what the model says of the scored texts.
+      curve: the learning curve; empty = there is none.
 
     Returns:
       The figures that could be drawn, by name.
@@ -179,6 +183,8 @@ def draw_report(folder: RunFolder, answers: Answered) -> dict[str, Any]:
             *risk_coverage(answers.confidence, answers.is_top_right)
         ),
     }
+    if curve:
+        drawings["learning_curve"] = lambda: curve_figure(curve)
     figures = {}
     for name, draw in drawings.items():
         path = getattr(folder, name)
@@ -192,7 +198,9 @@ def draw_report(folder: RunFolder, answers: Answered) -> dict[str, Any]:
 
 def report_text(report: dict[str, Any]) -> str:
     """Returns the report as text: totals, then a line for each label."""
-    return "\n".join([*total_lines(report), "", label_table(report["per_class"])]) + "\n"
+    curve = [CurvePoint(**point) for point in report.get("learning_curve", ())]
+    lines = [*total_lines(report), "", label_table(report["per_class"])]
+    return "\n".join(lines) + "\n" + (curve_text(curve) if curve else "")
 
 
 def total_lines(report: dict[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tf_textrnn.base import terminal
@@ -13,6 +13,7 @@ from tf_textrnn.network.gradient_flow import measure_longest
 from tf_textrnn.runs import checkpoints, report
 from tf_textrnn.runs.answered import AnsweredLabels, answered
 from tf_textrnn.runs.best import Named, read_named_best
+from tf_textrnn.runs.curve import CurvePoint, curve_point
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.marks import Mark, directions_of_mistakes, mark_words
 from tf_textrnn.runs.next_steps import next_steps
@@ -29,6 +30,7 @@ def end_run(
     config: Config,
     summary: dict[str, Any],
     export: Callable[[str], pathlib.Path] | None = None,
+    curve: Sequence[CurvePoint] = (),
 ) -> tuple[dict[str, Any], pathlib.Path | None]:
     """Reports on the best weights of a run, and exports them.
 
@@ -37,6 +39,8 @@ def end_run(
       config: of the run.
       summary: what is known of the texts before training.
       export: makes the next version of what a folder's run exports; None = nothing does.
+
+      curve: the learning curve up to the model of all texts; empty = none was asked for.
 
     Returns:
       What `report.json` holds, and the export; {} and None at a worker that is not the chief.
@@ -65,6 +69,10 @@ def end_run(
         **measure_branches(branches, data.valid, config.threshold_rule),
     }
     answers = answered(split, scores, temperature, data.all_labels, best.get("thresholds"))
+    if curve:
+        of_all = curve_point(len(data.train), best["valid_accuracy"], len(data.valid))
+        curve = [*curve, of_all]
+        learned["learning_curve"] = [point._asdict() for point in curve]
     values = report.report_values(config, data, answers, temperature, learned, summary)
     folder.report_text.unlink(missing_ok=True)  # it comes last, and marks the end
     folder.report_page.unlink(missing_ok=True)
@@ -89,7 +97,7 @@ def end_run(
             report.write_values(folder, values)
     mistakes = report.worst_mistakes(answers)
     report.write_predictions(folder, answers)
-    figures = report.draw_report(folder, answers)
+    figures = report.draw_report(folder, answers, curve)
     with terminal.optional("the picture of the gradient flow"):
         if flows := measure_longest(trainer.model, data.valid):
             figures["gradient_flow"] = gradient_flow_figure(flows)

@@ -117,23 +117,14 @@ def train_folds(
       UserError: a fold is of other texts, or a file cannot be read.
       DivergedError: a training lost its way.
     """
-    num_branches = 2 if config.model.ngrams else 1
-    branches = np.zeros((len(data.train), num_branches, len(data.labels)), np.float32)
+    branches = np.zeros(_shape(config, data, len(data.train)), np.float32)
     best_epochs = []
     for fold in range(config.data.folds):
         part = fold_of(data, fold)
-        shape = (len(part.valid), *branches.shape[1:])
-        of_fold = folder.fold(fold)
-        of_fold.remove_leftovers()
-        ended = read_ended(of_fold, part, shape)
         name = f"fold {fold + 1} of {config.data.folds}"
-        show(f"{name}: {len(part.valid):,} texts to score" if ended is None else f"{name}: done")
-        if ended is None:
-            of_fold.make()
-            trainer = FoldTrainer(_of_fold(config, data, part), part, of_fold, workers, on_step)
-            ended = _end(trainer, train, shape)
-            gc.collect()  # a model and its graphs refer to one another; the next takes their place
-        of_fold.remove_checkpoints()
+        ended = train_part(
+            name, _of_fold(config, data, part), part, folder.fold(fold), workers, train, on_step
+        )
         branches[data.folds == fold] = ended.scores
         best_epochs.append(ended.best["epoch"] + 1)
     num_epochs = statistics.median_high(best_epochs)
@@ -158,6 +149,50 @@ class Ended(NamedTuple):
 
     scores: np.ndarray
     best: dict[str, Any]
+
+
+def _shape(config: Config, data: Data, num_texts: int) -> tuple[int, int, int]:
+    """Of the branches' scores of some texts."""
+    return num_texts, 2 if config.model.ngrams else 1, len(data.labels)
+
+
+def train_part(
+    name: str,
+    config: Config,
+    part: Data,
+    folder: RunFolder,
+    workers: Workers,
+    train: Callable[[Trainer], None],
+    on_step: Callable[[int], None] | None = None,
+) -> Ended:
+    """Trains the model of some of the texts, unless it has ended already.
+
+    Args:
+      name: what the part is called.
+      config: settled.
+      part: the texts that it trains on, and those that it chooses its best epoch on.
+      folder: of the part.
+      workers: the one worker.
+      train: as of `train_folds`.
+      on_step: as of `Trainer`.
+
+    Returns:
+      The scores of the texts of `part.valid`, and the metrics of the best epoch.
+
+    Raises:
+      UserError: the folder is of other texts, or a file cannot be read.
+      DivergedError: the training lost its way.
+    """
+    shape = _shape(config, part, len(part.valid))
+    folder.remove_leftovers()
+    ended = read_ended(folder, part, shape)
+    show(f"{name}: {len(part.valid):,} texts to score" if ended is None else f"{name}: done")
+    if ended is None:
+        folder.make()
+        ended = _end(FoldTrainer(config, part, folder, workers, on_step), train, shape)
+        gc.collect()  # a model and its graphs refer to one another; the next takes their place
+    folder.remove_checkpoints()
+    return ended
 
 
 def _end(trainer: FoldTrainer, train: Callable[[Trainer], None], shape: tuple[int, ...]) -> Ended:

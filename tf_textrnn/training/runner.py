@@ -21,6 +21,7 @@ from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training.distribution import Workers, connect
 from tf_textrnn.training.ending import end_run
 from tf_textrnn.training.folds import LastTrainer, train_folds
+from tf_textrnn.training.learning_curve import train_shares
 from tf_textrnn.training.loop import Trainer
 from tf_textrnn.training.resume import (
     advice,
@@ -99,6 +100,9 @@ def run(
             trainer.train()
 
         def train(data: Data, summary: dict[str, Any]) -> Finished:
+            curve = []
+            if config.run.learning_curve:
+                curve = train_shares(config, data, folder, workers, train_to_end, on_step)
             if data.folds is None:
                 trainer = Trainer(config, data, folder, workers, on_step)
             else:
@@ -107,7 +111,7 @@ def run(
             with contextlib.closing(trainer):
                 train_to_end(trainer)
                 export_end = export if config.run.export else None
-                report, exported = end_run(trainer, config, summary, export_end)
+                report, exported = end_run(trainer, config, summary, export_end, curve)
             workers.wait()
             return Finished(folder, config, report, exported)
 
@@ -154,9 +158,10 @@ def _run(
     load: Callable[[], Data],
     train: Callable[[Data, dict[str, Any]], Finished],
 ) -> Finished:
-    if config.data.folds and workers.num_replicas > 1:
+    asks_parts = f"--folds={config.data.folds}" if config.data.folds else "--learning_curve"
+    if (config.data.folds or config.run.learning_curve) and workers.num_replicas > 1:
         raise UserError(
-            f"--folds={config.data.folds}: expected one device, found {workers.num_replicas}; "
+            f"{asks_parts}: expected one device, found {workers.num_replicas}; "
             f"--strategy=one takes one of this machine's"
         )
     resume = how_to_go_on(given, folder)

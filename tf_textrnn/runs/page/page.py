@@ -105,6 +105,7 @@ def _body(contents: Contents) -> Html:
         sections.answer_section(values, total_lines(values)),
         sections.data_section(values["data"]),
         sections.curves_section(contents.history, values["best_epoch"]),
+        sections.texts_section(values["learning_curve"]) if "learning_curve" in values else "",
         confusion_section(confusions(contents.answers)),
         _trust_section(contents.answers),
         sections.labels_section(values["per_class"]),

@@ -101,6 +101,23 @@ def curves_section(history: Sequence[Mapping[str, Any]], best_epoch: int) -> Htm
     return section("How it learned", tag("p", note), tag("div", *charts, class_="charts"))
 
 
+def texts_section(curve: Sequence[Mapping[str, float]]) -> Html:
+    """How good the model is by the number of texts that it was trained on."""
+    bounds = {"accuracy": "accuracy", "low": "95 % interval, from", "high": "to"}
+    lines = [
+        Line(name, [(point["texts"], point[key]) for point in curve])
+        for key, name in bounds.items()
+    ]
+    x = Axis("texts trained on", 0, curve[-1]["texts"])
+    y = axis_over("accuracy", [value for line in lines for _, value in line.points])
+    gain = curve[-1]["accuracy"] - curve[-2]["accuracy"]
+    return section(
+        "Would more texts help?",
+        tag("p", f"On the validation texts; the last doubling brought {gain:+.4f}."),
+        tag("div", chart("Accuracy by number of texts", x, y, lines), class_="charts"),
+    )
+
+
 def labels_section(per_class: Mapping[str, Mapping[str, float]]) -> Html:
     """How good the model is on each label."""
     shown = shown_labels(per_class)
