@@ -9,8 +9,8 @@ from scipy import special
 from sklearn.metrics import accuracy_score, f1_score
 
 from tf_textrnn import cli
+from tf_textrnn.runs.bootstrap import are_equal, compare_measures, mcnemar, measure_intervals
 from tf_textrnn.runs.compare import label_rows
-from tf_textrnn.runs.paired import compare_measures, mcnemar
 
 TEXTS, LABELS = 200, ["a", "b", "c"]
 
@@ -39,11 +39,15 @@ def test_the_interval_is_that_of_pairs(columns):
     """Of a mean, the bootstrap's interval is that of the normal distribution."""
     truth, first, second = label_rows(columns, has_sets=False)
     found = compare_measures(truth, first, second)["accuracy"]
-    gains = (truth == second).all(axis=1) * 1.0 - (truth == first).all(axis=1)
+    gains = are_equal(truth, second) * 1.0 - are_equal(truth, first)
     middle, spread = gains.mean(), 1.96 * gains.std() / np.sqrt(TEXTS)
     np.testing.assert_allclose(
         [found.low, found.high], [middle - spread, middle + spread], atol=0.01
     )
+    low, high = measure_intervals(truth, second)["accuracy"]
+    share = are_equal(truth, second).mean()
+    spread = 1.96 * np.sqrt(share * (1 - share) / TEXTS)
+    np.testing.assert_allclose([low, high], [share - spread, share + spread], atol=0.01)
     same = compare_measures(truth, first, first)
     assert all(x.low == x.high == 0 for x in same.values())
 
@@ -61,7 +65,7 @@ def test_sets_are_compared_as_sets():
     rows = label_rows([truth, one, other], has_sets=True)
     found = compare_measures(*rows)
     assert (found["accuracy"].first, found["accuracy"].second) == pytest.approx((1 / 3, 2 / 3))
-    expected = [f1_score(rows[0], x, average="micro") for x in rows[1:]]
+    expected = [f1_score(rows[0] > 0, x > 0, average="micro") for x in rows[1:]]
     assert found["micro_f1"][:2] == pytest.approx(expected)
 
 

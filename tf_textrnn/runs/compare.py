@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from tf_textrnn.base.errors import UserError, printable
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.options import CheckedOptions, option
 from tf_textrnn.base.tables import display_width, pad, split_labels, tab_separated
 from tf_textrnn.base.terminal import show
+from tf_textrnn.runs.bootstrap import are_equal, compare_measures, mcnemar
 from tf_textrnn.runs.folder import RunFolder, read_report
-from tf_textrnn.runs.paired import compare_measures, mcnemar
 
 TEXTS_SHOWN = 10
 _NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
@@ -146,7 +147,7 @@ def _measures(first: Predicted, second: Predicted) -> list[str]:
             f"{name:11}  {one:{width}.4f}  {other:{width}.4f}  {other - one:+10.4f}  "
             f"{low:+.4f} to {high:+.4f}"
         )
-    is_right = [(truth == rows).all(axis=1) for rows in answers]
+    is_right = [are_equal(truth, rows) for rows in answers]
     alone = [int((is_right[i] & ~is_right[1 - i]).sum()) for i in range(2)]
     p = mcnemar(*alone)
     verdict = "chance alone may do that" if p >= 0.05 else "chance alone hardly does that"
@@ -176,8 +177,8 @@ def _texts(differing: Sequence[tuple[str, ...]], output: str) -> list[str]:
     return lines
 
 
-def label_rows(columns: Sequence[Sequence[str]], has_sets: bool) -> list[np.ndarray]:
-    """bool[texts, labels] of each column of labels."""
+def label_rows(columns: Sequence[Sequence[str]], has_sets: bool) -> list[sparse.csr_array]:
+    """float32[texts, labels] of each column of labels, 1 for each label of a text."""
     sets = [[split_labels(cell) if has_sets else [cell] for cell in column] for column in columns]
     class_of = {
         label: index
@@ -187,8 +188,8 @@ def label_rows(columns: Sequence[Sequence[str]], has_sets: bool) -> list[np.ndar
     }
     rows = []
     for column in sets:
-        row = np.zeros([len(column), len(class_of)], bool)
-        for text, labels in enumerate(column):
-            row[text, [class_of[label] for label in labels]] = True
-        rows.append(row)
+        found = [class_of[label] for cell in column for label in cell]
+        ends = np.cumsum([0, *map(len, column)])
+        ones = np.ones(len(found), np.float32)
+        rows.append(sparse.csr_array((ones, found, ends), (len(column), len(class_of))))
     return rows

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tf_textrnn.base.tables import display_width, pad, shown_labels, tab_separated
+from tf_textrnn.runs.bootstrap import measure_intervals, one_hot
 from tf_textrnn.runs.measures import (
     accuracy_interval,
     loss_of,
@@ -109,13 +110,18 @@ class Evaluation(NumberedLabels):
             for name in ("roc_auc", "average_precision")
             if (values := [row[name] for row in tested if name in row])
         }
+        bounds = measure_intervals(
+            one_hot(classes, len(self._names)), one_hot(predictions, len(self._names))
+        )
         return {
             "accuracy": num_right / self.num_texts,
             "accuracy_interval": list(accuracy_interval(num_right, self.num_texts)),
             "macro_f1": float(f1.mean()),
+            "macro_f1_interval": bounds["macro_f1"],
             "labels_left_out": len(per_class) - len(tested),
             "unknown_labels": self._names[self._num_classes :],
             "weighted_f1": float(f1 @ support / self.num_texts),
+            "weighted_f1_interval": bounds["weighted_f1"],
             # Of texts with one label each, to which one label each is given.
             "micro_f1": num_right / self.num_texts,
             **({"log_loss": self._losses / num_known} if num_known else {}),
@@ -133,6 +139,7 @@ def evaluation_text(evaluated: str, report: Mapping[str, Any]) -> str:
       report: as from `Evaluation.report`.
     """
     low, high = report["accuracy_interval"]
+    f1_low, f1_high = report["macro_f1_interval"]
     rows = report["per_class"]
     left_out = [label for label, row in rows.items() if not row["support"]]
     tested = f" over {len(rows) - len(left_out)} of {len(rows)} labels" if left_out else ""
@@ -144,7 +151,8 @@ def evaluation_text(evaluated: str, report: Mapping[str, Any]) -> str:
     subset = "subset " if "per_text_f1" in report else ""
     lines = [
         f"{evaluated}: {subset}accuracy {report['accuracy']:.4f} "
-        f"(95 % interval {low:.4f} to {high:.4f}), macro F1 {report['macro_f1']:.4f}{tested}",
+        f"(95 % interval {low:.4f} to {high:.4f}), macro F1 {report['macro_f1']:.4f} "
+        f"({f1_low:.4f} to {f1_high:.4f}){tested}",
         ", ".join(f"{words} {report[name]:.4f}" for name, words in names.items() if name in report),
     ]
     if left_out:

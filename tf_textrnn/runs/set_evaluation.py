@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
+from tf_textrnn.runs.bootstrap import measure_intervals
 from tf_textrnn.runs.evaluation import RANKED_LABELS, RANKED_SCORES, NumberedLabels
 from tf_textrnn.runs.measures import accuracy_interval, ranks_of_label, reliability
 from tf_textrnn.runs.set_measures import exact_matches, per_label_report
@@ -71,13 +73,17 @@ class SetEvaluation(NumberedLabels):
         tested = [row for row in per_class.values() if row["support"]]
         support = np.array([row["support"] for row in tested])
         f1 = np.array([row["f1"] for row in tested])
+        tables = rows, _padded(accepted, width)
+        bounds = measure_intervals(*(sparse.csr_array(x.astype(np.float32)) for x in tables))
         return {
             "accuracy": num_exact / self.num_texts,
             "accuracy_interval": list(accuracy_interval(num_exact, self.num_texts)),
             "macro_f1": float(f1.mean()) if tested else 0.0,
+            "macro_f1_interval": bounds["macro_f1"],
             "labels_left_out": len(per_class) - len(tested),
             "unknown_labels": self._names[self._num_classes :],
             "weighted_f1": float(f1 @ support / max(support.sum(), 1)),
+            "micro_f1_interval": bounds["micro_f1"],
             "micro_f1": float(2 * right.sum() / max(total.sum(), 1)),
             "per_text_f1": float(of_text.mean()),
             "log_loss": float(_log_losses(probability, known).mean()),
