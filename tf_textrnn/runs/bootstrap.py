@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse, stats
 
 SEED = 1
-_DRAWS, _MIN_DRAWS = 4_000, 200
+_DRAWS, _MIN_DRAWS = 2_000, 200
 _TEXTS = 100_000_000  # drawn in all, where that leaves enough draws
 _NUMBERS = 1 << 23  # texts × draws that are held at a time
 _BOUNDS = (0.025, 0.975)
