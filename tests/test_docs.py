@@ -19,8 +19,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "tf_textrnn"
 DOCS = sorted(
     path.relative_to(ROOT).as_posix()
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"))
+    for path in (*ROOT.glob("README*.md"), ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"))
 )  # CHANGELOG.md names what is gone, too
+CHINESE = [doc for doc in DOCS if doc.endswith(".zh-CN.md")]
 FOLDERS = ("tf_textrnn", "export", "benchmarks", "configs", "scripts", "tests")
 # Flags in the docs that belong to TF Serving, Docker and TensorBoard.
 FOREIGN = {
@@ -38,14 +39,28 @@ def text_of(doc: str) -> str:
     return (ROOT / doc).read_text(encoding="utf-8")
 
 
+def prose_of(doc: str) -> str:
+    return re.sub(r"^```[^\n]*\n.*?^```", "", text_of(doc), flags=re.MULTILINE | re.DOTALL)
+
+
+def blocks_of(doc: str) -> list[str]:
+    """Returns the lines of a document's blocks of code, continued ones joined."""
+    fenced = re.findall(r"^```[^\n]*\n(.*?)^```", text_of(doc), re.MULTILINE | re.DOTALL)
+    blocks = [*fenced, *re.findall(r"^ {4,}.*\n", prose_of(doc), re.MULTILINE)]
+    return "\n".join(blocks).replace("\\\n", " ").splitlines()
+
+
 def code_of(doc: str) -> list[str]:
-    """Returns a document's lines of code, continued ones joined; each inline code is a line."""
-    text = text_of(doc)
-    fenced = re.findall(r"^```[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    prose = re.sub(r"^```[^\n]*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    blocks = [*fenced, *re.findall(r"^ {4,}.*\n", prose, re.MULTILINE)]
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return lines + [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
+    """Returns a document's lines of code, and each inline code as a line."""
+    inline = re.findall(r"`([^`]+)`", prose_of(doc))
+    return blocks_of(doc) + [" ".join(code.split()) for code in inline]
+
+
+def commands_of(doc: str) -> set[str]:
+    """Returns the commands of a document's blocks of code."""
+    commands = re.compile(r"(textrnn|pip|curl|tensorboard|python|scripts/\w+) ")
+    lines = {" ".join(line.split()) for line in blocks_of(doc)}
+    return {line for line in lines if commands.match(line)}
 
 
 @functools.cache
@@ -84,6 +99,14 @@ def test_links_lead_somewhere(doc):
     for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", text_of(doc)):
         if "://" not in target:
             assert (ROOT / doc).parent.joinpath(target).exists(), target
+
+
+@pytest.mark.parametrize("doc", CHINESE)
+def test_chinese_pages_give_the_commands_of_their_english_twins(doc):
+    twin = doc.replace(".zh-CN", "")
+    assert commands_of(doc) == commands_of(twin) != set()
+    assert f"({pathlib.Path(twin).name})" in text_of(doc).split("\n## ")[0]
+    assert f"({pathlib.Path(doc).name})" in text_of(twin).split("\n## ")[0]
 
 
 @pytest.mark.parametrize("doc", DOCS)
@@ -131,8 +154,7 @@ def test_flags_in_prose_are_flags_of_a_command():
     known = set(FOREIGN).union(*map(flags_of, cli.COMMANDS))
     known |= set().union(*(flags_of_benchmark(p.stem) for p in (ROOT / "benchmarks").glob("*.py")))
     for doc in DOCS:
-        prose = re.sub(r"^```.*?^```", "", text_of(doc), flags=re.MULTILINE | re.DOTALL)
-        for code in re.findall(r"`(--[^`]+)`", prose):
+        for code in re.findall(r"`(--[^`]+)`", prose_of(doc)):
             for flag in re.findall(r"(?<!\S)--(\w+)", code):
                 assert flag in known, (doc, code)
 
