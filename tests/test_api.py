@@ -50,6 +50,7 @@ def test_the_package_has_the_version_of_the_module():
         "tf_textrnn.base.tables",
         "tf_textrnn.network.model",
         "tf_textrnn.predictor.predictor",
+        "tf_textrnn.runs.hparams",
     ],
 )
 def test_examples_of_docstrings_run(module, tmp_path, monkeypatch):

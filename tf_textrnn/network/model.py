@@ -102,8 +102,8 @@ class TextRNN(KerasTextModel):
             cell=config.cell, hidden_size=config.hidden_size, num_layers=config.num_layers,
             bidirectional=config.bidirectional, keep_prob=config.keep_prob,
             init_scale=config.init_scale, forget_bias=config.forget_bias,
-            bptt_truncate=config.bptt_truncate, drops_last=config.output_dropout == "steps",
-            dtype=self.dtype_policy, name="recurrent",
+            activation=config.activation, leak=config.leak, bptt_truncate=config.bptt_truncate,
+            drops_last=config.output_dropout == "steps", dtype=self.dtype_policy, name="recurrent",
         )  # fmt: skip
         self.pooling = MaskedPooling(
             config.pooling, config.bidirectional, dtype=exact, name="pooling"

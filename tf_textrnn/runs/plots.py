@@ -158,6 +158,7 @@ def f1_figure(epochs: Sequence[int], f1: np.ndarray, labels: list[str]) -> "Figu
       labels: the label of each class.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     shown = np.argsort(f1[-1], kind="stable")[:LABELS_SHOWN]
     with _named(labels) as names:
@@ -167,7 +168,7 @@ def f1_figure(epochs: Sequence[int], f1: np.ndarray, labels: list[str]) -> "Figu
         image = axes.imshow(f1[:, shown].T, vmax=1, aspect="auto", extent=edges)
         if names:
             axes.set_yticks(range(len(shown)), [names[index] for index in shown])
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.set_ylabel("label")
         axes.set_title("F1 on the validation texts")
