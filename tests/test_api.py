@@ -48,6 +48,7 @@ def test_the_package_has_the_version_of_the_module():
         "tf_textrnn.classifier",
         "tf_textrnn.config.config",
         "tf_textrnn.base.tables",
+        "tf_textrnn.network.leaky",
         "tf_textrnn.network.model",
         "tf_textrnn.predictor.predictor",
         "tf_textrnn.runs.hparams",
