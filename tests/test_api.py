@@ -41,19 +41,16 @@ def test_the_package_has_the_version_of_the_module():
     assert getattr(importlib.import_module(module), name) == tf_textrnn.__version__ == "0.2.0.dev0"
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        pytest.param("tf_textrnn.api", marks=pytest.mark.slow),
-        "tf_textrnn.classifier",
-        "tf_textrnn.config.config",
-        "tf_textrnn.base.tables",
-        "tf_textrnn.network.leaky",
-        "tf_textrnn.network.model",
-        "tf_textrnn.predictor.predictor",
-        "tf_textrnn.runs.suspicious",
-    ],
-)
+def modules_with_examples():
+    """Each module with examples; that of what takes longest is slow."""
+    for path in sorted((ROOT / "tf_textrnn").rglob("*.py")):
+        if " >>> " in path.read_text("utf-8"):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            slow = [pytest.mark.slow] if name == "tf_textrnn.api" else []
+            yield pytest.param(name, marks=slow)
+
+
+@pytest.mark.parametrize("module", list(modules_with_examples()))
 def test_examples_of_docstrings_run(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(module))

@@ -39,9 +39,14 @@ def valid_value(field: dataclasses.Field) -> st.SearchStrategy:
     )
 
 
+def with_their_cell(options: dict) -> dict:
+    """Options of the vanilla cell go with no other."""
+    return options | ({"cell": "rnn"} if {"activation", "leak"} & options.keys() else {})
+
+
 any_options = st.fixed_dictionaries(
     {}, optional={name: valid_value(field) for name, field in option_fields().items()}
-)
+).map(with_their_cell)
 
 
 @given(any_options)

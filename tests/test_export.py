@@ -43,6 +43,7 @@ def traced_ops(served):
 @pytest.mark.parametrize(
     ("cell", "pooling", "bptt_truncate", "bidirectional", "tokenizer"),
     [
+        ("leaky", "last", 0, True, "word"),
         ("lstm", "mean", 0, True, "word"),
         ("lstm", "last", 3, False, "char"),
         ("gru", "attention", 0, True, "char"),
@@ -57,9 +58,10 @@ def test_every_kind_of_model_is_of_stock_ops(
     # As on a host with a GPU, where Keras uses cuDNN's ops if it can.
     keras_rnn = importlib.import_module("keras.src.backend.tensorflow.rnn")
     monkeypatch.setattr(keras_rnn, "_is_gpu_available", lambda: True)
+    cells = {"leaky": {"cell": "rnn", "activation": "relu", "leak": 0.5}}
     config = ModelConfig(
-        cell=cell, pooling=pooling, bptt_truncate=bptt_truncate, bidirectional=bidirectional,
-        hidden_size=4, embedding_dim=4, ngrams=2,
+        **cells.get(cell, {"cell": cell}), pooling=pooling, bptt_truncate=bptt_truncate,
+        bidirectional=bidirectional, hidden_size=4, embedding_dim=4, ngrams=2,
     )  # fmt: skip
     network = TextRNN(config, 3, 2, num_ngrams=5)
     network.build()

@@ -108,9 +108,10 @@ def test_what_is_followed_back_is_bounded_and_exact(monkeypatch, bptt_truncate) 
         np.testing.assert_allclose(flow.norms, expected.norms[:3], rtol=1e-5)
 
 
-def test_gradient_norm_is_that_of_the_layer() -> None:
+@pytest.mark.parametrize("cell", [{"cell": "gru"}, {"cell": "rnn", "leak": 0.3}])
+def test_gradient_norm_is_that_of_the_layer(cell: dict) -> None:
     """If the loss depends only on the last step, the flow is the plain gradient."""
-    model = make_model(cell="gru", bidirectional=False, pooling="last")
+    model = make_model(**cell, bidirectional=False, pooling="last")
     (flow,) = measure(model, BATCH)
     token_ids, lengths, labels = map(tf.constant, BATCH[:3])
     weights = [weight.value for weight in model.recurrent.trainable_variables]

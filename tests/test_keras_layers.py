@@ -53,6 +53,15 @@ LAYERS = {
         for cell in ("lstm", "gru", "rnn")
         for steps in (0, 2)
     },
+    **{
+        f"stack-leaky-{steps}": (
+            RecurrentStack,
+            {"cell": "rnn", "hidden_size": 3, "leak": 0.3, "bptt_truncate": steps},
+            [STEPS, LENGTHS],
+            3e-2,
+        )
+        for steps in (0, 2)
+    },
 }  # fmt: skip
 
 
@@ -135,7 +144,7 @@ def test_other_dtypes_are_right(name: str, dtype: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["ngrams", "pooling-attention", "stack-gru-2", "stack-lstm-0"])
+@pytest.mark.parametrize("name", ["ngrams", "pooling-attention", "stack-gru-2", "stack-leaky-2"])
 def test_a_layer_is_saved_within_a_model(name: str, tmp_path) -> None:
     layer_class, arguments, inputs, _ = LAYERS[name]
     symbols = [keras.Input(array.shape[1:], dtype=array.dtype.name) for array in inputs]

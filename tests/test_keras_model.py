@@ -31,6 +31,7 @@ KINDS = {
     "lstm": {},
     "gru": {"cell": "gru", "pooling": "attention"},
     "rnn": {"cell": "rnn", "pooling": "max"},
+    "leaky": {"cell": "rnn", "activation": "relu", "leak": 0.5},
     "truncated": {"bptt_truncate": 2, "pooling": "last", "num_layers": 2},
 }
 

@@ -35,6 +35,9 @@ KINDS = [
     {"cell": "rnn", "pooling": "mean", "multi_label": True, "thresholds": [0.4, 0.5, 0.6]},
     {"cell": "rnn", "pooling": "last", "num_layers": 2, "ngrams": 3},
     {"cell": "rnn", "pooling": "attention", "bptt_truncate": 2, "tokenizer": "char"},
+    {"cell": "rnn", "pooling": "mean", "activation": "relu"},
+    {"cell": "rnn", "pooling": "last", "leak": 0.3, "num_layers": 2},
+    {"cell": "rnn", "pooling": "max", "leak": 0.2, "activation": "relu", "bidirectional": False},
 ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from matplotlib import font_manager
 
 from tf_textrnn.runs.fonts import fonts_for
-from tf_textrnn.runs.plots import confusion_figure, numbered_labels
+from tf_textrnn.runs.plots import confusion_figure, f1_figure, numbered_labels
 
 STIX_LETTER = "\u1d81"  # STIX has it, which comes with matplotlib; DejaVu Sans has not
 
@@ -58,6 +58,17 @@ def test_a_matrix_of_many_labels_has_no_names():
     labels = [f"标签{number}" for number in range(101)]
     assert numbered_labels(labels) == ""
     assert not set(labels) & set(names_of(labels))
+
+
+def test_f1_by_epoch_has_a_row_for_each_label_the_lowest_on_top():
+    f1 = np.array([[0.9, 0.1, 0.2], [0.9, 0.5, 0.3]])
+    (axes, _) = f1_figure([3, 4], f1, ["good", "体", "$bad$"]).axes
+    (image,) = axes.get_images()
+    np.testing.assert_array_equal(image.get_array(), [[0.2, 0.3], [0.1, 0.5], [0.9, 0.9]])
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == ["$bad$", "#2", "good"]
+    left, right, bottom, top = image.get_extent()
+    assert (left, right) == (2.5, 4.5) and bottom > top  # epochs to the right, labels downwards
 
 
 def test_a_font_that_is_gone_is_passed_over(monkeypatch):

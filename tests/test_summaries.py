@@ -1,6 +1,7 @@
 """The event files hold every value of every gradient, and each step once."""
 
 import html
+import json
 import math
 import pathlib
 import re
@@ -15,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.memory import resident_mebibytes
+from tf_textrnn.runs import summaries as summaries_module
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.histograms import HistogramMaker
 from tf_textrnn.runs.summaries import Summaries, _escaped
-from tf_textrnn.training import loop, runner
+from tf_textrnn.training import ending, loop, runner
 
 ROWS, COLUMNS = 40, 3
 MAKER = HistogramMaker([ROWS * COLUMNS])
@@ -204,6 +206,24 @@ def test_gradients_every(small_options, tmp_path, every, steps):
     assert [step for step, values in events.items() if "embedding/grad/hist" in values] == [*steps]
     assert list(events) == [*range(1, 11)]
     assert all("loss" in values for values in events.values())
+
+
+def test_labels_beyond_a_few_have_a_picture_of_their_f1_and_no_curves(
+    small_options, tmp_path, monkeypatch
+):
+    for module in (ending, summaries_module):
+        monkeypatch.setattr(module, "MOST_CURVES", 2)
+    options = {**small_options, "num_epochs": 2, "run_dir": str(tmp_path / "run")}
+    folder = runner.run(options).folder
+    tags = {tag for values in read_events(folder.tensorboard / "valid").values() for tag in values}
+    assert tags == {"loss", "accuracy", "macro_f1"}
+    (pictures,) = [
+        v for v in read_events(folder.tensorboard / "run").values() if "reliability" in v
+    ]
+    assert "f1_of_each_label" in pictures
+    lines = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    per_class = json.loads(folder.report_json.read_text())["per_class"]
+    assert {len(line["valid_f1"]) for line in lines} == {len(per_class)} == {3}
 
 
 @given(st.text(st.sampled_from("ab \\`*_{}[]()#+-.!|<>&\"'1~:/")))

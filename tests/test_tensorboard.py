@@ -28,6 +28,11 @@ WEIGHTS = [
     "ngrams/bias",
     "ngrams/trust",
 ]
+MEASURES = [  # in TensorBoard's order; it opens on the first five
+    *(f"report/{name}" for name in ("accuracy", "log_loss", "macro_f1")),
+    *(f"report/{name}" for name in ("valid_accuracy", "valid_loss")),
+    *(f"training/{name}" for name in ("best_epoch", "train_examples_per_second")),
+]
 MISTAKEN = "numbers\tred *green* <b>blue</b> | _white_ & 1. [x](y)"
 EVERY_STEP, EVERY_SECOND_STEP, EVERY_EPOCH = [*range(1, 31)], [*range(2, 31, 2)], [10, 20, 30]
 
@@ -93,9 +98,7 @@ def test_scalars(tensorboard, folder):
     }
     expected |= {("valid", tag): EVERY_EPOCH for tag in of_valid}
     report = json.loads(folder.report_json.read_text())
-    compared = ["accuracy", "macro_f1", "log_loss", "valid_accuracy", "best_epoch"]
-    compared += ["train_examples_per_second"]
-    expected |= {("run", f"report/{tag}"): [30] for tag in compared}
+    expected |= {("run", tag): [30] for tag in MEASURES}
 
     tags = tensorboard.get("plugin/scalars/tags")
     assert {(run, tag) for run in tags for tag in tags[run]} == expected.keys()
@@ -116,8 +119,9 @@ def test_scalars(tensorboard, folder):
         ("train", "examples_per_second", "examples_per_second"),
     ):
         np.testing.assert_allclose(values(run, tag), [line[name] for line in metrics], rtol=1e-6)
-    for tag in compared:
-        np.testing.assert_allclose(values("run", f"report/{tag}"), report[tag], rtol=1e-6)
+    for tag in MEASURES:
+        name = tag.partition("/")[2]
+        np.testing.assert_allclose(values("run", tag), report[name], rtol=1e-6)
     # An epoch has 300 texts in batches of 32; one batch, anywhere, has the remaining 12.
     for tag in ("loss", "accuracy"):
         for line, batches in zip(metrics, values("train", tag).reshape(3, 10), strict=True):
@@ -173,12 +177,13 @@ def test_hparams(tensorboard, folder):
     answer = tensorboard.post("plugin/hparams/session_groups", {**body, "sliceSize": 10})
     (group,) = answer["sessionGroups"]
     assert group["name"] == folder.path.name
-    config = folder.read_config()
-    assert group["hparams"]["hidden_size"] == 16
-    assert group["hparams"]["cell"] == "lstm"
-    assert group["hparams"]["bidirectional"] is True
-    assert group["hparams"]["train_file"] == config.data.train_file
-    assert not {"run_dir", "resume", "cache_dir"} & group["hparams"].keys()
+    changed = ["batch_size", "embedding_dim", "hidden_size", "learning_rate", "min_epoch_steps"]
+    changed += ["num_epochs", "train_file"]
+    options = folder.read_config().options()
+    assert group["hparams"] == {name: options[name] for name in changed}
+    opens_on = tensorboard.post("plugin/hparams/experiment", {"experimentName": ""})
+    assert [info["name"] for info in opens_on["hparamInfos"]] == changed
+    assert [info["name"]["tag"] for info in opens_on["metricInfos"]] == MEASURES
     report = json.loads(folder.report_json.read_text())
     values = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
     for name in ("accuracy", "macro_f1", "valid_accuracy"):
@@ -242,3 +247,9 @@ def test_graph(tensorboard):
         "plugin/graphs/graph", run="run", limit_attr_size="1024", large_attrs_key="large"
     )
     assert b"SparseSoftmaxCrossEntropyWithLogits" in graph
+    names = re.findall(r'^  name: "(.*?)"', graph.decode(), re.M)
+    scopes = {name.partition("/")[0] for name in names}
+    # Those of the source among them, and what it opens on fits one screen.
+    assert scopes >= {"LSTM_layer", "mean_pooling_layer", "Softmax_layer_and_output", "loss"}
+    assert scopes >= {"accuracy", "gradient_tape", "train_op"}
+    assert len({scope.rstrip("_0123456789") for scope in scopes}) < 25

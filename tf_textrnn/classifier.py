@@ -100,6 +100,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         output_dropout: str = "pooled",
         init_scale: float = 0.0,
         forget_bias: float = 1.0,
+        activation: str = "tanh",
+        leak: float = 1.0,
         word_dropout: float = 0.2,
         ngrams: int = -1,
         bptt_truncate: int = 0,
@@ -138,6 +140,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.output_dropout = output_dropout
         self.init_scale = init_scale
         self.forget_bias = forget_bias
+        self.activation = activation
+        self.leak = leak
         self.word_dropout = word_dropout
         self.ngrams = ngrams
         self.bptt_truncate = bptt_truncate

@@ -6,6 +6,7 @@ these dataclasses. Standard library only.
 
 import dataclasses
 
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.options import BASIC, SOURCE, CheckedOptions, option
 
 POOLINGS = ("mean", "max", "last", "attention")  # `network.pooling` computes each
@@ -197,6 +198,21 @@ class ModelConfig(CheckedOptions):
         group=SOURCE,
     )
     forget_bias: float = option(1.0, "Initial bias of the LSTM's forget gate", group=SOURCE)
+    activation: str = option(
+        "tanh",
+        "Activation of --cell=rnn; with relu its recurrent kernel starts at the identity, unless "
+        "--init_scale is given",
+        choices=("tanh", "relu"),
+        group=SOURCE,
+    )
+    leak: float = option(
+        1.0,
+        "How far the state of --cell=rnn moves at each step, of the whole way; below 1 = leaky "
+        "units",
+        above=0,
+        maximum=1,
+        group=SOURCE,
+    )
     word_dropout: float = option(
         0.2,
         "Share of tokens that are read as unknown in training; 0 = none",
@@ -216,6 +232,13 @@ class ModelConfig(CheckedOptions):
         minimum=0,
         group=SOURCE,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, of_others in (("activation", "tanh"), ("leak", 1.0)):
+            value = getattr(self, name)
+            if self.cell != "rnn" and value != of_others:
+                raise UserError(f"--{name}={value} and --cell={self.cell}: expected --cell=rnn")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,6 +31,7 @@ MAX_BYTES = (1 << 31) - (1 << 20)  # of the weights: a protobuf message ends at 
 _LOWEST = np.finfo(np.float32).min
 # Where ONNX has each of Keras's gates: i, f, g, o → i, o, f, c; z, r, h → z, r, h.
 _GATES = {"lstm": (0, 3, 1, 2), "gru": (0, 1, 2), "rnn": (0,)}
+_ALL_OPEN = 40.0  # the logistic function of it is 1 in float32
 _OPS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 
 
@@ -120,16 +121,47 @@ def _write_layer(
         "hidden_size": config.hidden_size,
         "direction": "bidirectional" if config.bidirectional else "forward",
     }
-    if config.cell == "gru":
+    op = _OPS[config.cell]
+    if config.cell == "rnn":
+        attributes["activations"] = [config.activation.title()] * len(directions)
+    if config.leak < 1:
+        op = "GRU"
+        kernel, recurrent, bias = _gated(kernel, recurrent, bias, config.leak)
+        attributes["activations"] = ["Sigmoid", config.activation.title()] * len(directions)
+    if op == "GRU":
         attributes["linear_before_reset"] = 1
-    outputs, last = graph.layer(
-        _OPS[config.cell], inputs, (kernel, recurrent), bias, name, attributes
-    )
+    outputs, last = graph.layer(op, inputs, (kernel, recurrent), bias, name, attributes)
     units = config.hidden_size * len(directions)
     outputs = graph.op("Transpose", outputs, perm=[0, 2, 1, 3])
     outputs = graph.op("Reshape", outputs, graph.constant([0, 0, units], np.int64))
     last = graph.op("Transpose", last, perm=[1, 0, 2])
     return outputs, graph.op("Reshape", last, graph.constant([0, units], np.int64))
+
+
+def _gated(
+    kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray, leak: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The weights of a leaky cell as those of a GRU whose gates stand still: z = 1 - leak, r = 1.
+
+    Args:
+      kernel: float[directions, units, hidden].
+      recurrent: float[directions, hidden, hidden].
+      bias: float[directions, 2 * hidden], of inputs and of the state.
+      leak: how far the state moves at each step, above 0 and below 1.
+
+    Returns:
+      The same of a GRU: with 3 * hidden for hidden, the gates in ONNX's order z, r, h.
+    """
+    kernel, recurrent = (
+        np.concatenate([np.zeros_like(weight)] * 2 + [weight], axis=-1)
+        for weight in (kernel, recurrent)
+    )
+    of_inputs, of_state = np.split(bias, 2, axis=-1)
+    update = np.full_like(of_inputs, np.log(1 - leak) - np.log(leak))
+    reset = np.full_like(of_inputs, _ALL_OPEN)
+    zeros = np.zeros_like(of_inputs)
+    bias = np.concatenate([update, reset, of_inputs, zeros, zeros, of_state], axis=-1)
+    return kernel, recurrent, bias
 
 
 def _write_pooling(

@@ -102,8 +102,8 @@ class TextRNN(KerasTextModel):
             cell=config.cell, hidden_size=config.hidden_size, num_layers=config.num_layers,
             bidirectional=config.bidirectional, keep_prob=config.keep_prob,
             init_scale=config.init_scale, forget_bias=config.forget_bias,
-            bptt_truncate=config.bptt_truncate, drops_last=config.output_dropout == "steps",
-            dtype=self.dtype_policy, name="recurrent",
+            activation=config.activation, leak=config.leak, bptt_truncate=config.bptt_truncate,
+            drops_last=config.output_dropout == "steps", dtype=self.dtype_policy, name="recurrent",
         )  # fmt: skip
         self.pooling = MaskedPooling(
             config.pooling, config.bidirectional, dtype=exact, name="pooling"
@@ -175,17 +175,21 @@ class TextRNN(KerasTextModel):
 
         Arguments as `call`'s; float[batch, num_classes] each. Their sum is what `call` returns.
         """
-        token_ids, lengths, left_out = pad_ids(inputs)
-        mask = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
-        token_ids = tf.where(mask, token_ids, PADDING_ID)
-        branches = [] if self.ngrams is None else [self.ngrams(token_ids, left_out)]
+        config = self.config
         if training and dropout_seed is None:
             dropout_seed = tf.cast(self.seed_generator.next(), tf.int32)
-        if training and self.config.word_dropout:
-            token_ids = word_dropout(token_ids, self.config.word_dropout, dropout_seed)
-        mask = tf.cast(mask, tf.float32)
-        network = self.score_embedded(self.embedding(token_ids), mask, training, dropout_seed)
-        return [network, *branches]
+        with tf.name_scope("token_ids"):
+            token_ids, lengths, left_out = pad_ids(inputs)
+            mask = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
+            token_ids = read_ids = tf.where(mask, token_ids, PADDING_ID)
+            if training and config.word_dropout:
+                read_ids = word_dropout(token_ids, config.word_dropout, dropout_seed)
+            embedded, mask = self.embedding(read_ids), tf.cast(mask, tf.float32)
+        branches = [self.score_embedded(embedded, mask, training, dropout_seed)]
+        if self.ngrams:
+            with tf.name_scope("ngram_scores"):
+                branches.append(self.ngrams(token_ids, left_out))
+        return branches
 
     def score_embedded(
         self,
@@ -208,15 +212,22 @@ class TextRNN(KerasTextModel):
         config = self.config
         if training and dropout_seed is None:
             dropout_seed = tf.cast(self.seed_generator.next(), tf.int32)
-        embedded = tf.cast(embedded, self.compute_dtype)
-        if training and config.keep_prob < 1:
-            embedded = dropout(embedded, config.keep_prob, dropout_seed, place=0)
-        lengths = tf.cast(tf.reduce_sum(mask, axis=1), tf.int32)
-        outputs = self.recurrent(embedded, lengths, training=training, dropout_seed=dropout_seed)
-        pooled = self.pooling(outputs, mask)
-        if training and config.keep_prob < 1 and config.output_dropout == "pooled":
-            pooled = dropout(pooled, config.keep_prob, dropout_seed, place=config.num_layers)
-        return self.softmax(pooled)
+        with tf.name_scope("embedded_chars"):
+            embedded = tf.cast(embedded, self.compute_dtype)
+            if training and config.keep_prob < 1:
+                embedded = dropout(embedded, config.keep_prob, dropout_seed, place=0)
+        # The source's names of scopes, which TensorBoard's graph shows.
+        with tf.name_scope(f"{config.cell.upper()}_layer"):
+            lengths = tf.cast(tf.reduce_sum(mask, axis=1), tf.int32)
+            outputs = self.recurrent(
+                embedded, lengths, training=training, dropout_seed=dropout_seed
+            )
+        with tf.name_scope(f"{config.pooling}_pooling_layer"):
+            pooled = self.pooling(outputs, mask)
+            if training and config.keep_prob < 1 and config.output_dropout == "pooled":
+                pooled = dropout(pooled, config.keep_prob, dropout_seed, place=config.num_layers)
+        with tf.name_scope("Softmax_layer_and_output"):
+            return self.softmax(pooled)
 
     def named_weights(self) -> dict[str, keras.Variable]:
         """The weights by readable names; `softmax_w` and `softmax_b` are the source's.

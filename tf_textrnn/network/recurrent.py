@@ -2,7 +2,7 @@
 
 With x_t the input at step t, h_t the output and σ the logistic function, a cell computes
 
-    rnn   h_t = tanh(x_t W + h_{t-1} U + b)
+    rnn   h_t = tanh(x_t W + h_{t-1} U + b); or a ReLU (Le 2015), or leaky units (`leaky.py`)
 
     lstm  i, f, g, o = x_t W + h_{t-1} U + b, in four parts
           c_t = σ(f) c_{t-1} + σ(i) tanh(g)
@@ -19,12 +19,14 @@ Which ops run a layer is decided when it is traced. Training on a GPU takes cuDN
 else, so also whatever is exported, takes ops that every machine has.
 """
 
+import functools
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tf_textrnn.network.dropout import dropout_mask
+from tf_textrnn.network.leaky import LeakyCell
 from tf_textrnn.network.lstm import lstm
 
 DIRECTIONS = ("forward", "backward")
@@ -123,6 +125,9 @@ class RecurrentStack(keras.layers.Layer):
         (Zaremba 2014).
       init_scale: weights start uniform in ± this; 0 leaves Keras's initializers.
       forget_bias: where the LSTM's forget-gate bias starts.
+      activation: of "rnn": "tanh" or "relu"; with a ReLU the recurrent kernel starts at the
+        identity, unless `init_scale` says otherwise (Le 2015).
+      leak: of "rnn": how far the state moves at each step (`LeakyCell`); 1 = all the way.
       bptt_truncate: steps after which the gradient through time stops; 0 = never.
       drops_last: whether the last layer's outputs are dropped too.
     """
@@ -136,6 +141,8 @@ class RecurrentStack(keras.layers.Layer):
         keep_prob: float = 1.0,
         init_scale: float = 0.0,
         forget_bias: float = 1.0,
+        activation: str = "tanh",
+        leak: float = 1.0,
         bptt_truncate: int = 0,
         drops_last: bool = True,
         **kwargs: Any,
@@ -148,6 +155,8 @@ class RecurrentStack(keras.layers.Layer):
         self.keep_prob = keep_prob
         self.init_scale = init_scale
         self.forget_bias = forget_bias
+        self.activation = activation
+        self.leak = leak
         self.bptt_truncate = bptt_truncate
         self.drops_last = drops_last
         self.seed_generator = keras.random.SeedGenerator()
@@ -171,14 +180,22 @@ class RecurrentStack(keras.layers.Layer):
                 )
         if self.cell == "lstm":
             options.update(unit_forget_bias=False, bias_initializer=ForgetBias(self.forget_bias))
+        if self.cell == "rnn":
+            options["activation"] = self.activation
+            if self.activation == "relu" and not self.init_scale:
+                options["recurrent_initializer"] = keras.initializers.Identity()
         layer_class, cell_class = {
             "lstm": (keras.layers.LSTM, keras.layers.LSTMCell),
             "gru": (keras.layers.GRU, keras.layers.GRUCell),
             "rnn": (keras.layers.SimpleRNN, keras.layers.SimpleRNNCell),
         }[self.cell]
-        if not self.bptt_truncate:
+        if self.leak == 1 and not self.bptt_truncate:
             return layer_class(self.hidden_size, return_sequences=True, name=name, **options)
-        cell = TruncatedCell(cell_class(self.hidden_size, **options), self.bptt_truncate)
+        if self.leak < 1:
+            cell_class = functools.partial(LeakyCell, leak=self.leak)
+        cell = cell_class(self.hidden_size, **options)
+        if self.bptt_truncate:
+            cell = TruncatedCell(cell, self.bptt_truncate)
         return keras.layers.RNN(cell, return_sequences=True, name=name, dtype=self.dtype_policy)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -270,5 +287,5 @@ class RecurrentStack(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The arguments of `__init__`."""
         names = ("cell", "hidden_size", "num_layers", "bidirectional", "keep_prob", "init_scale",
-                 "forget_bias", "bptt_truncate", "drops_last")  # fmt: skip
+                 "forget_bias", "activation", "leak", "bptt_truncate", "drops_last")  # fmt: skip
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -32,9 +32,9 @@ COMPUTING_OPS = frozenset(
     GreaterEqual Identity IdentityN LSTMBlockCellGrad Less LessEqual Log LogicalAnd LogicalNot
     LogicalOr LowerBound MatMul Max Maximum Mean Min Minimum Mul Neg NoOp NotEqual OneHot OnesLike
     Pack Pad ParseExampleV2 Placeholder Prod RaggedGather RaggedRange RaggedTensorToTensor Range
-    RealDiv Reshape ReverseSequence ReverseV2 Rsqrt SegmentSum Select SelectV2 Shape Sigmoid Size
-    Softmax Split SplitV Sqrt Square Squeeze StaticRegexFullMatch StaticRegexReplace StopGradient
-    StridedSlice StringJoin StringLower StringSplitV2 StringStrip Sub Substr Sum Tanh
+    RealDiv Relu Reshape ReverseSequence ReverseV2 Rsqrt SegmentSum Select SelectV2 Shape Sigmoid
+    Size Softmax Split SplitV Sqrt Square Squeeze StaticRegexFullMatch StaticRegexReplace
+    StopGradient StridedSlice StringJoin StringLower StringSplitV2 StringStrip Sub Substr Sum Tanh
     TensorListFromTensor TensorListGetItem TensorListReserve TensorListSetItem TensorListStack Tile
     Transpose UnicodeDecode UnicodeEncode UnicodeTranscode Unique Unpack UnsortedSegmentMax
     UnsortedSegmentSum UpperBound Where ZerosLike

@@ -79,6 +79,7 @@ MESSAGES = {
         3: Field("i", _VARINT),
         4: Field("s"),
         8: Field("ints", _VARINT, is_list=True),
+        9: Field("strings", is_list=True),
         20: Field("type", _VARINT),
     },
     "tensor": {

@@ -3,7 +3,7 @@
 # Category → chart → patterns of its tags; a chart shows every run that has such tags.
 CHARTS = {
     "loss and accuracy": {"loss": ["loss$"], "accuracy": ["accuracy$"]},
-    "F1 on validation": {"macro": ["macro_f1$"], "of each label": ["f1/"]},
+    "F1 on validation": {"macro, and of each label where they are few": ["macro_f1$", "f1/"]},
     "sparsity of the gradients": {
         "embedding and n-grams": ["(embedding|ngrams/kernel)/grad/sparsity$"],
         "other weights": ["(?!embedding/|ngrams/kernel/).*/grad/sparsity$"],

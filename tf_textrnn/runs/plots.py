@@ -1,7 +1,8 @@
 """Draws the figures of a report; matplotlib is imported when the first one is drawn."""
 
+import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,20 +78,14 @@ def _matrix_figure(
     columns: str = "predicted label",
 ) -> "Figure":
     """Draws the numbers of texts of a matrix of labels, colored by shares of the true label."""
-    import matplotlib
     from matplotlib.figure import Figure
 
-    names, families = _names(labels)
     size = min(4 + 0.28 * len(labels), 30)
-    settings = {
-        "text.parse_math": False,  # a label may hold dollar signs
-        "font.family": [*matplotlib.rcParams["font.family"], *families],
-    }
-    with matplotlib.rc_context(settings):
+    with _named(labels) as names:
         figure = Figure(figsize=(size + 1, size), layout="constrained")
         axes = figure.subplots()
         image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        if len(labels) <= LABELS_NAMED:
+        if names:
             axes.set_xticks(range(len(labels)), names, rotation=90)
             axes.set_yticks(range(len(labels)), names)
         if len(labels) <= 20:
@@ -102,6 +97,20 @@ def _matrix_figure(
         axes.set_title(title)
         figure.colorbar(image, ax=axes, label="share of the true label's texts", shrink=0.8)
     return figure
+
+
+@contextlib.contextmanager
+def _named(labels: Sequence[str]) -> Iterator[list[str]]:
+    """Inside, a figure can draw the labels; gives their names, none where they are too many."""
+    import matplotlib
+
+    names, families = _names(labels)
+    settings = {
+        "text.parse_math": False,  # a label may hold dollar signs
+        "font.family": [*matplotlib.rcParams["font.family"], *families],
+    }
+    with matplotlib.rc_context(settings):
+        yield names
 
 
 def numbered_labels(labels: Sequence[str]) -> str:
@@ -136,6 +145,35 @@ def _names(labels: Sequence[str]) -> tuple[list[str], list[str]]:
         for number, name in enumerate(cut, 1)
     ]
     return names, families
+
+
+def f1_figure(epochs: Sequence[int], f1: np.ndarray, labels: list[str]) -> "Figure":
+    """Draws the F1 of each label (row) after each epoch (column), the lowest at the end on top.
+
+    The labels are named as in `confusion_figure`, and no more of them are shown.
+
+    Args:
+      epochs: counted from 1, ascending.
+      f1: float[epochs, labels].
+      labels: the label of each class.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    shown = np.argsort(f1[-1], kind="stable")[:LABELS_SHOWN]
+    with _named(labels) as names:
+        figure = Figure(figsize=(8, min(2 + 0.2 * len(shown), 20)), layout="constrained")
+        axes = figure.subplots()
+        edges = (epochs[0] - 0.5, epochs[-1] + 0.5, len(shown) - 0.5, -0.5)
+        image = axes.imshow(f1[:, shown].T, vmax=1, aspect="auto", extent=edges)
+        if names:
+            axes.set_yticks(range(len(shown)), [names[index] for index in shown])
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("label")
+        axes.set_title("F1 on the validation texts")
+        figure.colorbar(image, ax=axes, label="F1")
+    return figure
 
 
 def reliability_figure(raw: Reliability, calibrated: Reliability) -> "Figure":

@@ -9,7 +9,6 @@ The folder of a run holds three of what TensorBoard calls runs:
 `docs/tensorboard.md` lists the tags.
 """
 
-import dataclasses
 import errno
 import functools
 import html
@@ -30,21 +29,14 @@ from tf_textrnn.runs.charts import custom_charts
 from tf_textrnn.runs.event_files import RUNS, EventFiles
 from tf_textrnn.runs.folder import WORDS
 from tf_textrnn.runs.histograms import Histogram, HistogramMaker
+from tf_textrnn.runs.hparams import compared_measures, compared_options
 from tf_textrnn.text import SPECIAL_TOKENS
 
 if TYPE_CHECKING:
     from tf_textrnn.training.optimizers import Gradient
 
 PROJECTED_WORDS = 10_000
-COMPARED = (  # values of the report that TensorBoard compares runs by
-    "accuracy",
-    "macro_f1",
-    "log_loss",
-    "valid_accuracy",
-    "best_epoch",
-    "train_examples_per_second",
-)
-COMPARED_SETS = ("micro_f1", "per_text_f1", "average_precision")  # more, of label sets
+MOST_CURVES = 10  # labels with a curve of F1 each; more of them have a picture, at the end
 _Value: TypeAlias = tf.compat.v1.Summary.Value
 
 
@@ -130,15 +122,14 @@ class Summaries:
         """Writes the options, the layout of the charts and the graph, before the first step.
 
         Args:
-          config: config of the run; TensorBoard compares runs by its options, but those of `run`.
+          config: settled config of the run.
           graph: graph of the train step.
         """
         from tensorboard.plugins.hparams import api as hparams_api
 
-        run_options = dataclasses.asdict(config.run)
-        options = {k: v for k, v in config.options().items() if k not in run_options}
         with self._writers["run"].as_default(step=0):
-            hparams_api.hparams(options, trial_id=self._folder.absolute().parent.name)
+            trial = self._folder.absolute().parent.name
+            hparams_api.hparams(compared_options(config), trial_id=trial)
             tf.summary.experimental.write_raw_pb(custom_charts())
             tf.summary.graph(graph)
         self._writers["run"].flush()
@@ -193,7 +184,9 @@ class Summaries:
         if not per_class:
             return
         valid = {name: metrics[f"valid_{name}"] for name in ("loss", "accuracy")}
-        f1 = {f"f1/{label}": measures["f1"] for label, measures in per_class.items()}
+        f1 = {}
+        if len(per_class) <= MOST_CURVES:
+            f1 = {f"f1/{label}": measures["f1"] for label, measures in per_class.items()}
         tested = [row["f1"] for row in per_class.values() if row["support"]]
         macro_f1 = statistics.mean(tested or [0.0])
         self._write("valid", step, _scalars({**valid, "macro_f1": macro_f1, **f1}))
@@ -223,9 +216,7 @@ class Summaries:
             table.append(
                 [_escaped(label), _escaped(prediction), f"{probability:.4f}", _escaped(text)]
             )
-        compared = COMPARED + (COMPARED_SETS if "per_text_f1" in values else ())
-        found = {f"report/{name}": values[name] for name in compared if name in values}
-        self._write("run", step, _scalars(found))
+        self._write("run", step, _scalars(compared_measures(values)))
         self._project_embedding(vocabulary)
         with self._writers["run"].as_default(step):
             for tag, figure in figures.items():

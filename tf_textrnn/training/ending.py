@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from tf_textrnn.base import terminal
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
@@ -18,7 +20,8 @@ from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.marks import Mark, directions_of_mistakes, mark_words
 from tf_textrnn.runs.next_steps import next_steps
 from tf_textrnn.runs.page.page import MISTAKES_SHOWN, Contents, write_page
-from tf_textrnn.runs.plots import gradient_flow_figure
+from tf_textrnn.runs.plots import f1_figure, gradient_flow_figure
+from tf_textrnn.runs.summaries import MOST_CURVES
 from tf_textrnn.runs.suspicious import Suspicious, suspicious_texts, write_suspicious
 from tf_textrnn.runs.words import strongest_words
 from tf_textrnn.training.loop import Trainer
@@ -101,6 +104,12 @@ def end_run(
     with terminal.optional("the picture of the gradient flow"):
         if flows := measure_longest(trainer.model, data.valid):
             figures["gradient_flow"] = gradient_flow_figure(flows)
+    with terminal.optional("the picture of each label's F1"):
+        measured = [metrics for metrics in history if metrics.get("valid_f1")]
+        if measured and len(data.labels) > MOST_CURVES:
+            epochs = [metrics["epoch"] + 1 for metrics in measured]
+            f1 = np.array([metrics["valid_f1"] for metrics in measured])
+            figures["f1_of_each_label"] = f1_figure(epochs, f1, data.labels)
     with terminal.optional(str(folder.tensorboard)):
         table = [dataclasses.astuple(mistake) for mistake in mistakes]
         trainer.summaries.report(trainer.replicas.steps, values, figures, table, data.vocabulary)

@@ -144,6 +144,7 @@ class Trainer:
             weighed = self.weigh()
             answers = weighed.answers(valid, self.data.all_labels)
             measured = answers.measures()
+            per_label = answers.per_label() if self.validates else {}
             metrics = {
                 "epoch": progress.epoch,
                 "step": self.replicas.steps,
@@ -151,6 +152,7 @@ class Trainer:
                 "train_accuracy": progress.correct / num_texts,
                 "valid_loss": measured.loss,
                 "valid_accuracy": measured.accuracy,
+                "valid_f1": [round(measures["f1"], 4) for measures in per_label.values()],
                 "temperature": weighed.temperature,
                 **answers.accepting(),
                 **self._trust(),
@@ -162,7 +164,7 @@ class Trainer:
                 progress.best = metrics
                 if self.workers.is_chief:
                     self._save_best(metrics, self.best_arrays(weighed))
-        self._recorder.finish_epoch(metrics, answers.per_label() if self.validates else {})
+        self._recorder.finish_epoch(metrics, per_label)
         progress.start_epoch()
 
     def _trust(self) -> dict[str, float]:

@@ -155,8 +155,9 @@ class Replicas:
         self, place: int, num_texts: tf.Tensor, wishes: tf.Tensor, share: Batch
     ) -> tuple[StepResult, tf.Tensor]:
         replica, training = self._replicas[place], self._config.training
-        step = tf.cast(replica.optimizer.iterations.value, tf.int32)
-        seed = tf.stack([training.seed, step])
+        with tf.name_scope("dropout_seed/"):
+            step = tf.cast(replica.optimizer.iterations.value, tf.int32)
+            seed = tf.stack([training.seed, step])
         all_reduce = None
         if self._workers.num_replicas > 1:
             seed = tf.random.experimental.stateless_fold_in(seed, self._workers.replicas[place])

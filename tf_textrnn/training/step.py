@@ -80,26 +80,42 @@ def train_step(
         num_texts = tf.cast(tf.size(batch.labels), tf.float32)
     with tf.GradientTape() as tape:
         objective, scores = _objective(model, batch, num_texts, settings)
-    gradients = [sum_rows(g) for g in tape.gradient(objective, list(weights.values()))]
-    gradients = [
-        scaled(gradient, settings.gradient_scales[name])
-        if name in settings.gradient_scales
-        else gradient
-        for name, gradient in zip(weights, gradients, strict=True)
-    ]
+    with tf.name_scope("gradient_tape/"):  # beside what the tape itself puts there
+        gradients = [sum_rows(g) for g in tape.gradient(objective, list(weights.values()))]
+        gradients = [
+            scaled(gradient, settings.gradient_scales[name])
+            if name in settings.gradient_scales
+            else gradient
+            for name, gradient in zip(weights, gradients, strict=True)
+        ]
     loss_of, target = _loss_and_target(batch, settings)
-    loss = loss_of(scores, target, num_texts)
-    if settings.has_sets:
-        is_right = tf.reduce_all((scores > 0) == (target > 0), axis=1)
-    else:
-        is_right = tf.argmax(scores, axis=1, output_type=tf.int32) == target
-    correct = tf.math.count_nonzero(is_right, dtype=tf.int32)
+    with tf.name_scope("loss/"):
+        loss = loss_of(scores, target, num_texts)
+    with tf.name_scope("accuracy"):
+        if settings.has_sets:
+            is_right = tf.reduce_all((scores > 0) == (target > 0), axis=1)
+        else:
+            is_right = tf.argmax(scores, axis=1, output_type=tf.int32) == target
+        correct = tf.math.count_nonzero(is_right, dtype=tf.int32)
     if settings.all_reduce:
         loss, correct, gradients = settings.all_reduce((loss, correct, gradients))
-    grad_norm = tf.linalg.global_norm(gradients)
-    if settings.max_grad_norm:
-        gradients, _ = tf.clip_by_global_norm(gradients, settings.max_grad_norm, use_norm=grad_norm)
+    with tf.name_scope("clip_by_global_norm"):
+        norm = tf.linalg.global_norm(gradients)
+        if settings.max_grad_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, settings.max_grad_norm, use_norm=norm)
+    with tf.name_scope("train_op"):
+        _update(model, optimizer, weights, gradients, settings)
+    return StepResult(loss, correct, norm, gradients)
 
+
+def _update(
+    model: TextRNN,
+    optimizer: keras.optimizers.Optimizer,
+    weights: Mapping[str, tf.Variable],
+    gradients: list[Gradient],
+    settings: StepSettings,
+) -> None:
+    """Applies the gradients to the weights, and moves their average."""
     step = tf.identity(optimizer.iterations.value)
     if settings.average:
         settings.average.before_update(gradients)
@@ -113,7 +129,6 @@ def train_step(
             weight.assign(weight.constraint(weight.value))
     if settings.average:
         settings.average.after_update(gradients, step)
-    return StepResult(loss, correct, grad_norm, gradients)
 
 
 def _objective(
@@ -126,17 +141,22 @@ def _objective(
     label in its scores.
     """
     losses, scores = [], []
-    for place, part in enumerate(_parts(batch)):
-        seed = tf.random.experimental.stateless_fold_in(settings.dropout_seed, place)
+    with tf.name_scope("parts"):
+        parts = _parts(batch)
+    for place, part in enumerate(parts):
+        with tf.name_scope("dropout_seed/"):
+            seed = tf.random.experimental.stateless_fold_in(settings.dropout_seed, place)
         inputs = (part.token_ids, part.lengths, part.left_out if model.has_counts else None)
         branches = model.branch_scores(inputs, training=True, dropout_seed=seed)
         loss_of, target = _loss_and_target(part, settings)
-        for index, branch in enumerate(branches):
-            smoothing = 0.0 if index else settings.label_smoothing  # the network comes first
-            losses.append(loss_of(branch, target, num_texts, smoothing, part.weights))
-        joined = tf.add_n(branches)
-        scores.append(joined / len(branches) if settings.has_sets else joined)
-    return tf.add_n(losses), tf.concat(scores, axis=0)
+        with tf.name_scope("loss/"):
+            for index, branch in enumerate(branches):
+                smoothing = 0.0 if index else settings.label_smoothing  # the network comes first
+                losses.append(loss_of(branch, target, num_texts, smoothing, part.weights))
+            joined = tf.add_n(branches)
+            scores.append(joined / len(branches) if settings.has_sets else joined)
+    with tf.name_scope("loss/"):
+        return tf.add_n(losses), tf.concat(scores, axis=0)
 
 
 def _loss_and_target(
