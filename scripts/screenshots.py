@@ -2,7 +2,7 @@
 
 Usage: `python scripts/screenshots.py RUN [report] [TAB ...]`, where RUN is the folder of a run.
 Those of the docs were trained on film reviews; that of `images`, which wants more than ten labels,
-on the built-in names of languages. `hparams` shows the runs beside RUN too. Needs
+on 120 of the built-in names of each language. `hparams` shows the runs beside RUN too. Needs
 `pip install playwright` and Debian's package `chromium`.
 """
 
@@ -30,7 +30,7 @@ BROWSER = [
 ]
 DRAWING_SECONDS = 8
 ALL = ("report", "scalars", "custom_scalars", "histograms", "projector", "graphs", "hparams")
-HEIGHTS = {"custom_scalars": 1300, "images": 1250, "graphs": 700, "hparams": 700}
+HEIGHTS = {"custom_scalars": 1300, "images": 1250, "graphs": 700, "hparams": 600}
 
 
 def filter_tags(page: Page, pattern: str) -> None:
