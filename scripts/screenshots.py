@@ -1,7 +1,8 @@
 """Takes the screenshots of docs/tensorboard.md and of `report.html` in a real browser.
 
-Usage: `python scripts/screenshots.py RUN [report]`, where RUN is the folder of a run; that of the
-docs was trained on film reviews. With "report", that of `report.html` alone is taken. Needs
+Usage: `python scripts/screenshots.py RUN [report] [TAB ...]`, where RUN is the folder of a run.
+Those of the docs were trained on film reviews; that of `images`, which wants more than ten labels,
+on 120 of the built-in names of each language. `hparams` shows the runs beside RUN too. Needs
 `pip install playwright` and Debian's package `chromium`.
 """
 
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -28,7 +29,8 @@ BROWSER = [
     "--enable-unsafe-swiftshader",
 ]
 DRAWING_SECONDS = 8
-TABS = ("scalars", "custom_scalars", "histograms", "projector")
+ALL = ("report", "scalars", "custom_scalars", "histograms", "projector", "graphs", "hparams")
+HEIGHTS = {"custom_scalars": 1300, "images": 1250, "graphs": 700, "hparams": 600}
 
 
 def filter_tags(page: Page, pattern: str) -> None:
@@ -50,12 +52,15 @@ def take(page: Page, address: str, tab: str) -> None:
     page.goto(f"{address}#{tab}")
     page.reload()  # a change of the fragment alone loads nothing
     page.wait_for_load_state("networkidle")
-    page.set_viewport_size({"width": 1600, "height": 1400 if tab == "custom_scalars" else 1000})
+    page.set_viewport_size({"width": 1600, "height": HEIGHTS.get(tab, 1000)})
     if tab == "scalars":  # the browser remembers the choice for the custom scalars
         page.get_by_text("Ignore outliers in chart scaling").locator("visible=true").click()
         filter_tags(page, "^(loss|accuracy|gradient_norm)$|f1/|embedding/.*sparsity|_fraction")
     elif tab == "histograms":
         filter_tags(page, "embedding|forward/kernel|softmax_w|ngrams/kernel")
+    elif tab == "images":
+        filter_tags(page, "f1_of_each_label")
+        page.get_by_text("Show actual image size").locator("visible=true").click()
     elif tab == "projector":
         search_word(page, "dull")
     page.wait_for_timeout(1_000 * DRAWING_SECONDS)
@@ -77,15 +82,18 @@ def main(run: pathlib.Path, tabs: Sequence[str]) -> None:
             executable_path="/usr/bin/chromium", args=BROWSER, chromium_sandbox=False
         )
         page = browser.new_page()
-        take_report(page, run)
-        if tabs:
-            take_tabs(page, run, tabs)
+        if "report" in tabs:
+            take_report(page, run)
+        of_run = [tab for tab in tabs if tab not in ("report", "hparams")]
+        for logdir, shown in (("tensorboard", of_run), ("..", {"hparams"} & {*tabs})):
+            if shown:
+                take_tabs(page, run, logdir, shown)
         browser.close()
 
 
-def take_tabs(page: Page, run: pathlib.Path, tabs: Sequence[str]) -> None:
-    """Saves tabs of TensorBoard to `docs/images`."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir=tensorboard"]
+def take_tabs(page: Page, run: pathlib.Path, logdir: str, tabs: Iterable[str]) -> None:
+    """Saves tabs of TensorBoard to `docs/images`; `logdir` is seen from the run's folder."""
+    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}"]
     command += ["--host=127.0.0.1", "--port=0"]
     with (
         tempfile.NamedTemporaryFile("r") as log,
@@ -103,4 +111,4 @@ def take_tabs(page: Page, run: pathlib.Path, tabs: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).absolute(), () if sys.argv[2:] == ["report"] else TABS)
+    main(pathlib.Path(sys.argv[1]).absolute(), sys.argv[2:] or ALL)
