@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from optuna.distributions import BaseDistribution, FloatDistribution
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.hparams import api
+from tensorboard.plugins.hparams import summary_v2 as api  # `api` itself loads TensorFlow
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from tf_textrnn.base.files import atomic_write
@@ -19,7 +19,7 @@ from tf_textrnn.config import Metric
 from tf_textrnn.tuning.process import kept_epoch, read_history
 
 _FILE = "events.out.tfevents.0.tune"
-_RUN = "tune"  # beside the runs `train`, `valid` and `run` of a training
+_RUN = "tune"  # TensorBoard looks for a metric below the run that has the options
 
 
 def write_settings(
@@ -34,15 +34,15 @@ def write_settings(
     """
     settings = [api.HParam(name, _domain(values)) for name, values in distributions.items()]
     metrics = [
-        api.Metric(name, group=f"../{_RUN}", display_name=f"valid {name}")
+        api.Metric(name, group=_RUN, display_name=f"valid {name}")
         for name in measured_names(metric)
     ]
-    metrics.append(api.Metric("report/accuracy", display_name="accuracy of the report"))
+    metrics.append(api.Metric("report/accuracy", display_name="report: accuracy"))
     _write(root / "tensorboard", [(0, api.hparams_config_pb(settings, metrics))])
 
 
 def write_values(run: pathlib.Path, metric: Metric) -> None:
-    """Writes what the epoch has that a run keeps, beside the run's own events.
+    """Writes what the epoch has that a run keeps, below the run's own events.
 
     Args:
       run: its folder; nothing is written where it has no epoch.
@@ -54,7 +54,7 @@ def write_values(run: pathlib.Path, metric: Metric) -> None:
     kept = kept_epoch(history)
     fields = measured_names(metric)
     values = [Summary.Value(tag=tag, simple_value=kept[field]) for tag, field in fields.items()]
-    _write(run / "tensorboard" / _RUN, [(kept["step"], Summary(value=values))])
+    _write(run / "tensorboard" / "run" / _RUN, [(kept["step"], Summary(value=values))])
 
 
 def measured_names(metric: Metric) -> dict[str, str]:

@@ -16,6 +16,7 @@ from tf_textrnn.config import TrainingConfig
 from tf_textrnn.tuning.clock import Clock
 
 LOG = "train.log"  # in a run's folder: what its processes have printed
+PROGRAM = (sys.executable, "-P", "-m", "tf_textrnn.cli")
 _PACKAGE = pathlib.Path(__file__).parents[2]
 _PATIENCE = 60.0  # seconds in which a process that was told to end saves a checkpoint
 _LOOK_SECONDS = 0.3
@@ -66,7 +67,7 @@ class TrainProcess:
             self._log_start = log.tell()
             # In a session of its own: Ctrl-C in a terminal reaches the parent alone.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tf_textrnn.cli", "train", *words],
+                [*PROGRAM, "train", *words],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
                 start_new_session=True,
             )  # fmt: skip

@@ -5,7 +5,6 @@ past an epoch of `RUNGS` while it is among the better half there, by asynchronou
 (Li 2020).
 """
 
-import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -49,6 +48,7 @@ class Search:
     def __init__(self, path: pathlib.Path, space: Space, is_maximized: bool, seed: int):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._distributions = space.distributions
+        self._default = as_options(space.default)
         self._sign = 1 if is_maximized else -1
         _cut_torn_line(path)
         try:
@@ -60,7 +60,7 @@ class Search:
                 load_if_exists=True,
             )
             trials = self._study.trials
-        except (json.JSONDecodeError, KeyError, ValueError, TypeError, IndexError) as error:
+        except Exception as error:  # a damaged file fails in many ways
             raise UserError(
                 f"{path}: damaged ({error!r:.100}); expected Optuna's journal of a tuning, or a "
                 f"new folder"
@@ -126,8 +126,9 @@ class Search:
         return sorted(trials, key=lambda trial: -self._sign * trial.value)
 
     def options_of(self, number: int) -> dict[str, Any]:
-        """The options of a trial that the tuning has set; none of trial 0."""
-        return as_options(self._study.trials[number].params) if number else {}
+        """The options of a trial that are not those of trial 0."""
+        options = as_options(self._study.trials[number].params)
+        return {name: v for name, v in options.items() if v != self._default[name]}
 
     def _frozen(self, trial: Trial) -> FrozenTrial:
         return self._study.trials[trial.number]

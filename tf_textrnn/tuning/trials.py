@@ -148,7 +148,7 @@ class Trials:
         """Tells the search how a trial does; returns whether it goes on."""
         is_running, history = process.look(), process.history
         is_worse = self._search.report(trial, self._values(history))
-        trained = is_trained(history, self._tuning.asked.training)
+        trained = process.status == 0 or is_trained(history, self._tuning.asked.training)
         is_stopped = is_over or (is_worse and not trained)
         if is_running and not is_stopped:
             return True

@@ -71,7 +71,7 @@ def tune(options: TuneOptions, given: Mapping[str, Any]) -> None:
                 _remove(root)
             raise
         finally:
-            if root.exists():
+            if (root / COMMAND).exists():
                 clock.save()
 
 
@@ -119,7 +119,9 @@ def _tune(root: pathlib.Path, given: Mapping[str, Any], clock: Clock) -> None:
     bar = Bar(clock.total, clock.spent)
     tuning = Tuning(root, given, clock, bar)
     with bar.shown():
-        if not clock.is_done:
+        if clock.is_done:
+            bar.tell(f"nothing is left to do: the tuning in {root} has ended")
+        else:
             side = "one trial" if tuning.slots == 1 else f"{tuning.slots} trials"
             bar.tell(f"tuning for {clock.total / 60:g} minutes, {side} at a time: {root}")
         train_default(tuning)
