@@ -252,7 +252,6 @@ COMMANDS = {
     "train": Command(
         "Trains a text classifier on labeled texts and reports how good it is", _train
     ),
-    "tune": Command("Finds settings for your texts in a given time, and trains with them", _tune),
     "check": Command(
         "Says how labeled files are read and what stands out in them, without training", _check
     ),
@@ -268,6 +267,7 @@ COMMANDS = {
     "study gradients": Command(
         "Measures how gradients vanish or explode in time", _study_gradients
     ),
+    "tune": Command("Finds settings for your texts in a given time, and trains with them", _tune),
 }
 
 
