@@ -25,7 +25,6 @@ class Clock:
       trained: those until the last epoch of each run.
       chosen: number of the trial that the search has found; None = the search is not over.
       kept: that of the trial that is trained at the end; None = not yet decided.
-      is_done: whether all is done.
 
     Raises:
       UserError: the file is damaged.
@@ -40,7 +39,6 @@ class Clock:
         self.trained: dict[str, float] = {}
         self.chosen: int | None = None
         self.kept: int | None = None
-        self.is_done = False
         if not path.exists():
             return
         try:
@@ -49,7 +47,6 @@ class Clock:
             self.seconds = {str(run): float(time) for run, time in state["seconds"].items()}
             self.trained = {str(run): float(time) for run, time in state["trained"].items()}
             self.chosen, self.kept = (_number(state[name]) for name in ("chosen", "kept"))
-            self.is_done = bool(state["is_done"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{path}: damaged ({error!r:.100}); expected the state of a tuning, or a new folder"
@@ -68,7 +65,7 @@ class Clock:
     def save(self) -> None:
         """Writes the file."""
         self._saved = time.monotonic()
-        names = ("spent", "seconds", "trained", "chosen", "kept", "is_done")
+        names = ("spent", "seconds", "trained", "chosen", "kept")
         state = {name: getattr(self, name) for name in names}
         with atomic_write(self._path) as file:
             file.write(json.dumps(state, indent=1).encode() + b"\n")

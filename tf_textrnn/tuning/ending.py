@@ -41,7 +41,7 @@ def write_flags(
         file.write("".join(f"{line}\n" for line in lines).encode())
 
 
-def table(tuning: Tuning, search: Search, pairs: Sequence[Pair], kept: int) -> list[str]:
+def table(tuning: Tuning, search: Search, pairs: Sequence[Pair], kept: int) -> str:
     """Lines for people: each trial, the best first, and the default and the best by seed.
 
     Args:
@@ -64,7 +64,8 @@ def table(tuning: Tuning, search: Search, pairs: Sequence[Pair], kept: int) -> l
         rows.append([number, *measures, str(len(history)), seconds, _ENDED[trial.state]])
         settings.append(words_of(search.options_of(trial.number)) or "as given")
     lines = [f"{line}  {words}" for line, words in zip(aligned(rows), settings, strict=True)]
-    return [*lines, "", *_verdict(tuning, complete[0].number, pairs, kept)]
+    lines += ["", *_verdict(tuning, complete[0].number, pairs, kept)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _verdict(tuning: Tuning, best: int, pairs: Sequence[Pair], kept: int) -> list[str]:
@@ -79,23 +80,24 @@ def _verdict(tuning: Tuning, best: int, pairs: Sequence[Pair], kept: int) -> lis
     rows = [[f"{metric.kind}, seed", "default", name]]
     rows += [[str(p.seed), f"{p.default:.4f}", f"{p.best:.4f}"] for p in pairs]
     seeds = f"{len(pairs)} other seed{'' if len(pairs) == 1 else 's'}"
-    words = f"{name} is better than the default by {found.mean:.4f} in the mean of {seeds}"
+    words = f"gain of {name} over the default: {found.mean:+.4f} in the mean of {seeds}"
     if len(pairs) > 1:
-        words += f" (95 % interval {found.low:.4f} to {found.high:.4f})"
+        words += f" (95 % interval {found.low:+.4f} to {found.high:+.4f})"
     if kept != best:
-        return [*aligned(rows), f"{words}: the default is kept"]
-    return [*aligned(rows), words if found.low > 0 else f"{words}: no gain is claimed"]
+        return [*aligned(rows), f"{words}; the default is kept"]
+    return [*aligned(rows), words if found.low > 0 else f"{words}; none is claimed"]
 
 
-def show_end(tuning: Tuning, lines: Sequence[str]) -> None:
+def show_end(tuning: Tuning, text: str) -> None:
     """Prints the table, how good the last model is, and how to go on from there."""
     report, final = tuning.report(FINAL), tuning.root / FINAL
-    show("\n".join(lines))
     show(
-        f"\n{final} ({report['evaluated_on']}): accuracy {report['accuracy']:.4f}, macro F1 "
+        f"{text}\n{final} ({report['evaluated_on']}): accuracy {report['accuracy']:.4f}, macro F1 "
         f"{report['macro_f1']:.4f}; {tuning.clock.spent / 60:.1f} minutes"
     )
-    predict = invocation.command_line("predict", f"--model={final}", "your text")
     board = invocation.other_program("tensorboard", "--logdir", str(tuning.root))
     show(f"report: {final / 'report.html'}   flags: {tuning.root / FLAGS}")
-    show(f"{'to see the trials:':<18} {board}\n{'to classify text:':<18} {predict}")
+    show(f"to see the trials: {board}")
+    if tuning.asked.run.export:
+        predict = invocation.command_line("predict", f"--model={final}", "your text")
+        show(f"to classify text:  {predict}")

@@ -60,8 +60,8 @@ class TrainProcess:
         paths = [str(_PACKAGE), os.environ.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         if threads:
-            environment["TF_NUM_INTEROP_THREADS"] = str(threads)
-            environment["TF_NUM_INTRAOP_THREADS"] = str(max(1, threads // 4))
+            environment.setdefault("TF_NUM_INTEROP_THREADS", str(threads))
+            environment.setdefault("TF_NUM_INTRAOP_THREADS", "1")
             environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
         with open(self.path / LOG, "ab") as log:
             self._log_start = log.tell()

@@ -1,7 +1,7 @@
 """The trials of a tuning in Optuna's journal: what to try next, and which trials to stop early.
 
-Values are proposed by Optuna's tree-structured Parzen estimator (Bergstra 2011); a trial goes on
-past an epoch of `RUNGS` while it is among the better half there, by asynchronous successive halving
+Values are proposed by Optuna's tree-structured Parzen estimator (Bergstra 2011). A trial goes on
+past 3, 6 and 12 epochs while it is among the better half there, by asynchronous successive halving
 (Li 2020).
 """
 

@@ -16,11 +16,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tf_textrnn.base import invocation, locks, signals
-from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.errors import DivergedError, UserError
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.formats import FORMAT, check_format
 from tf_textrnn.base.options import BASIC, CheckedOptions, option, shown
-from tf_textrnn.base.terminal import optional
+from tf_textrnn.base.terminal import optional, show
 from tf_textrnn.config import Config, option_fields
 from tf_textrnn.tuning.clock import Clock
 
@@ -66,7 +66,7 @@ def tune(options: TuneOptions, given: Mapping[str, Any]) -> None:
         _write_command(root, given)
         try:
             _tune(root, given, clock)
-        except UserError:
+        except (UserError, DivergedError):
             if is_new and not (root / JOURNAL).exists():
                 _remove(root)
             raise
@@ -118,12 +118,14 @@ def _tune(root: pathlib.Path, given: Mapping[str, Any], clock: Clock) -> None:
 
     bar = Bar(clock.total, clock.spent)
     tuning = Tuning(root, given, clock, bar)
+    table = root / ending.TABLE
+    if table.exists():
+        show(f"nothing is left to do: the tuning in {root} has ended")
+        ending.show_end(tuning, table.read_text(encoding="utf-8"))
+        return
     with bar.shown():
-        if clock.is_done:
-            bar.tell(f"nothing is left to do: the tuning in {root} has ended")
-        else:
-            side = "one trial" if tuning.slots == 1 else f"{tuning.slots} trials"
-            bar.tell(f"tuning for {clock.total / 60:g} minutes, {side} at a time: {root}")
+        side = "one trial" if tuning.slots == 1 else f"{tuning.slots} trials"
+        bar.tell(f"tuning for {clock.total / 60:g} minutes, {side} at a time: {root}")
         train_default(tuning)
         space, metric = open_space(tuning), tuning.metric
         search = Search(root / JOURNAL, space, metric.sign > 0, tuning.asked.training.seed)
@@ -135,29 +137,23 @@ def _tune(root: pathlib.Path, given: Mapping[str, Any], clock: Clock) -> None:
             clock.chosen = trials.best.number
             clock.save()
         options = search.options_of(clock.chosen)
-        if clock.kept is None and clock.chosen:
-            pairs = repeats.repeat(tuning, trials.plan, options)
-        else:
-            pairs = repeats.pairs_of(tuning)
         if clock.kept is None:
+            pairs = repeats.repeat(tuning, trials.plan, options)
             found = repeats.gain(pairs, metric.sign)
             clock.kept = 0 if found and found.mean < 0 else clock.chosen
             clock.save()
         final_options = {**given, **(options if clock.kept else {})}
-        value = trials.value_of(clock.kept)
-        ending.write_flags(root / ending.FLAGS, final_options, metric, value)
-        if not clock.is_done:
-            (final,) = tuning.run([(FINAL, final_options)])
-            if final.status:
-                raise final.error()
+        ending.write_flags(root / ending.FLAGS, final_options, metric, trials.value_of(clock.kept))
+        (final,) = tuning.run([(FINAL, final_options)])
+        if final.status:
+            raise final.error()
         with optional("what TensorBoard shows of the tuning"):
             for name in [trial_name(trial.number) for trial in search.ended()] + [FINAL]:
                 events.write_values(root / name, metric)
-    lines = ending.table(tuning, search, pairs, clock.kept)
-    with atomic_write(root / ending.TABLE) as file:
-        file.write(("\n".join(lines) + "\n").encode())
-    clock.is_done = True
-    ending.show_end(tuning, lines)
+    text = ending.table(tuning, search, repeats.pairs_of(tuning), clock.kept)
+    with atomic_write(table) as file:
+        file.write(text.encode())
+    ending.show_end(tuning, text)
 
 
 def _folder_of(given: Mapping[str, Any]) -> str:
