@@ -12,9 +12,7 @@ import pytest
 
 from tests.tensorboard_server import serve
 from tf_textrnn.base import locks
-from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.folder import RunFolder
-from tf_textrnn.training.saved_state import SavedState
 from tf_textrnn.tuning.process import flags, read_history
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -76,9 +74,17 @@ def test_the_last_run_is_the_best_trial_with_the_test_file(tuned):
     assert (final.export / "1" / "saved_model.pb").exists()
 
 
-def test_all_trials_have_the_same_texts(tuned):
-    found = [checkpoints.newest(run / "checkpoints") for run in (tuned / "trials").iterdir()]
-    assert len({SavedState.parse(checkpoint).data for checkpoint in found if checkpoint}) == 1
+def test_all_trials_are_judged_on_the_same_texts(tuned):
+    ended = [path.parent for path in tuned.glob("trials/*/report.txt")]
+    lines = [(run / "predictions.tsv").read_text(encoding="utf-8").splitlines() for run in ended]
+    judged = {tuple(tuple(line.split("\t")[:2]) for line in of_run) for of_run in lines}
+    assert len(lines) > 1
+    assert len(judged) == 1
+
+
+def test_only_the_default_and_the_last_run_keep_weights(tuned):
+    kept = {path.parents[1].relative_to(tuned).as_posix() for path in tuned.rglob("*.npz")}
+    assert kept == {"trials/0", "final"}
 
 
 def test_tensorboard_compares_the_trials(tuned, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -157,6 +158,12 @@ def is_trained(history: Sequence[Mapping[str, Any]], training: TrainingConfig) -
 def has_ended(path: pathlib.Path) -> bool:
     """Whether a run has written its report, whose last file marks the end."""
     return (path / "report.txt").exists()
+
+
+def remove_weights(path: pathlib.Path) -> None:
+    """Removes the checkpoints of a run that has told what it had to tell; they fill disks."""
+    for name in ("checkpoints", "best"):
+        shutil.rmtree(path / name, ignore_errors=True)
 
 
 def wait_until_free(path: pathlib.Path) -> None:

@@ -14,7 +14,7 @@ from scipy import special
 
 from tf_textrnn.base.terminal import warn
 from tf_textrnn.tuning.plan import Plan
-from tf_textrnn.tuning.process import has_ended, read_history
+from tf_textrnn.tuning.process import has_ended, read_history, remove_weights
 from tf_textrnn.tuning.shared import Tuning
 
 _MAX_SEED = 2**31 - 1
@@ -66,6 +66,7 @@ def repeat(tuning: Tuning, plan: Plan, options: Mapping[str, Any]) -> list[Pair]
     for process in tuning.run(jobs, end):
         if process.status and tuning.clock.spent < end:
             warn(f"{process.name} failed: {process.error()}")
+        remove_weights(process.path)
     return pairs_of(tuning)
 
 

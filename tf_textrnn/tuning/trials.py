@@ -16,6 +16,7 @@ from tf_textrnn.tuning.process import (
     is_trained,
     pause,
     read_history,
+    remove_weights,
     stop_all,
 )
 from tf_textrnn.tuning.search import Search
@@ -166,6 +167,7 @@ class Trials:
             if process.status == 2:
                 raise error
             warn(f"trial {trial.number} failed: {error}")
+        remove_weights(process.path)
         self._failures = 0 if trained or is_stopped else self._failures + 1
         return False
 

@@ -114,7 +114,7 @@ def _tune(root: pathlib.Path, given: Mapping[str, Any], clock: Clock) -> None:
     from tf_textrnn.tuning.progress import Bar
     from tf_textrnn.tuning.search import Search
     from tf_textrnn.tuning.shared import FINAL, Tuning
-    from tf_textrnn.tuning.trials import Trials, open_space, train_default, trial_name
+    from tf_textrnn.tuning.trials import Trials, open_space, train_default
 
     bar = Bar(clock.total, clock.spent)
     tuning = Tuning(root, given, clock, bar)
@@ -148,8 +148,8 @@ def _tune(root: pathlib.Path, given: Mapping[str, Any], clock: Clock) -> None:
         if final.status:
             raise final.error()
         with optional("what TensorBoard shows of the tuning"):
-            for name in [trial_name(trial.number) for trial in search.ended()] + [FINAL]:
-                events.write_values(root / name, metric)
+            for run in [*root.glob("trials/*"), *root.glob("repeats/*"), root / FINAL]:
+                events.write_values(run, metric)
     text = ending.table(tuning, search, repeats.pairs_of(tuning), clock.kept)
     with atomic_write(table) as file:
         file.write(text.encode())
