@@ -117,6 +117,8 @@ def test_files_that_docs_name_exist(doc):
     )
     named |= set(re.findall(r"(?<![\w/.<>*-])((?:tests|docs|scripts|tf_textrnn)/[\w./*-]+)", code))
     for name in named:
+        if pathlib.PurePath(name).name == "best.flags":  # `textrnn tune` makes it
+            continue
         found = any(any(place.glob(name)) for place in (ROOT, PACKAGE))
         if "/" not in name:  # which folder it is in, the sentence says
             found |= any(any((ROOT / folder).rglob(name)) for folder in FOLDERS)

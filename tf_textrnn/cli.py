@@ -123,12 +123,18 @@ def train_options(arguments: Sequence[str]) -> dict[str, Any]:
       UserError: a mistake in flags.
     """
     from tf_textrnn.base import flags
-    from tf_textrnn.config import Config, check_options
+    from tf_textrnn.config import check_options
 
-    sections = tuple(section.default_factory for section in dataclasses.fields(Config))
-    page = flags.Page("train", f"{COMMANDS['train'].summary}.", sections)  # type: ignore[arg-type]
+    page = flags.Page("train", f"{COMMANDS['train'].summary}.", _run_sections())
     given, _ = flags.parse(arguments, page)
     return check_options(given)
+
+
+def _run_sections() -> tuple[type[CheckedOptions], ...]:
+    """The options of a run."""
+    from tf_textrnn.config import Config
+
+    return tuple(section.default_factory for section in dataclasses.fields(Config))  # type: ignore[misc]
 
 
 def train(options: Mapping[str, Any]) -> None:
@@ -163,6 +169,17 @@ def _parsed(
     page = flags.Page(command, module.__doc__ or "", (options,), takes)
     given, rest = flags.parse(arguments, page)
     return options(**given), rest
+
+
+def _tune(arguments: list[str]) -> None:
+    from tf_textrnn.base import flags
+    from tf_textrnn.config import check_options
+    from tf_textrnn.tuning import tune
+
+    page = flags.Page("tune", tune.__doc__ or "", (tune.TuneOptions, *_run_sections()))
+    given, _ = flags.parse(arguments, page)
+    own = {name: given.pop(name) for name in ("minutes",) if name in given}
+    tune.tune(tune.TuneOptions(**own), check_options(given))
 
 
 def _predict(arguments: list[str]) -> None:
@@ -262,6 +279,7 @@ COMMANDS = {
     "study gradients": Command(
         "Measures how gradients vanish or explode in time", _study_gradients
     ),
+    "tune": Command("Finds settings for your texts in a given time, and trains with them", _tune),
 }
 
 

@@ -10,6 +10,8 @@ import contextlib
 import dataclasses
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -39,6 +41,7 @@ class _State:
 
 _state = _State()
 _HANGUP = getattr(signal, "SIGHUP", None)
+ENDS_WITH_PARENT = "TEXTRNN_ENDS_WITH_PARENT"  # environment: set for the processes of a tuning
 _NUMBERS = [signal.SIGTERM, signal.SIGINT, *([_HANGUP] if _HANGUP else [])]
 
 
@@ -47,6 +50,15 @@ def install() -> None:
     for number in _NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _handle)
+    if os.environ.pop(ENDS_WITH_PARENT, ""):
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """Sends this process SIGTERM when its parent is gone, which Windows does not tell."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextlib.contextmanager

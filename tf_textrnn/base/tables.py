@@ -4,7 +4,7 @@ import collections
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tf_textrnn.base.errors import printable
@@ -116,6 +116,23 @@ def display_width(text: str) -> int:
 def pad(text: str, width: int) -> str:
     """The text with spaces after it up to this many columns."""
     return text + " " * (width - display_width(text))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of rows, whose columns stand below one another, the first to the left.
+
+    Example:
+      >>> aligned([["label", "texts"], ["马", "10"]])
+      ['label  texts', '马        10']
+    """
+    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [pad(row[0], widths[0])]
+            + [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
+        )
+        for row in rows
+    ]
 
 
 def cut_to(text: str, width: int) -> str:

@@ -1,6 +1,7 @@
 """The options of a run."""
 
 from tf_textrnn.config.config import Config, check_options, option_fields
+from tf_textrnn.config.metric import Metric, read_metric
 from tf_textrnn.config.sections import (
     EXPORT_FORMATS,
     MAX_TEXT_TOKENS,
@@ -21,6 +22,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "FileConfig",
+    "Metric",
     "ModelConfig",
     "RunConfig",
     "TextConfig",
@@ -28,5 +30,6 @@ __all__ = [
     "TrainingConfig",
     "check_options",
     "option_fields",
+    "read_metric",
     "threshold_rule",
 ]

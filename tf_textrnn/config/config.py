@@ -11,6 +11,7 @@ from typing import Any
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.formats import FORMAT, check_format
 from tf_textrnn.base.options import checked
+from tf_textrnn.config.metric import Metric, read_metric
 from tf_textrnn.config.sections import (
     DataConfig,
     FileConfig,
@@ -116,6 +117,7 @@ class Config:
             ngrams = 4 if tokenizer == "char" else 2
         multi_label = file_multi_label if data.multi_label == "auto" else data.multi_label
         is_auto = threshold_rule(self.training.threshold) is None
+        read_metric(self.run.metric)
         return self.replace(
             dataset=dataset,
             multi_label=multi_label,
@@ -134,6 +136,11 @@ class Config:
     def threshold_rule(self) -> ThresholdRule | None:
         """How labels are accepted; None = the predicted one is; of a settled config."""
         return threshold_rule(self.training.threshold)
+
+    @property
+    def metric(self) -> Metric:
+        """What measures the validation texts beside loss and accuracy."""
+        return read_metric(self.run.metric)
 
     def options(self) -> dict[str, Any]:
         """Every option's value by its flat name."""

@@ -366,6 +366,12 @@ class RunConfig(CheckedOptions):
         choices=EXPORT_FORMATS,
         on_resume=True,
     )
+    metric: str = option(
+        "loss",
+        "Measure of the validation texts in metrics.jsonl: macro_f1, f1:LABEL or "
+        "recall_at_precision:LABEL:0.9 stand there as valid_metric, beside loss and accuracy; it "
+        "decides what textrnn tune keeps",
+    )
     checkpoint_minutes: float = option(
         5.0,
         "Minutes between checkpoints inside an epoch; 0 = only at its end",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tf_textrnn.base.options import CheckedOptions, option
 from tf_textrnn.base.startup import load_tensorflow
-from tf_textrnn.base.tables import display_width, pad, shown_labels
+from tf_textrnn.base.tables import aligned, shown_labels
 from tf_textrnn.base.terminal import show
 from tf_textrnn.config import Config, DataConfig, FileConfig, TextConfig
 
@@ -95,7 +95,7 @@ def _label_table(counts: dict[str, Counter[str]], labels: list[str]) -> list[str
         for label in labels
     ]
     totals = ["all", *(f"{of_split.total():,}" for of_split in counts.values())]
-    return _table([["texts of a label", *counts], *rows, totals])
+    return aligned([["texts of a label", *counts], *rows, totals])
 
 
 def _length_table(summary: "Summary") -> list[str]:
@@ -109,16 +109,4 @@ def _length_table(summary: "Summary") -> list[str]:
         ]
         for name, numbers in summary.splits.items()
     ]
-    return _table([["tokens of a text", *_LENGTHS, "cut", "unknown"], *rows])
-
-
-def _table(rows: list[list[str]]) -> list[str]:
-    """Rows with their columns below one another, the first to the left."""
-    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [pad(row[0], widths[0])]
-            + [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
-        )
-        for row in rows
-    ]
+    return aligned([["tokens of a text", *_LENGTHS, "cut", "unknown"], *rows])

@@ -15,8 +15,10 @@ from tf_textrnn.data import embeddings
 from tf_textrnn.data.batches import passes_of_an_epoch, training_batches
 from tf_textrnn.data.splits import Data
 from tf_textrnn.runs import checkpoints
+from tf_textrnn.runs.answered import Answered
 from tf_textrnn.runs.best import Named
 from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.metric import measure_metric
 from tf_textrnn.runs.saver import BackgroundSaver
 from tf_textrnn.runs.summaries import Summaries
 from tf_textrnn.training.distribution import Workers
@@ -154,6 +156,7 @@ class Trainer:
                 "valid_accuracy": measured.accuracy,
                 "valid_f1": [round(measures["f1"], 4) for measures in per_label.values()],
                 "temperature": weighed.temperature,
+                **self._metric(answers),
                 **answers.accepting(),
                 **self._trust(),
                 "learning_rate": learning_rate(self.config.training, progress.epoch),
@@ -166,6 +169,13 @@ class Trainer:
                     self._save_best(metrics, self.best_arrays(weighed))
         self._recorder.finish_epoch(metrics, per_label)
         progress.start_epoch()
+
+    def _metric(self, answers: Answered) -> dict[str, float]:
+        """What `--metric` names, where a line of `metrics.jsonl` does not have it anyway."""
+        metric = self.config.metric
+        if metric.field != "valid_metric":
+            return {}
+        return {metric.field: measure_metric(metric, answers)}
 
     def _trust(self) -> dict[str, float]:
         """The trust that the log-count ratios have come to; nothing without n-grams."""

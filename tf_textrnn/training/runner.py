@@ -18,6 +18,7 @@ from tf_textrnn.data.sources import Source
 from tf_textrnn.data.splits import Data
 from tf_textrnn.data.summary import summarize
 from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.metric import check_metric
 from tf_textrnn.training.distribution import Workers, connect
 from tf_textrnn.training.ending import end_run
 from tf_textrnn.training.folds import LastTrainer, train_folds
@@ -168,6 +169,7 @@ def _run(
     if config.run.resume:
         signals.advise(lambda: advice(given, folder))
     data = workers.in_turn(load)
+    check_metric(config.metric, data)
     if data.fingerprint != workers.broadcast(lambda: data.fingerprint):
         raise UserError(
             f"worker {workers.index}: the texts are not the chief's; expected the same files "
