@@ -129,6 +129,8 @@ def test_scalars(tensorboard, folder):
             assert np.isclose(candidates, line[f"train_{tag}"], rtol=1e-6).any()
     f1 = [values("valid", f"f1/{label}") for label in LABELS]
     np.testing.assert_allclose(values("valid", "macro_f1"), np.mean(f1, axis=0), rtol=1e-6)
+    of_lines = [line["valid_f1"] for line in metrics]
+    np.testing.assert_allclose(np.transpose(f1), of_lines, atol=6e-5)
 
 
 def test_histograms(tensorboard, folder):

@@ -147,6 +147,7 @@ class Trainer:
             answers = weighed.answers(valid, self.data.all_labels)
             measured = answers.measures()
             per_label = answers.per_label() if self.validates else {}
+            f1 = [round(measures["f1"], 4) for measures in per_label.values()]
             metrics = {
                 "epoch": progress.epoch,
                 "step": self.replicas.steps,
@@ -154,7 +155,7 @@ class Trainer:
                 "train_accuracy": progress.correct / num_texts,
                 "valid_loss": measured.loss,
                 "valid_accuracy": measured.accuracy,
-                "valid_f1": [round(measures["f1"], 4) for measures in per_label.values()],
+                **({"valid_f1": f1} if f1 else {}),
                 "temperature": weighed.temperature,
                 **self._metric(answers),
                 **answers.accepting(),
