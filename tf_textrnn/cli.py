@@ -91,7 +91,7 @@ def _run(arguments: list[str]) -> None:
         if (name := " ".join(arguments[:words])) in COMMANDS:
             COMMANDS[name].run(arguments[words:])
             return
-    given = " ".join(arguments[: 2 if arguments[0] == "study" else 1])
+    given = arguments[0]
     near = difflib.get_close_matches(given, COMMANDS, n=1, cutoff=0.4)
     raise UserError(
         f"{given!r} is not a command"
@@ -224,6 +224,16 @@ def _study_gradients(arguments: list[str]) -> None:
     gradient_flow.study(options)
 
 
+def _study(arguments: list[str]) -> None:
+    from tf_textrnn.study import sections
+    from tf_textrnn.study.output import StudyOptions
+
+    options, names = _parsed(arguments, "study", sections, StudyOptions, "[SECTION …]")
+    sections.check_names(names)
+    load_tensorflow()
+    sections.study(options, names)
+
+
 class Command(NamedTuple):
     """A command: one line that says what it does, and what runs it with the rest of the line."""
 
@@ -249,6 +259,9 @@ COMMANDS = {
     "import-tf1": Command("Makes a run of a checkpoint of the TF1 model", _import_tf1),
     "study gradients": Command(
         "Measures how gradients vanish or explode in time", _study_gradients
+    ),
+    "study": Command(
+        "Runs small experiments for the sections of the article, and draws them", _study
     ),
 }
 
