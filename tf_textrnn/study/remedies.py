@@ -93,7 +93,7 @@ def flow_penalty(recurrent_kernel: tf.Tensor, states: tf.Tensor, d_last: tf.Tens
         )
 
     last = tf.math.l2_normalize(d_last * slopes[-1], -1)
-    errors = tf.scan(back, slopes[1:-1], last, reverse=True)
-    errors = tf.stop_gradient(tf.concat([errors, last[None]], axis=0))  # of each step but the first
+    before = tf.scan(back, slopes[:-1], last, reverse=True)  # at each step but the last
+    errors = tf.stop_gradient(tf.concat([before[1:], last[None]], axis=0))  # but the first
     carried = tf.matmul(errors, recurrent_kernel, transpose_b=True) * slopes[:-1]
     return tf.reduce_mean((tf.norm(carried, axis=-1) - 1.0) ** 2)

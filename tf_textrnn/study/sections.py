@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SECTIONS = {
     "spelling": "tf_textrnn.study.spelling",
     "gradients": "tf_textrnn.study.gradient_flow",
+    "memory": "tf_textrnn.study.memory",
+    "both_sides": "tf_textrnn.study.both_sides",
+    "pooling": "tf_textrnn.study.pooling",
 }
 
 
