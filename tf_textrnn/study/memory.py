@@ -179,7 +179,7 @@ def figure(found: Mapping[str, Memory]) -> "Figure":
     """Draws the share of right answers as colors, cells by lags, a panel for each task."""
     from matplotlib.figure import Figure
 
-    plot = Figure(figsize=(11, 4.5), layout="constrained")
+    plot = Figure(figsize=(13, 4.5), layout="constrained")
     for axes, (name, task) in zip(plot.subplots(ncols=len(TASKS)), TASKS.items(), strict=True):
         shares = np.array([found[f"{name}: {cell}"].accuracy for cell in CELLS])
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -189,5 +189,5 @@ def figure(found: Mapping[str, Memory]) -> "Figure":
         axes.set_xticks(range(len(LAGS)), LAGS)
         axes.set_yticks(range(len(CELLS)), CELLS)
         axes.set_xlabel("lag, in steps")
-        axes.set_title(f"{name}: share of right answers (by chance {task.chance:.2g})")
+        axes.set_title(f"{name}: right answers (by chance {task.chance:.3f})")
     return plot

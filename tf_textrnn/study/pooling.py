@@ -143,7 +143,7 @@ def train(pooling: str, steps: int = STEPS) -> Pooled:
 
 def table(found: Mapping[str, Pooled]) -> list[list[str]]:
     """Rows of a table: the accuracy by the number of names in a text."""
-    header = ["pooling", *(f"{n} names" if n > 1 else "1 name" for n in NAMES_ASKED)]
+    header = ["pooling", *(f"names: {n}" for n in NAMES_ASKED)]
     rows = [[name, *(f"{a:.3f}" for a in pooled.accuracy)] for name, pooled in found.items()]
     return [header, *rows]
 
@@ -159,11 +159,11 @@ def figure(found: Mapping[str, Pooled]) -> "Figure":
     places = pooled.characters
     axes.set_xscale("log")
     axes.set_xticks(
-        places, [f"{length:.0f}\n{n} names" for length, n in zip(places, NAMES_ASKED, strict=True)]
+        places, [f"{length:.0f}\n({n})" for length, n in zip(places, NAMES_ASKED, strict=True)]
     )
     axes.minorticks_off()
     axes.axvspan(places[0], places[len(NAMES_TRAINED) - 1], color="grey", alpha=0.1)
-    axes.set_xlabel("length of a text, in characters (grey: as in training)")
+    axes.set_xlabel("length of a text, in characters (and in names); grey: as in training")
     axes.set_ylabel("accuracy")
     axes.set_title("one vector of a text's states, by pooling")
     axes.grid(alpha=0.3)

@@ -27,9 +27,9 @@ TEXT = (
 CHARACTERS = sorted(set(TEXT))
 TRUNCATIONS = {"1 step": 1, "4 steps": 4, "16 steps": 16, "not truncated": None}
 STEPS, QUICK_STEPS = 1_000, 100
-HIDDEN, TIME, INIT_SCALE, LEARNING_RATE, MAX_GRAD_NORM = 32, 32, 0.1, 0.1, 6.4
+HIDDEN, TIME, INIT_SCALE, LEARNING_RATE, MAX_GRAD_NORM = 32, 32, 0.1, 0.15, 6.4
 _SHOWN = 50  # characters that it spells when it has learned
-_POINTS = 50  # of the curve
+_PARTS = 50  # of the training, between the points of its curve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Spelling:
     """What a network has learned.
 
     Attributes:
-      losses: float64[points], the loss of a character in nats, mean over the steps between two
-        points.
+      losses: float64[points], the loss of a character of the whole text in nats, at the start and
+        then after each part of the steps.
       steps: train steps in all.
       sample: what it spells after "a", always the likeliest character.
     """
@@ -78,16 +78,18 @@ def learn(bptt_truncate: int | None, steps: int = STEPS) -> Spelling:
     )
     ids = np.array([CHARACTERS.index(character) for character in TEXT])
     losses = []
-    for _ in range(steps):
+    for number in range(steps + 1):
+        if number % (steps // _PARTS) == 0:
+            losses.append(network.loss(ids[:-1], ids[1:]) / (len(ids) - 1))
         start = random.integers(0, len(ids) - TIME)
         inputs, targets = ids[start : start + TIME], ids[start + 1 : start + TIME + 1]
-        losses.append(network.loss(inputs, targets) / TIME)
         gradients = network.bptt(inputs, targets)
         norm = np.sqrt(sum(np.sum(gradient**2) for gradient in gradients))
-        rate = LEARNING_RATE * min(1.0, MAX_GRAD_NORM / norm)
+        # The rate falls to zero, and the gradient is clipped, as the source's are.
+        rate = LEARNING_RATE * (1 - number / steps) * min(1.0, MAX_GRAD_NORM / norm)
         for weight, gradient in zip((network.U, network.V, network.W), gradients, strict=True):
             weight -= rate * gradient
-    return Spelling(np.reshape(losses, [_POINTS, -1]).mean(axis=1), steps, _spell(network))
+    return Spelling(np.array(losses), steps, _spell(network))
 
 
 def _spell(network: VanillaRNN) -> str:
@@ -103,7 +105,7 @@ def table(found: Mapping[str, Spelling]) -> list[list[str]]:
     header = ["gradient goes back", "loss at first", "half way", "at the end", "what it spells"]
     rows = []
     for name, spelling in found.items():
-        losses = [spelling.losses[place] for place in (0, _POINTS // 2, -1)]
+        losses = [spelling.losses[place] for place in (0, _PARTS // 2, -1)]
         rows.append([name, *(f"{loss:.2f}" for loss in losses), spelling.sample])
     return [header, *rows]
 
@@ -115,8 +117,7 @@ def figure(found: Mapping[str, Spelling]) -> "Figure":
     plot = Figure(figsize=(8, 5), layout="constrained")
     axes = plot.subplots()
     for name, spelling in found.items():
-        width = spelling.steps / _POINTS
-        axes.plot((np.arange(_POINTS) + 0.5) * width, spelling.losses, label=name)
+        axes.plot(np.linspace(0, spelling.steps, _PARTS + 1), spelling.losses, label=name)
     axes.set_xlabel("train step")
     axes.set_ylabel("loss of a character, nats")
     axes.set_title("learning to spell: how far back the gradient goes")
