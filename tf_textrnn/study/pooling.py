@@ -6,10 +6,11 @@ names of one language in a row; those of more names than in training ask what a 
 texts longer than it has learned from.
 """
 
+import collections
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import keras
@@ -44,18 +45,15 @@ class Pooled:
 
 
 class Names:
-    """The names of a split of the built-in set, by language.
+    """Names by their language, and the characters in them.
 
     Args:
-      split: "train" or "test".
+      by_language: the names of each of `LANGUAGES`.
     """
 
-    def __init__(self, split: str):
-        self.by_language: dict[str, list[str]] = {language: [] for language in LANGUAGES}
-        for concept, example in languages.names():
-            if example.label in LANGUAGES and languages.split_of(concept) == split:
-                self.by_language[example.label].append(example.text)
-        names = itertools.chain.from_iterable(self.by_language.values())
+    def __init__(self, by_language: Mapping[str, Sequence[str]]):
+        self.by_language = by_language
+        names = itertools.chain.from_iterable(by_language.values())
         self.characters = ["", *sorted(set(" ".join(names)))]  # an id each; 0 is padding
 
     def texts(
@@ -87,8 +85,15 @@ class Names:
 
 
 @functools.cache
-def _split(name: str) -> Names:
-    return Names(name)
+def names() -> dict[str, Names]:
+    """The built-in set's names in `LANGUAGES`, by split."""
+    found: dict[str, dict[str, list[str]]] = collections.defaultdict(
+        lambda: {language: [] for language in LANGUAGES}
+    )
+    for concept, example in languages.names():
+        if example.label in LANGUAGES:
+            found[languages.split_of(concept)][example.label].append(example.text)
+    return {split: Names(by_language) for split, by_language in found.items()}
 
 
 def experiments(quick: bool) -> Mapping[str, Callable[[], Pooled]]:
@@ -109,7 +114,7 @@ def train(pooling: str, steps: int = STEPS) -> Pooled:
       steps: train steps.
     """
     keras.utils.set_random_seed(1)
-    train_names, test_names = _split("train"), _split("test")
+    train_names, test_names = names()["train"], names()["test"]
     characters = train_names.characters
     config = ModelConfig(hidden_size=UNITS, embedding_dim=UNITS, pooling=pooling)
     model = TextRNN(config, len(characters), len(LANGUAGES))
