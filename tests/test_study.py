@@ -37,6 +37,7 @@ def test_an_unknown_section_is_one_line_that_names_the_sections(capsys):
     assert cli.run(["study", "spelling", "memories"]) == 2
     expected = f"error: study memories: expected a section, one of {', '.join(sections.SECTIONS)}\n"
     assert capsys.readouterr() == ("", expected)
+    assert all(name in sections.__doc__ for name in sections.SECTIONS), "what --help shows"
 
 
 def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_trained(tmp_path, capsys):

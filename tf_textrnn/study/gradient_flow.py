@@ -16,7 +16,13 @@ import numpy as np
 
 from tf_textrnn.base.options import option
 from tf_textrnn.config import ModelConfig
-from tf_textrnn.study.output import StudyOptions, markdown_table, write_figure
+from tf_textrnn.study.output import (
+    StudyOptions,
+    markdown_table,
+    progress_bar,
+    run_all,
+    write_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -212,7 +218,9 @@ def study(options: FlowOptions) -> None:
         flows = run_flows(options.run_dir)
         plot = gradient_flow_figure(flows)
     else:
-        found = {name: measure_cell() for name, measure_cell in experiments(options.quick).items()}
+        cells = experiments(options.quick)
+        with progress_bar(len(cells)) as bar:
+            found = run_all("gradients", cells, bar)
         flows, plot = _named(found), figure(found)
     write_figure(plot, path, f"--output={path}")
     print(f"{markdown_table(_rows(flows))}\n\nplot: {path}")

@@ -1,13 +1,17 @@
-"""What a study is told and what it leaves: figures, and tables in Markdown."""
+"""What a study is told, and what it leaves: figures, and tables in Markdown."""
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from tqdm import auto
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.options import CheckedOptions, option
+from tf_textrnn.base.terminal import shows_bars
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,11 +42,30 @@ class StudyOptions(CheckedOptions):
         return folder / name
 
 
-def write_figure(figure: "Figure", path: pathlib.Path, flag: str) -> None:
-    """Writes a figure as PNG.
+def progress_bar(num_experiments: int) -> auto.tqdm:
+    """A bar over experiments, if somebody watches."""
+    return auto.tqdm(
+        total=num_experiments, leave=False, dynamic_ncols=True, disable=not shows_bars()
+    )
+
+
+def run_all(
+    section: str, experiments: Mapping[str, Callable[[], Any]], bar: auto.tqdm
+) -> dict[str, Any]:
+    """Runs the experiments of a section and returns their numbers by name; the bar names each."""
+    found = {}
+    for name, run in experiments.items():
+        bar.set_description(f"{section}: {name}")
+        found[name] = run()
+        bar.update()
+    return found
+
+
+@contextlib.contextmanager
+def written(path: pathlib.Path, flag: str) -> Iterator[BinaryIO]:
+    """Opens a file as `atomic_write` does.
 
     Args:
-      figure: what is written.
       path: the file.
       flag: the flag and its value that named the path.
 
@@ -51,9 +74,15 @@ def write_figure(figure: "Figure", path: pathlib.Path, flag: str) -> None:
     """
     try:
         with atomic_write(path) as file:
-            figure.savefig(file, format="png", dpi=120)
+            yield file
     except OSError as error:
         raise UserError(f"{flag}: cannot be written ({error})") from error
+
+
+def write_figure(figure: "Figure", path: pathlib.Path, flag: str) -> None:
+    """Writes a figure as PNG; arguments and errors as of `written`."""
+    with written(path, flag) as file:
+        figure.savefig(file, format="png", dpi=120)
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:

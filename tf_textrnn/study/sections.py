@@ -13,12 +13,16 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tqdm import auto
-
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.terminal import show
-from tf_textrnn.study.output import StudyOptions, markdown_table, write_figure
+from tf_textrnn.study.output import (
+    StudyOptions,
+    markdown_table,
+    progress_bar,
+    run_all,
+    write_figure,
+    written,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,22 +80,15 @@ def study(options: StudyOptions, names: Sequence[str]) -> None:
     num_experiments = sum(map(len, experiments.values()))
     flag = f"--output_dir={options.output_dir}"
     tables = []
-    with auto.tqdm(total=num_experiments, leave=False, dynamic_ncols=True, disable=None) as bar:
+    with progress_bar(num_experiments) as bar:
         for name, section in sections.items():
-            found = {}
-            for experiment, run in experiments[name].items():
-                bar.set_description(f"{name}: {experiment}")
-                found[experiment] = run()
-                bar.update()
+            found = run_all(name, experiments[name], bar)
             path = options.output_path(f"study_{name}.png")
             write_figure(section.figure(found), path, flag)
             table = f"## {section.TITLE}\n\n{markdown_table(section.table(found))}\n"
             tables.append(table)
             with bar.external_write_mode():
                 show(f"{table}\nplot: {path}\n")
-    try:
-        with atomic_write(table_path) as file:
-            file.write("\n".join(tables).encode())
-    except OSError as error:
-        raise UserError(f"{flag}: cannot be written ({error})") from error
+    with written(table_path, flag) as file:
+        file.write("\n".join(tables).encode())
     show(f"table: {table_path}")
