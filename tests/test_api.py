@@ -51,6 +51,7 @@ def test_the_package_has_the_version_of_the_module():
         "tf_textrnn.network.leaky",
         "tf_textrnn.network.model",
         "tf_textrnn.predictor.predictor",
+        "tf_textrnn.study.output",
     ],
 )
 def test_examples_of_docstrings_run(module, tmp_path, monkeypatch):
