@@ -1,10 +1,14 @@
 """`textrnn study`: what its experiments find, and what the command leaves and refuses."""
 
+import pathlib
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tf_textrnn import cli
+from tf_textrnn.network.leaky import LeakyCell
 from tf_textrnn.study import both_sides, memory, pooling, remedies, sections, spelling
 from tf_textrnn.study.remedies import flow_penalty
 
@@ -119,6 +123,32 @@ def test_the_quick_study_ends_with_every_section(tmp_path):
     assert cli.run(["study", "--quick", f"--output_dir={tmp_path}"]) == 0
     figures = {f"study_{name}.png" for name in sections.SECTIONS}
     assert {path.name for path in tmp_path.iterdir()} == {"study.txt", *figures}
+
+
+def test_a_leaky_unit_is_a_gru_whose_gates_stand_still():
+    units, leak = 3, 0.3
+    inputs = tf.random.stateless_normal([2, 6, 4], seed=[1, 2])
+    leaky = keras.layers.RNN(LeakyCell(units, leak=leak, bias_initializer="uniform"))
+    gru = keras.layers.GRU(units)
+    expected, _ = leaky(inputs), gru(inputs)
+    kernel, recurrent_kernel, bias = leaky.get_weights()
+    z, r = np.log((1 - leak) / leak), 30.0  # before the logistic function: 1 - leak and 1
+    gates = np.zeros([len(kernel), 2 * units]), np.zeros([units, 2 * units])
+    biases = np.zeros([2, 3 * units])
+    biases[0] = np.concatenate([[z] * units, [r] * units, bias])
+    gru.set_weights(
+        [np.hstack([gates[0], kernel]), np.hstack([gates[1], recurrent_kernel]), biases]
+    )
+    np.testing.assert_allclose(gru(inputs), expected, atol=1e-6)
+
+
+def test_the_page_has_the_tables_of_its_command():
+    docs = pathlib.Path(__file__).parents[1] / "docs"
+    page = (docs / "study.md").read_text(encoding="utf-8")
+    tables = (docs / "images" / "study.txt").read_text(encoding="utf-8").split("\n## ")
+    assert len(tables) == len(sections.SECTIONS)
+    for table in tables:
+        assert table.partition("\n\n")[2].strip() in page
 
 
 def test_the_regularizer_is_pascanus_and_its_gradient_the_immediate_one():
