@@ -149,10 +149,9 @@ def test_a_run_is_measured_on_its_own_texts(small_options, tmp_path: pathlib.Pat
     options = {**small_options, "bidirectional": True, "num_epochs": 1}
     folder = runner.run({**options, "run_dir": run_dir}).folder
     capsys.readouterr()
-    gradient_flow.study(
-        gradient_flow.FlowOptions(run_dir=run_dir, output=str(tmp_path / "plot.png"))
-    )
+    gradient_flow.study(gradient_flow.FlowOptions(run_dir=run_dir, output_dir=str(tmp_path / "s")))
     assert "| lstm backward | " in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["run_gradients.png"]
 
     vocabulary = RunFolder(run_dir).vocabulary
     vocabulary.write_text(vocabulary.read_text().replace("cat\n", "unicorn\n"))

@@ -130,7 +130,8 @@ def test_a_leaky_unit_is_a_gru_whose_gates_stand_still():
     inputs = tf.random.stateless_normal([2, 6, 4], seed=[1, 2])
     leaky = keras.layers.RNN(LeakyCell(units, leak=leak, bias_initializer="uniform"))
     gru = keras.layers.GRU(units)
-    expected, _ = leaky(inputs), gru(inputs)
+    gru.build(inputs.shape)
+    expected = leaky(inputs)
     kernel, recurrent_kernel, bias = leaky.get_weights()
     z, r = np.log((1 - leak) / leak), 30.0  # before the logistic function: 1 - leak and 1
     gates = np.zeros([len(kernel), 2 * units]), np.zeros([units, 2 * units])

@@ -58,7 +58,10 @@ class FlowOptions(StudyOptions):
         "", "Run folder whose best model is measured; empty = cells at initialization", is_path=True
     )
     output: str = option(
-        "", "PNG file of the plot; empty = study_gradients.png in --output_dir", is_path=True
+        "",
+        "PNG file of the plot; empty = study_gradients.png in --output_dir, run_gradients.png of a "
+        "run",
+        is_path=True,
     )
 
 
@@ -213,7 +216,8 @@ def study(options: FlowOptions) -> None:
     """
     from tf_textrnn.runs.plots import gradient_flow_figure
 
-    path = pathlib.Path(options.output or options.output_path("study_gradients.png"))
+    name = "run_gradients.png" if options.run_dir else "study_gradients.png"
+    path = pathlib.Path(options.output) if options.output else options.output_path(name)
     if options.run_dir:
         flows = run_flows(options.run_dir)
         plot = gradient_flow_figure(flows)
@@ -222,5 +226,5 @@ def study(options: FlowOptions) -> None:
         with progress_bar(len(cells)) as bar:
             found = run_all("gradients", cells, bar)
         flows, plot = _named(found), figure(found)
-    write_figure(plot, path, f"--output={path}")
+    write_figure(plot, path, f"--output={path}" if options.output else options.output_flag)
     print(f"{markdown_table(_rows(flows))}\n\nplot: {path}")

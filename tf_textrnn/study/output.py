@@ -26,6 +26,11 @@ class StudyOptions(CheckedOptions):
     )
     quick: bool = option(False, "Trains a few steps only: all figures in under a minute")
 
+    @property
+    def output_flag(self) -> str:
+        """The flag of the folder, with its value, for messages."""
+        return f"--output_dir={self.output_dir}"
+
     def output_path(self, name: str) -> pathlib.Path:
         """The path of a file in the folder, which is made where it is missing.
 
@@ -36,9 +41,7 @@ class StudyOptions(CheckedOptions):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(
-                f"--output_dir={self.output_dir}: cannot be made ({error.strerror})"
-            ) from error
+            raise UserError(f"{self.output_flag}: cannot be made ({error.strerror})") from error
         return folder / name
 
 

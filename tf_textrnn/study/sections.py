@@ -78,17 +78,16 @@ def study(options: StudyOptions, names: Sequence[str]) -> None:
     }
     experiments = {name: section.experiments(options.quick) for name, section in sections.items()}
     num_experiments = sum(map(len, experiments.values()))
-    flag = f"--output_dir={options.output_dir}"
     tables = []
     with progress_bar(num_experiments) as bar:
         for name, section in sections.items():
             found = run_all(name, experiments[name], bar)
             path = options.output_path(f"study_{name}.png")
-            write_figure(section.figure(found), path, flag)
+            write_figure(section.figure(found), path, options.output_flag)
             table = f"## {section.TITLE}\n\n{markdown_table(section.table(found))}\n"
             tables.append(table)
             with bar.external_write_mode():
                 show(f"{table}\nplot: {path}\n")
-    with written(table_path, flag) as file:
+    with written(table_path, options.output_flag) as file:
         file.write("\n".join(tables).encode())
     show(f"table: {table_path}")
