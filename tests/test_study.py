@@ -8,8 +8,17 @@ import pytest
 import tensorflow as tf
 
 from tf_textrnn import cli
+from tf_textrnn.network.gradient_flow import Flow
 from tf_textrnn.network.leaky import LeakyCell
-from tf_textrnn.study import both_sides, memory, pooling, remedies, sections, spelling
+from tf_textrnn.study import (
+    both_sides,
+    gradient_flow,
+    memory,
+    pooling,
+    remedies,
+    sections,
+    spelling,
+)
 from tf_textrnn.study.remedies import flow_penalty
 
 
@@ -35,6 +44,19 @@ def test_the_command_writes_a_figure_a_section_and_prints_the_table_that_it_writ
     for table, row in zip(tables, rows, strict=True):
         assert f"\n| {row} | " in table
         assert table.strip() in shown
+
+
+def test_gradients_are_a_section_like_the_others(tmp_path, capsys, monkeypatch):
+    flow = Flow("rnn forward", np.array([1.0, 0.25]), 0.5)
+    monkeypatch.setattr(gradient_flow, "experiments", lambda quick: {"rnn": lambda: flow})
+    for line in (["study", "gradients"], ["study", "spelling", "gradients", "--quick"]):
+        monkeypatch.setattr(spelling, "TRUNCATIONS", {"1 step": 1})
+        assert cli.run([*line, f"--output_dir={tmp_path}"]) == 0
+        assert "| rnn | 1 | 0.25 | 0.25 | 0.5 |" in (tmp_path / "study.txt").read_text("utf-8")
+        assert "| rnn | 1 | 0.25 | 0.25 | 0.5 |" in capsys.readouterr().out
+    assert cli.run(["study", "gradients", f"--output={tmp_path / 'only.png'}"]) == 0
+    names = {"only.png", "study.txt", "study_gradients.png", "study_spelling.png"}
+    assert {path.name for path in tmp_path.iterdir()} == names
 
 
 def test_an_unknown_section_is_one_line_that_names_the_sections(capsys):

@@ -217,11 +217,14 @@ def _import_tf1(arguments: list[str]) -> None:
 
 
 def _study_gradients(arguments: list[str]) -> None:
-    from tf_textrnn.study import gradient_flow
+    from tf_textrnn.study import gradient_flow, sections
 
     options, _ = _parsed(arguments, "study gradients", gradient_flow, gradient_flow.FlowOptions)
     load_tensorflow()
-    gradient_flow.study(options)
+    if options.run_dir or options.output:
+        gradient_flow.study(options)
+    else:
+        sections.study(options, ["gradients"])
 
 
 def _study(arguments: list[str]) -> None:
