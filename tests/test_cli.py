@@ -74,8 +74,7 @@ def test_help_of_each_command_and_its_mistakes_load_no_tensorflow():
     [
         ("trian --num_epochs=3", "'trian' is not a command; did you mean train? (expected one of"),
         ("pediction", "did you mean predict?"),
-        ("study gradeints", "'study gradeints' is not a command; did you mean study gradients?"),
-        ("study", "'study' is not a command; did you mean study gradients?"),
+        ("study gradeints", "study gradeints: expected a section, one of spelling, gradients"),
         ("import-tf2", "did you mean import-tf1?"),
         ("zzz", "'zzz' is not a command (expected one of train, check, predict, export, serve"),
         ("--num_epochs=3", "'--num_epochs=3' is not a command"),

@@ -57,9 +57,9 @@ def code_of(doc: str) -> list[str]:
 
 
 def commands_of(doc: str) -> set[str]:
-    """Returns the commands of a document's blocks of code."""
-    commands = re.compile(r"(textrnn|pip|curl|tensorboard|python|scripts/\w+) ")
-    lines = {" ".join(line.split()) for line in blocks_of(doc)}
+    """Returns the commands of a document's blocks of code, without comments."""
+    commands = re.compile(r"(textrnn|pip|curl|tensorboard|python|scripts/\w+)( |$)")
+    lines = {" ".join(line.partition(" # ")[0].split()) for line in blocks_of(doc)}
     return {line for line in lines if commands.match(line)}
 
 

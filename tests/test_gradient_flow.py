@@ -127,7 +127,7 @@ def test_gradient_norm_is_that_of_the_layer(cell: dict) -> None:
 
 def test_the_claims_of_the_article(tmp_path: pathlib.Path, capsys) -> None:
     output = tmp_path / "plot.png"
-    gradient_flow.study(gradient_flow.FlowOptions(output=str(output)))
+    gradient_flow.study(gradient_flow.FlowOptions(output=str(output), quick=True))
     assert output.read_bytes().startswith(b"\x89PNG")
     lines = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
     column = lines[0].index("50 / 0")
@@ -136,6 +136,10 @@ def test_the_claims_of_the_article(tmp_path: pathlib.Path, capsys) -> None:
     assert ratio["rnn, large weights"] > 10, "explodes"
     assert ratio["lstm, forget bias 0"] < ratio["lstm, forget bias 1"] < 1
     assert ratio["lstm, forget bias 5"] > 0.1, "survives"
+    remedies = ("relu from identity", "leak 0.1", "two time scales", "regularized")
+    assert min(ratio[f"rnn, {remedy}"] for remedy in remedies) > 0.05, "remedies"
+    assert ratio["rnn, regularized"] == pytest.approx(1, abs=0.3), "neither fades nor grows"
+    assert ratio["rnn, truncated at 16"] == 0, "stops"
     norm = {line[0]: float(line[column + 1]) for line in lines[2:] if len(line) > column}
     assert norm["rnn, large weights"] > 100 * norm["rnn, large weights, clipped"]
     assert norm["rnn, large weights, clipped"] == gradient_flow.MAX_GRAD_NORM
@@ -146,10 +150,9 @@ def test_a_run_is_measured_on_its_own_texts(small_options, tmp_path: pathlib.Pat
     options = {**small_options, "bidirectional": True, "num_epochs": 1}
     folder = runner.run({**options, "run_dir": run_dir}).folder
     capsys.readouterr()
-    gradient_flow.study(
-        gradient_flow.FlowOptions(run_dir=run_dir, output=str(tmp_path / "plot.png"))
-    )
+    gradient_flow.study(gradient_flow.FlowOptions(run_dir=run_dir, output_dir=str(tmp_path / "s")))
     assert "| lstm backward | " in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["run_gradients.png"]
 
     vocabulary = RunFolder(run_dir).vocabulary
     vocabulary.write_text(vocabulary.read_text().replace("cat\n", "unicorn\n"))
@@ -165,7 +168,8 @@ def test_a_run_is_measured_on_its_own_texts(small_options, tmp_path: pathlib.Pat
 
 
 def test_a_plot_that_cannot_be_written_is_named(tmp_path: pathlib.Path, monkeypatch) -> None:
-    monkeypatch.setattr(gradient_flow, "initial_flows", list)
+    flow = gradient_flow.initial_flow
+    monkeypatch.setattr(gradient_flow, "experiments", lambda quick: {"rnn": lambda: flow({})})
     with pytest.raises(UserError, match="cannot be written"):
         gradient_flow.study(
             gradient_flow.FlowOptions(output=str(tmp_path / "no folder" / "plot.png"))

@@ -91,7 +91,7 @@ def _run(arguments: list[str]) -> None:
         if (name := " ".join(arguments[:words])) in COMMANDS:
             COMMANDS[name].run(arguments[words:])
             return
-    given = " ".join(arguments[: 2 if arguments[0] == "study" else 1])
+    given = arguments[0]
     near = difflib.get_close_matches(given, COMMANDS, n=1, cutoff=0.4)
     raise UserError(
         f"{given!r} is not a command"
@@ -245,11 +245,24 @@ def _import_tf1(arguments: list[str]) -> None:
 
 
 def _study_gradients(arguments: list[str]) -> None:
-    from tf_textrnn.study import gradient_flow
+    from tf_textrnn.study import gradient_flow, sections
 
     options, _ = _parsed(arguments, "study gradients", gradient_flow, gradient_flow.FlowOptions)
     load_tensorflow()
-    gradient_flow.study(options)
+    if options.run_dir or options.output:
+        gradient_flow.study(options)
+    else:
+        sections.study(options, ["gradients"])
+
+
+def _study(arguments: list[str]) -> None:
+    from tf_textrnn.study import sections
+    from tf_textrnn.study.output import StudyOptions
+
+    options, names = _parsed(arguments, "study", sections, StudyOptions, "[SECTION …]")
+    sections.check_names(names)
+    load_tensorflow()
+    sections.study(options, names)
 
 
 class Command(NamedTuple):
@@ -274,12 +287,15 @@ COMMANDS = {
     ),
     "serve": Command("Serves a trained model over HTTP, as TF Serving does and for people", _serve),
     "ask": Command("Asks a model that serve or TF Serving serves", _ask),
+    "tune": Command("Finds settings for your texts in a given time, and trains with them", _tune),
     "compare": Command("Says whether one of two runs is better, on the same texts", _compare),
     "import-tf1": Command("Makes a run of a checkpoint of the TF1 model", _import_tf1),
     "study gradients": Command(
         "Measures how gradients vanish or explode in time", _study_gradients
     ),
-    "tune": Command("Finds settings for your texts in a given time, and trains with them", _tune),
+    "study": Command(
+        "Runs small experiments for the sections of the article, and draws them", _study
+    ),
 }
 
 

@@ -31,6 +31,11 @@ def warn(text: str) -> None:
     _print(f"warning: {text}", sys.stderr)
 
 
+def shows_bars() -> bool:
+    """Whether somebody watches a progress bar, on a terminal or in a notebook."""
+    return (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
+
+
 def _print(text: str, stream: TextIO | None) -> None:
     if stream is None:  # closed before Python began
         return

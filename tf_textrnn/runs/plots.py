@@ -13,6 +13,7 @@ from tf_textrnn.runs.fonts import fonts_for
 from tf_textrnn.runs.measures import Reliability
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LABELS_SHOWN = 1_000  # in the confusion matrix
@@ -224,14 +225,18 @@ def gradient_flow_figure(flows: Sequence[Flow]) -> "Figure":
     from matplotlib.figure import Figure
 
     plot = Figure(figsize=(8, 5), layout="constrained")
-    axes = plot.subplots()
+    draw_flows(plot.subplots(), flows, "gradient flow through time")
+    return plot
+
+
+def draw_flows(axes: "Axes", flows: Sequence[Flow], title: str) -> None:
+    """Draws flows into axes, as `gradient_flow_figure` does."""
     for flow in flows:
         shown = np.where(flow.norms > 0, flow.norms, np.nan)
         axes.plot(shown, "--" if flow.name.endswith("clipped") else "-", label=flow.name)
     axes.set_yscale("log")
     axes.set_xlabel("steps back from where the loss enters")
     axes.set_ylabel("‖∂loss/∂h‖, mean over texts")
-    axes.set_title("gradient flow through time")
+    axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend()
-    return plot

@@ -7,7 +7,6 @@ After each step: the sums of the epoch, TensorBoard, the progress bar. After eac
 import contextlib
 import dataclasses
 import json
-import sys
 import time
 from collections.abc import Iterator
 from concurrent import futures
@@ -18,7 +17,7 @@ from tqdm import auto
 
 from tf_textrnn.base.errors import DivergedError
 from tf_textrnn.base.files import atomic_write
-from tf_textrnn.base.terminal import show
+from tf_textrnn.base.terminal import show, shows_bars
 from tf_textrnn.config import Config, TrainingConfig
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.summaries import Summaries
@@ -66,11 +65,6 @@ class Progress:
         )
 
 
-def _shows_bars() -> bool:
-    """Returns whether somebody watches, on a terminal or in a notebook."""
-    return (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
-
-
 class Recorder:
     """Records the steps and the epochs of a run.
 
@@ -112,7 +106,7 @@ class Recorder:
                 leave=False,
                 dynamic_ncols=True,
                 mininterval=0.2,
-                disable=not (self._is_chief and _shows_bars()),
+                disable=not (self._is_chief and shows_bars()),
             ) as self._bar,
             futures.ThreadPoolExecutor(1, "notes") as self._thread,
         ):
