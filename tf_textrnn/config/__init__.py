@@ -1,6 +1,6 @@
 """The options of a run."""
 
-from tf_textrnn.config.config import Config, check_options, option_fields
+from tf_textrnn.config.config import INHERITED, Config, check_options, option_fields
 from tf_textrnn.config.sections import (
     EXPORT_FORMATS,
     MAX_TEXT_TOKENS,
@@ -16,6 +16,7 @@ from tf_textrnn.config.threshold import ThresholdRule, threshold_rule
 
 __all__ = [
     "EXPORT_FORMATS",
+    "INHERITED",
     "MAX_TEXT_TOKENS",
     "POOLINGS",
     "Config",

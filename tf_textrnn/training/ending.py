@@ -27,7 +27,7 @@ from tf_textrnn.training.validation import measure_branches
 def end_run(
     trainer: Trainer,
     config: Config,
-    summary: dict[str, Any],
+    known: dict[str, Any],
     export: Callable[[str], pathlib.Path] | None = None,
 ) -> tuple[dict[str, Any], pathlib.Path | None]:
     """Reports on the best weights of a run, and exports them.
@@ -35,7 +35,7 @@ def end_run(
     Args:
       trainer: has trained to the end.
       config: of the run.
-      summary: what is known of the texts before training.
+      known: what the report keeps of the time before training, by its name there.
       export: makes the next version of what a folder's run exports; None = nothing does.
 
     Returns:
@@ -65,7 +65,7 @@ def end_run(
         **measure_branches(branches, data.valid, config.threshold_rule),
     }
     answers = answered(split, scores, temperature, data.all_labels, best.get("thresholds"))
-    values = report.report_values(config, data, answers, temperature, learned, summary)
+    values = report.report_values(config, data, answers, temperature, learned, known)
     folder.report_text.unlink(missing_ok=True)  # it comes last, and marks the end
     folder.report_page.unlink(missing_ok=True)
     report.write_values(folder, values)

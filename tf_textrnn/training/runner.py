@@ -21,6 +21,7 @@ from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training.distribution import Workers, connect
 from tf_textrnn.training.ending import end_run
 from tf_textrnn.training.folds import LastTrainer, train_folds
+from tf_textrnn.training.initial import Initial, check_initial, read_initial
 from tf_textrnn.training.loop import Trainer
 from tf_textrnn.training.resume import (
     advice,
@@ -77,17 +78,22 @@ def run(
     with workers.watched():
         config, sources = _shared_config(given, workers, sources)
         folder = RunFolder(config.run.run_dir)
-        saved = workers.broadcast(lambda: _saved_labels(folder)) if config.run.resume else []
+        saved = workers.broadcast(folder.read_labels) if config.run.resume else []
 
-        def load() -> Data:
+        def load() -> tuple[Data, Initial | None]:
             if config.run.resume:
                 check_files(given, config)
-            return splits.load(config, sources, sample_weights, saved)
+            path = config.model.init_from
+            initial = read_initial(path) if path else None
+            if config.run.resume and workers.is_chief and initial:
+                check_initial(folder, initial)
+            known = initial.known if initial else None
+            return splits.load(config, sources, sample_weights, saved, known), initial
 
         end = workers.broadcast(lambda: read_end(folder, config)) if config.run.resume else None
         if end:
             if workers.broadcast(lambda: folder.read_config().data != config.data):
-                data = workers.in_turn(load)
+                data, _ = workers.in_turn(load)
                 workers.broadcast(lambda: check_texts(folder, data))
             workers.wait()
             return _nothing_left(folder, config, *end) if workers.is_chief else None
@@ -98,16 +104,19 @@ def run(
                 workers.broadcast(lambda: _write_config(folder, config))
             trainer.train()
 
-        def train(data: Data, summary: dict[str, Any]) -> Finished:
+        def train(data: Data, initial: Initial | None, summary: dict[str, Any]) -> Finished:
+            known = {"data": summary}
+            if initial:
+                known["init_from"] = initial.measure(data, workers)
             if data.folds is None:
-                trainer = Trainer(config, data, folder, workers, on_step)
+                trainer = Trainer(config, data, folder, workers, on_step, initial)
             else:
                 scored = train_folds(config, data, folder, workers, train_to_end, on_step)
                 trainer = LastTrainer(config, data, folder, workers, scored, on_step)
             with contextlib.closing(trainer):
                 train_to_end(trainer)
                 export_end = export if config.run.export else None
-                report, exported = end_run(trainer, config, summary, export_end)
+                report, exported = end_run(trainer, config, known, export_end)
             workers.wait()
             return Finished(folder, config, report, exported)
 
@@ -151,8 +160,8 @@ def _run(
     folder: RunFolder,
     config: Config,
     workers: Workers,
-    load: Callable[[], Data],
-    train: Callable[[Data, dict[str, Any]], Finished],
+    load: Callable[[], tuple[Data, Initial | None]],
+    train: Callable[[Data, Initial | None, dict[str, Any]], Finished],
 ) -> Finished:
     if config.data.folds and workers.num_replicas > 1:
         raise UserError(
@@ -162,7 +171,7 @@ def _run(
     resume = how_to_go_on(given, folder)
     if config.run.resume:
         signals.advise(lambda: advice(given, folder))
-    data = workers.in_turn(load)
+    data, initial = workers.in_turn(load)
     if data.fingerprint != workers.broadcast(lambda: data.fingerprint):
         raise UserError(
             f"worker {workers.index}: the texts are not the chief's; expected the same files "
@@ -182,7 +191,7 @@ def _run(
             summary = {}
             if workers.is_chief:
                 summary = _show_start(folder, config, data, workers)
-            return train(data, summary)
+            return train(data, initial, summary)
     except OSError as error:
         raise UserError(
             f"{error.filename or 'the output'}: cannot be written ({error.strerror}); what was "
@@ -194,10 +203,6 @@ def _run(
             f"with --max_grad_norm=1: {resume} --learning_rate="
             f"{config.training.learning_rate / 10:g}"
         ) from error
-
-
-def _saved_labels(folder: RunFolder) -> list[str]:
-    return [label.decode() for label in read_lines(folder.labels)]
 
 
 def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
