@@ -10,6 +10,7 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.terminal import show, warn
 from tf_textrnn.config import Config
 from tf_textrnn.data.splits import Data, Known
+from tf_textrnn.data.type_counts import count_types
 from tf_textrnn.network.model import TextRNN
 from tf_textrnn.network.ngram_counts import EarlierTexts, find_keys, keys_of_more_tokens
 from tf_textrnn.runs import checkpoints
@@ -127,13 +128,22 @@ class Initial:
         found = answered(of_old, scores, run.temperature, labels, run.thresholds).evaluation()
         measured = {name: found[name] for name in ("accuracy", "macro_f1")}
         if workers.is_chief:
-            num_words, num_labels = len(data.vocabulary), len(data.labels)
-            show(
-                f"starts from {self.path}: {len(run.vocabulary):,} of {num_words:,} token ids, "
-                f"{len(run.labels)} of {num_labels} labels; on the texts of the report it has "
-                f"accuracy {measured['accuracy']:.4f}, macro F1 {measured['macro_f1']:.4f}"
-            )
+            self._show(data, measured)
         return {"run": self.path, "texts": self.num_texts, **measured}
+
+    def _show(self, data: Data, measured: dict[str, float]) -> None:
+        num_old, num_words, train = len(self.run.vocabulary), len(data.vocabulary), data.train
+        show(
+            f"starts from {self.path}: {num_old:,} of {num_words:,} token ids, "
+            f"{len(self.run.labels)} of {len(data.labels)} labels; on the texts of the report it "
+            f"has accuracy {measured['accuracy']:.4f}, macro F1 {measured['macro_f1']:.4f}"
+        )
+        counts = count_types(train.corpus, train.rows, train.max_len)
+        if num_old == num_words and counts[train.id_of_type == UNKNOWN_ID].any():
+            warn(
+                f"{self.path} has {num_old:,} token ids, and new words get none; expected a larger "
+                f"--vocab_size"
+            )
 
 
 def read_initial(path: str) -> Initial:
