@@ -141,8 +141,8 @@ def scorer_of(split, num_classes=2):
     ngrams = count_ngrams(split, 2, 6, num_classes)
     layer = NgramScores(2, len(ngrams.keys), 6, num_classes, has_counts=True)
     layer.build()
-    for name, value in ngrams._asdict().items():
-        getattr(layer, name).assign(value)
+    for name in ("keys", "counts", "shares"):
+        getattr(layer, name).assign(getattr(ngrams, name))
     layer.trust.assign(1.0)
     return layer
 
