@@ -44,7 +44,7 @@ class UntrainedRun:
         self.folder.path.mkdir()
         self.folder.vocabulary.write_bytes(b"".join(token + b"\n" for token in vocabulary))
         self.folder.labels.write_text("".join(f"{label}\n" for label in LABELS))
-        self.run = LoadedRun(config, LABELS, vocabulary, model, best, [])
+        self.run = LoadedRun(config, LABELS, vocabulary, model, best, [], path / "none.npz")
 
     def served(self) -> ServedTextRNN:
         """What a SavedModel of the run computes."""

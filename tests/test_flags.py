@@ -91,8 +91,8 @@ def test_home_is_expanded_in_every_path_and_nowhere_else(monkeypatch):
     monkeypatch.setenv("HOME", "/home/of")
     paths = {name for name, field in option_fields().items() if field.metadata["is_path"]}
     assert paths == {
-        "train_file", "valid_file", "test_file", "pretrained_embeddings", "run_dir", "cache_dir",
-        "class_weights",
+        "train_file", "valid_file", "test_file", "pretrained_embeddings", "init_from", "run_dir",
+        "cache_dir", "class_weights",
     }  # fmt: skip
     for name in paths:
         assert train_options([f"--{name}=~/f g"]) == {name: "/home/of/f g"}

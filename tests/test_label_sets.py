@@ -20,7 +20,7 @@ from tf_textrnn.data import holdout, splits
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.own_counts import OwnCounts
 from tf_textrnn.data.settling import has_label_sets, settle
-from tf_textrnn.network.ngrams import count_ngrams
+from tf_textrnn.network.ngram_counts import count_ngrams
 from tf_textrnn.predictor.predictor import Predictor
 from tf_textrnn.runs.set_evaluation import SetEvaluation
 from tf_textrnn.runs.set_measures import set_losses, sigmoid

@@ -17,14 +17,8 @@ from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.own_counts import OwnCounts
 from tf_textrnn.data.sources import Example
-from tf_textrnn.network.ngrams import (
-    SCALE,
-    NgramScores,
-    count_ngrams,
-    counted_texts,
-    log_count_ratios,
-    ngram_keys,
-)
+from tf_textrnn.network.ngram_counts import count_ngrams, counted_texts
+from tf_textrnn.network.ngrams import SCALE, NgramScores, log_count_ratios, ngram_keys
 
 VOCAB_SIZE = 9
 token_lists = st.lists(st.lists(st.integers(1, VOCAB_SIZE - 1), max_size=12), min_size=1)
@@ -147,8 +141,8 @@ def scorer_of(split, num_classes=2):
     ngrams = count_ngrams(split, 2, 6, num_classes)
     layer = NgramScores(2, len(ngrams.keys), 6, num_classes, has_counts=True)
     layer.build()
-    for name, value in ngrams._asdict().items():
-        getattr(layer, name).assign(value)
+    for name in ("keys", "counts", "shares"):
+        getattr(layer, name).assign(getattr(ngrams, name))
     layer.trust.assign(1.0)
     return layer
 
@@ -191,7 +185,7 @@ def test_a_text_left_out_is_scored_as_if_it_and_its_copies_had_not_been_counted(
 
 
 def test_texts_that_are_not_counted_take_nothing_out(split, monkeypatch):
-    monkeypatch.setattr("tf_textrnn.network.ngrams.MAX_COUNTED", 10)
+    monkeypatch.setattr("tf_textrnn.network.ngram_counts.MAX_COUNTED", 10)
     assert counted_texts(split, 2).tolist() == [0, 2]
     np.testing.assert_array_equal(
         own_counts(split).of(np.arange(4)), [[1, 0, 1], [0, 0, 0], [1, 0, 1], [0, 0, 0]]
@@ -249,7 +243,7 @@ def test_the_folded_kernel_scores_the_same(split):
 
 
 def test_the_most_frequent_ngrams_are_kept_where_they_are_too_many(split, monkeypatch):
-    monkeypatch.setattr("tf_textrnn.network.ngrams.MAX_NGRAMS", 3)
+    monkeypatch.setattr("tf_textrnn.network.ngram_counts.MAX_NGRAMS", 3)
     assert count_ngrams(split, 2, 6, 2).keys.tolist() == [3, 4, 4 * 6 + 3]
 
 

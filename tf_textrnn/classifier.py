@@ -22,8 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from tf_textrnn.api import train_on
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.ordering import natural_order
-from tf_textrnn.config import option_fields
+from tf_textrnn.config import INHERITED, option_fields
 from tf_textrnn.data.memory import (
     as_label_sets,
     as_labels,
@@ -36,6 +35,7 @@ from tf_textrnn.predictor.explain import Explanation
 from tf_textrnn.predictor.predictor import Predictor, as_texts
 from tf_textrnn.predictor.runtime import Array
 from tf_textrnn.predictor.saved_model import VALUES_FILE
+from tf_textrnn.runs.folder import RunFolder, trained_run
 
 _IN_MEMORY = "texts in memory"  # what `config.json` has as their data set
 
@@ -48,6 +48,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     A share `valid_fraction` of the texts is set apart to choose the best epoch on; of few texts,
     at least one. With `folds=5` none is: five models score a fifth each, and the one that predicts
     trains on all.
+
+    With `init_from`, the `run_dir` of an earlier one, `fit` goes on from what that has learned. Its
+    labels are in `classes_` too. The parameters that shape its network are the earlier one's where
+    they have their defaults.
 
     A text may have any number of labels: `fit` takes a list of them for each text, or a matrix of 0
     and 1 with a column for each label, as scikit-learn has it; `predict` returns such a matrix.
@@ -96,6 +100,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pooling: str = "mean",
         embedding_dim: int = 128,
         pretrained_embeddings: str | os.PathLike[str] = "",
+        init_from: str | os.PathLike[str] = "",
         keep_prob: float = 0.4,
         output_dropout: str = "pooled",
         init_scale: float = 0.0,
@@ -136,6 +141,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.pooling = pooling
         self.embedding_dim = embedding_dim
         self.pretrained_embeddings = pretrained_embeddings
+        self.init_from = init_from
         self.keep_prob = keep_prob
         self.output_dropout = output_dropout
         self.init_scale = init_scale
@@ -196,6 +202,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         counts = rows.sum(axis=0)
         if sets is None:
             classes, rows, counts = classes[counts > 0], rows[:, counts > 0], counts[counts > 0]
+        if self.init_from:
+            classes, rows = _with_known_labels(self.init_from, classes, rows)
+            counts = rows.sum(axis=0)
         names = class_names(classes)
         if counts.max() == 1:
             raise ValueError(
@@ -205,8 +214,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scratch = _ScratchFolder()
         options = self.get_params(deep=False)
         is_verbose = options.pop("verbose")
-        if options["embedding_dim"] == option_fields()["embedding_dim"].default:
-            del options["embedding_dim"]  # so that pretrained vectors have their own size
+        # So that pretrained vectors have their own size, and a model to start from its shape.
+        for name in INHERITED if self.init_from else ("embedding_dim",):
+            if options.get(name) == option_fields()[name].default:
+                del options[name]
         options["dataset"] = _IN_MEMORY
         options["strategy"] = "one"
         options["cache_dir"] = scratch.path / "cache"
@@ -219,8 +230,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             run = train_on(options, {"train": source}, weights)
         assert run and run.export  # one worker, which exports
         if classes.dtype != object:  # an export's labels are strings
-            used = [name for name, count in zip(names, counts, strict=True) if count]
-            order = [names.index(label) for label in natural_order(used)]
+            order = [names.index(label) for label in RunFolder(str(run.path)).read_labels()]
             content = json.dumps(classes[order].tolist())
             for file in (run.export / VALUES_FILE, run.path / "classes.json"):
                 file.write_text(content, "utf-8")
@@ -359,6 +369,29 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.two_d_array = False
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _with_known_labels(
+    init_from: str | os.PathLike[str], classes: Array, rows: Array
+) -> tuple[Array, Array]:
+    """The classes of a fit and the labels of its texts, with the labels of the run to start from.
+
+    Args:
+      init_from: the run's folder.
+      classes: the different labels of the texts, ascending.
+      rows: bool[texts, classes], the labels of each text.
+
+    Raises:
+      UserError: there is no run.
+      TypeError: its labels are of another kind.
+    """
+    folder = trained_run(str(pathlib.Path(init_from).expanduser()))
+    names = folder.read_labels()
+    labels = [*classes.tolist(), *(folder.read_values(len(names)) or names)]
+    merged, places = np.unique(as_labels(labels, len(labels)), return_inverse=True)
+    merged_rows = np.zeros((len(rows), len(merged)), bool)
+    merged_rows[:, places[: len(classes)]] = rows
+    return merged, merged_rows
 
 
 @contextlib.contextmanager

@@ -77,19 +77,25 @@ def tokenize(texts: tf.Tensor, tokenizer: str, max_tokens: int | None) -> tf.Rag
     return tokens[:, :max_tokens]
 
 
-def build_vocabulary(tokens: Sequence[bytes], counts: np.ndarray, size: int) -> list[bytes]:
-    """Returns the special tokens, then the most frequent tokens; ties are in order of their bytes.
+def build_vocabulary(
+    tokens: Sequence[bytes],
+    counts: np.ndarray,
+    size: int,
+    known: Sequence[bytes] = SPECIAL_TOKENS,
+) -> list[bytes]:
+    """Returns the known tokens, then the most frequent ones; ties are in order of their bytes.
 
     Args:
       tokens: distinct tokens.
       counts: int[len(tokens)], how often each occurs; tokens that never occur are left out.
-      size: maximum number of entries, including the special ones.
+      size: maximum number of entries, the known ones among them; these are never left out.
+      known: tokens that keep their ids, the special ones first.
     """
+    are_known = frozenset(known)
     counted = zip(counts.tolist(), tokens, strict=True)
-    best = heapq.nsmallest(
-        size - len(SPECIAL_TOKENS), ((-count, token) for count, token in counted if count)
-    )
-    return [*SPECIAL_TOKENS, *(token for _, token in best)]
+    others = ((-count, token) for count, token in counted if count and token not in are_known)
+    best = heapq.nsmallest(size - len(known), others)
+    return [*known, *(token for _, token in best)]
 
 
 class TextEncoder(tf.Module):

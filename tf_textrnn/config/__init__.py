@@ -1,6 +1,6 @@
 """The options of a run."""
 
-from tf_textrnn.config.config import Config, check_options, option_fields
+from tf_textrnn.config.config import INHERITED, Config, check_options, option_fields
 from tf_textrnn.config.metric import Metric, read_metric
 from tf_textrnn.config.sections import (
     EXPORT_FORMATS,
@@ -17,6 +17,7 @@ from tf_textrnn.config.threshold import ThresholdRule, threshold_rule
 
 __all__ = [
     "EXPORT_FORMATS",
+    "INHERITED",
     "MAX_TEXT_TOKENS",
     "POOLINGS",
     "Config",

@@ -22,6 +22,13 @@ from tf_textrnn.config.sections import (
 )
 from tf_textrnn.config.threshold import ThresholdRule, threshold_rule
 
+# What the model of `--init_from` decides: the weights fit nothing else.
+INHERITED = (
+    "multi_label", "tokenizer", "max_len", "cell", "hidden_size", "num_layers", "bidirectional",
+    "activation", "leak", "pooling", "embedding_dim", "ngrams",
+)  # fmt: skip
+_AUTOMATIC = ("auto", -1)
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -81,6 +88,25 @@ class Config:
             )
         return self.replace(embedding_dim=size)
 
+    def with_model_of(self, given: Mapping[str, Any], old: "Config") -> "Config":
+        """A copy that starts from the model of another run, whose shape it has.
+
+        Args:
+          given: the options that the caller named, by name.
+          old: the settled config of the run of `--init_from`.
+
+        Raises:
+          UserError: one of `INHERITED` is given and differs.
+        """
+        inherited = {name: old.options()[name] for name in INHERITED}
+        for name, value in inherited.items():
+            if (asked := given.get(name, value)) not in (value, *_AUTOMATIC):
+                raise UserError(
+                    f"--{name}={asked}: the run of --init_from={self.model.init_from} has {value}; "
+                    f"expected the same, or no --{name}"
+                )
+        return self.replace(**inherited)
+
     def settled(self, file_tokenizer: str = "word", file_multi_label: bool = False) -> "Config":
         """A copy in which every automatic value is decided.
 
@@ -108,6 +134,12 @@ class Config:
             raise UserError(
                 f"--folds={data.folds} and --valid_file={data.valid_file}: expected one of the two"
             )
+        for flag in ("folds", "learning_curve", "pretrained_embeddings"):
+            if self.model.init_from and (value := self.options()[flag]):
+                raise UserError(
+                    f"--{flag}={value} and --init_from={self.model.init_from}: expected one of "
+                    f"the two"
+                )
         dataset = data.dataset or ("" if data.train_file else "languages")
         tokenizer = self.text.tokenizer
         if tokenizer == "auto":

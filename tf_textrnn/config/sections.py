@@ -178,6 +178,12 @@ class ModelConfig(CheckedOptions):
         "x.npy or x.safetensors, with their words in x.txt or their pieces in tokenizer.json",
         is_path=True,
     )
+    init_from: str = option(
+        "",
+        "Folder of a run that has ended, whose model to start from: its words and labels stay, "
+        "those of the texts to train on are added; the network and the tokenizer are that run's",
+        is_path=True,
+    )
     keep_prob: float = option(
         0.4,
         "Share of each layer's inputs, and of the last layer's outputs, that dropout keeps; "

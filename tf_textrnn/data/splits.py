@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -15,8 +16,9 @@ from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import Corpus, open_corpus
 from tf_textrnn.data.holdout import assign_folds, deal_sets, stratified_split
 from tf_textrnn.data.sources import Source, file_source
+from tf_textrnn.data.type_counts import count_types
 from tf_textrnn.data.weights import loss_weights
-from tf_textrnn.text import UNKNOWN_ID, build_vocabulary
+from tf_textrnn.text import SPECIAL_TOKENS, UNKNOWN_ID, build_vocabulary
 
 MAX_SCORES = 1 << 28  # texts × labels of a scored split; scoring takes about 5 GiB
 
@@ -60,11 +62,24 @@ class Data:
         return {name: split for name, split in named.items() if split}
 
 
+class Known(NamedTuple):
+    """What a model knows from which a run starts, and keeps beside what the run's texts add.
+
+    Attributes:
+      vocabulary: the token of each id, which stays its id.
+      labels: labels, which are classes with or without a text to train on.
+    """
+
+    vocabulary: Sequence[bytes] = SPECIAL_TOKENS
+    labels: Sequence[str] = ()
+
+
 def load(
     config: Config,
     sources: Mapping[str, Source] | None = None,
     sample_weights: np.ndarray | None = None,
     saved_labels: Sequence[str] = (),
+    known: Known | None = None,
 ) -> Data:
     """Reads the texts of a run, or takes them from the cache.
 
@@ -74,6 +89,7 @@ def load(
       sample_weights: float[texts], factor of the loss of each text of `train`, in the source's
         order; None = 1 for every text.
       saved_labels: labels of the run to go on with, which keep their order.
+      known: what the model of `--init_from` knows; None = the run starts anew.
 
     Raises:
       UserError: the files have a mistake; the message names file and line.
@@ -82,8 +98,8 @@ def load(
         split: open_corpus(source, config.text.tokenizer, config.run.cache_dir)
         for split, source in (sources or open_sources(config)).items()
     }
-    train_corpus = corpora["train"]
-    labels = natural_order(train_corpus.label_names)
+    train_corpus, known = corpora["train"], known or Known()
+    labels = natural_order({*train_corpus.label_names, *known.labels})
     if sorted(labels) == sorted(saved_labels):
         labels = list(saved_labels)
     if len(labels) < 2:
@@ -93,7 +109,7 @@ def load(
     found = {name for corpus in corpora.values() for name in corpus.label_names}
     unknown_labels = natural_order(found - set(labels))
     for corpus in corpora.values():
-        _check_labels(corpus, train_corpus, config.data.strict_labels)
+        _check_labels(corpus, labels, train_corpus.source.name, config.data.strict_labels)
 
     rows = {split: np.arange(len(corpus)) for split, corpus in corpora.items()}
     folds = _folds(config, corpora) if config.data.folds else None
@@ -119,6 +135,7 @@ def load(
         train_corpus.types,
         count_types(train_corpus, rows["train"], max_len),
         config.text.vocab_size,
+        known.vocabulary,
     )
     class_of_name = {name: index for index, name in enumerate(labels + unknown_labels)}
     splits = {
@@ -294,42 +311,17 @@ def with_sets(sources: Mapping[str, Source], takes_unlabeled: bool) -> dict[str,
     return {split: source.with_sets(takes_unlabeled) for split, source in sources.items()}
 
 
-def _check_labels(corpus: Corpus, train_corpus: Corpus, is_strict: bool) -> None:
+def _check_labels(corpus: Corpus, labels: list[str], source: str, is_strict: bool) -> None:
     """Checks that labels to validate or test on are known: all if strict, else at least one."""
-    unknown = set(corpus.label_names) - set(train_corpus.label_names)
+    unknown = set(corpus.label_names) - set(labels)
     if not unknown or (not is_strict and len(unknown) < len(corpus.label_names)):
         return
     example, label = next(
         (e, label) for e in corpus.source.read() for label in e.labels if label in unknown
     )
     what = (
-        f"the label {label!r} is not in {train_corpus.source.name}"
+        f"the label {label!r} is not in {source}"
         if is_strict
-        else f"no label of this file is in {train_corpus.source.name}, such as {label!r}"
+        else f"no label of this file is in {source}, such as {label!r}"
     )
     raise UserError(f"{corpus.source.place(example.line, example.file)}: {what}")
-
-
-def count_types(corpus: Corpus, rows: np.ndarray, max_len: int) -> np.ndarray:
-    """Counts how often each type occurs in the first `max_len` tokens of some texts.
-
-    Args:
-      corpus: the corpus that holds the texts.
-      rows: int[texts], their indices in the corpus.
-      max_len: maximum number of tokens of a text that count.
-
-    Returns:
-      int64[types].
-    """
-    counts = np.zeros(len(corpus.types), np.int64)
-    starts = corpus.offsets[rows]
-    lengths = np.minimum(corpus.offsets[rows + 1] - starts, max_len)
-    chunk = 4_096  # texts at a time, to bound the memory
-    for first in range(0, len(rows), chunk):
-        part = lengths[first : first + chunk]
-        # The positions of all tokens of these texts, end to end.
-        before = np.repeat(np.cumsum(part) - part, part)
-        positions = np.repeat(starts[first : first + chunk], part) - before
-        positions += np.arange(len(before))
-        counts += np.bincount(corpus.type_ids[positions], minlength=len(counts))
-    return counts

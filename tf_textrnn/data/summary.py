@@ -8,7 +8,8 @@ import numpy as np
 from tf_textrnn.config import TextConfig
 from tf_textrnn.data.batches import Split
 from tf_textrnn.data.findings import Finding, find, quantiles, whole_lengths
-from tf_textrnn.data.splits import Data, count_types
+from tf_textrnn.data.splits import Data
+from tf_textrnn.data.type_counts import count_types
 from tf_textrnn.text import UNKNOWN_ID
 
 _MAX_LINES, _MIN_NOTES = 6, 2  # in all; of notes, where there are findings too

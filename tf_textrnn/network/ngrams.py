@@ -1,26 +1,18 @@
 """A linear classifier over the n-grams of tokens that a text holds, beside the network.
 
-`count_ngrams` takes the n-grams and their counts from the training texts, `NgramScores` scores
-texts, and `ngram_keys` numbers the n-grams for both.
+`NgramScores` scores texts, and `ngram_keys` numbers the n-grams, also for `ngram_counts`, which
+takes them and their counts from the training texts.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-from scipy import sparse
 
-from tf_textrnn.base.errors import UserError
-from tf_textrnn.data.batches import Split
 from tf_textrnn.text import PADDING_ID
 
 SCALE = 5.0  # scores are this times features · kernel, so that the kernel's steps are large
-MAX_NGRAMS = 500_000
-MAX_WEIGHTS = 100_000_000  # n-grams × classes; fewer n-grams where the classes are many
-MAX_COUNTED = 20_000_000  # n-grams counted; of a larger split, evenly spaced texts are
 FIRST_TRUST = 0.5  # factor of the log-count ratios before training
-_TEXTS = 1_024  # counted at a time
 
 
 def ngram_keys(token_ids: tf.Tensor, order: int, vocab_size: int) -> tf.Tensor:
@@ -215,78 +207,3 @@ class NgramScores(keras.layers.Layer):
         """The arguments of `__init__`."""
         names = ("order", "num_ngrams", "vocab_size", "num_classes", "has_counts")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-
-class Ngrams(NamedTuple):
-    """N-grams and how many training texts hold them.
-
-    Attributes:
-      keys: int64[n-grams], ascending.
-      counts: float32[n-grams, classes + 1], the texts of each class that hold it, then all.
-      shares: float32[classes], share of the texts that are of each class.
-    """
-
-    keys: np.ndarray
-    counts: np.ndarray
-    shares: np.ndarray
-
-
-def counted_texts(split: Split, order: int) -> np.ndarray:
-    """Returns int64[texts], indices of the texts whose n-grams are counted: all, if not too many.
-
-    Args:
-      split: the training texts.
-      order: tokens of the longest n-gram.
-    """
-    stride = max(1, -(-int(split.lengths.sum()) * order // MAX_COUNTED))
-    return np.arange(0, len(split), stride)
-
-
-def count_ngrams(split: Split, order: int, vocab_size: int, num_classes: int) -> Ngrams:
-    """Counts the n-grams of the texts, the most frequent ones where there are too many.
-
-    Args:
-      split: the training texts.
-      order: tokens of the longest n-gram; 0 counts none.
-      vocab_size: different token ids.
-      num_classes: classes.
-
-    Raises:
-      UserError: the n-grams are too many for 64-bit keys.
-    """
-    if vocab_size**order >= 2**63:
-        raise UserError(
-            f"flag --ngrams={order}: expected less with {vocab_size:,} token ids, or a smaller "
-            f"--vocab_size"
-        )
-    label_sets = split.label_sets(num_classes)
-    texts_of_class = np.bincount(label_sets.indices, minlength=num_classes).astype(np.float32)
-    # A class may have no text here, as where its only one is held out.
-    shares = np.clip(texts_of_class, 0.5, max(len(split) - 0.5, 0.5)) / len(split)
-    if not order:
-        return Ngrams(np.zeros(0, np.int64), np.zeros((0, num_classes + 1), np.float32), shares)
-    examples = counted_texts(split, order)
-    found: list[np.ndarray] = []
-    for start in range(0, len(examples), _TEXTS):
-        batch = split.batch(examples[start : start + _TEXTS])
-        keys = ngram_keys(batch.token_ids, order, vocab_size).numpy()
-        found.extend(np.unique(text[text > 0]) for text in keys)
-    keys, texts = np.unique(np.concatenate(found), return_counts=True)
-    most = min(MAX_NGRAMS, MAX_WEIGHTS // num_classes)
-    frequent = np.sort(np.argsort(-texts, kind="stable")[:most])
-    keys, texts = keys[frequent], texts[frequent]
-
-    counts = np.zeros((len(keys), num_classes + 1), np.float32)
-    counts[:, -1] = texts
-    label_sets = label_sets[examples]
-    for start in range(0, len(found), _TEXTS):
-        part = found[start : start + _TEXTS]
-        part_keys = np.concatenate(part)
-        place = np.minimum(np.searchsorted(keys, part_keys), len(keys) - 1)
-        is_known = keys[place] == part_keys
-        text = np.repeat(np.arange(len(part)), [len(text) for text in part])[is_known]
-        ones = np.ones(len(text), np.float32)
-        holds = sparse.csr_array((ones, (place[is_known], text)), (len(keys), len(part)))
-        of_class = (holds @ label_sets[start : start + _TEXTS]).tocoo()
-        counts[of_class.row, of_class.col] += of_class.data
-    return Ngrams(keys, counts, shares)

@@ -11,7 +11,8 @@ from typing import Any
 
 from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.files import fsync_folder, written_name
+from tf_textrnn.base.files import fsync_folder, read_lines, written_name
+from tf_textrnn.base.tables import can_be_label
 from tf_textrnn.base.terminal import warn
 from tf_textrnn.config import Config
 from tf_textrnn.runs import checkpoints
@@ -164,6 +165,57 @@ class RunFolder:
             raise UserError(f"{self.config}: cannot be read ({error})") from error
         return Config.from_json(text, str(self.config), is_resumed)
 
+    def read_labels(self) -> list[str]:
+        """The label of each class.
+
+        Raises:
+          UserError: the file is missing, or damaged.
+        """
+        labels = [line.decode() for line in read_lines(self.labels)]
+        for label in labels:
+            if not can_be_label(label):
+                raise UserError(f"{self.labels}: expected printable labels, found {label[:40]!r}")
+        return labels
+
+    def read_values(self, count: int) -> list[Any]:
+        """The labels as numbers or truth values, where a `TextClassifier` has such; else nothing.
+
+        Args:
+          count: number of labels.
+
+        Raises:
+          UserError: the file is damaged.
+        """
+        path = self.classes
+        try:
+            values = json.loads(path.read_text("utf-8")) if path.exists() else []
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{path}: cannot be read ({error})") from error
+        if values == []:
+            return []
+        if not isinstance(values, list) or {*map(type, values)} not in ({int}, {bool}):
+            raise UserError(f"{path}: expected a list of whole numbers or of truth values")
+        if len(values) != count:
+            raise UserError(
+                f"{path}: {len(values):,} values, expected {count:,}, one for each label"
+            )
+        return values
+
+
+def trained_run(path: str) -> RunFolder:
+    """The folder of `--init_from`.
+
+    Raises:
+      UserError: there is no run.
+    """
+    folder = RunFolder(path)
+    if not folder.config.is_file():
+        raise UserError(
+            f"--init_from={path}: holds no run (no config.json); expected the folder of a run "
+            f"that has ended, which its --run_dir names"
+        )
+    return folder
+
 
 def read_report(folder: RunFolder) -> dict[str, Any]:
     """What `report.json` holds; nothing where a run has none, or, with a warning, a damaged one."""
@@ -201,6 +253,8 @@ def _is_report(report: Any) -> bool:
             measures = ("precision", "recall", "f1", "support")
             totals = ("best_epoch", "valid_accuracy", "accuracy", "macro_f1")
             of_test = ("test_accuracy", "test_macro_f1")
+            of_old = ("texts", "accuracy", "macro_f1")
+            old = report.get("init_from", dict.fromkeys(of_old, 0))
             return all(
                 type(number) in (int, float)
                 for number in [
@@ -211,6 +265,7 @@ def _is_report(report: Any) -> bool:
                         for name in measures
                     ),
                     *(report.get(name, 0) for name in totals + of_test),
+                    *(isinstance(old, dict) and old.get(name) for name in of_old),
                 ]
             )
     return False

@@ -1,7 +1,6 @@
 """The best model of a run, from its folder."""
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -9,10 +8,9 @@ import numpy as np
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_lines
-from tf_textrnn.base.tables import can_be_label
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
-from tf_textrnn.data.splits import Data
+from tf_textrnn.data.splits import Data, Known
 from tf_textrnn.network.model import TextRNN, min_weights
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
@@ -32,6 +30,7 @@ class LoadedRun:
       best: the metrics of the best epoch.
       values: the labels as numbers or truth values, where a `TextClassifier` was fitted to such;
         else empty.
+      weights: the file of the best weights.
     """
 
     config: Config
@@ -40,6 +39,7 @@ class LoadedRun:
     model: TextRNN
     best: dict[str, Any]
     values: list[Any]
+    weights: pathlib.Path
 
     @property
     def thresholds(self) -> list[float] | None:
@@ -58,18 +58,20 @@ def _are_thresholds(found: Any, count: int) -> bool:
     return is_list and all(type(value) is float and 0 <= value <= NEVER for value in found)
 
 
-def load_run(folder: RunFolder) -> LoadedRun:
+def load_run(folder: RunFolder, keeps_counts: bool = False) -> LoadedRun:
     """The best model of a run.
+
+    Args:
+      folder: of the run.
+      keeps_counts: whether the model keeps the counts of its n-grams, so that it can learn more;
+        else their ratios are in its kernel. It scores the same.
 
     Raises:
       UserError: the folder holds no run, or a file of it is missing or damaged.
     """
     config = folder.read_config()
     vocabulary = read_lines(folder.vocabulary)
-    labels = [line.decode() for line in read_lines(folder.labels)]
-    for label in labels:
-        if not can_be_label(label):
-            raise UserError(f"{folder.labels}: expected printable labels, found {label[:40]!r}")
+    labels = folder.read_labels()
     path, arrays, best = read_best(folder)
     thresholds = best.get("thresholds")
     has_none = thresholds is None and not config.has_label_sets
@@ -90,11 +92,12 @@ def load_run(folder: RunFolder) -> LoadedRun:
     not_finite = {"embedding"} if "imported_from" in best else set()
     checkpoints.assign(path, arrays, weights, not_finite)
     if has_counts:
-        model = model.without_counts()
-        if not np.isfinite(model.saved_weights()["ngrams/kernel"].numpy()).all():
+        folded = model.without_counts()
+        if not np.isfinite(folded.saved_weights()["ngrams/kernel"].numpy()).all():
             raise UserError(f"{path}: 'ngrams/counts' or 'ngrams/shares' are not those of texts")
-    values = _read_values(folder.classes, len(labels))
-    return LoadedRun(config, labels, vocabulary, model, best, values)
+        model = model if keeps_counts else folded
+    values = folder.read_values(len(labels))
+    return LoadedRun(config, labels, vocabulary, model, best, values, path)
 
 
 def own_data(folder: RunFolder) -> Data:
@@ -103,25 +106,14 @@ def own_data(folder: RunFolder) -> Data:
     Raises:
       UserError: a file is missing, or does not give the run's vocabulary and labels.
     """
-    data = splits.load(folder.read_config().settled())
-    labels = [line.decode() for line in read_lines(folder.labels)]
-    if data.vocabulary != read_lines(folder.vocabulary) or data.labels != labels:
+    config, vocabulary = folder.read_config().settled(), read_lines(folder.vocabulary)
+    labels = folder.read_labels()
+    # All that a run has taken over is among its own words and labels.
+    known = Known(vocabulary, labels) if config.model.init_from else None
+    data = splits.load(config, known=known)
+    if data.vocabulary != vocabulary or data.labels != labels:
         raise UserError(
             f"--run_dir={folder.path}: its vocabulary or labels are not those of its training "
             f"texts; expected a run that was trained here, on the same files"
         )
     return data
-
-
-def _read_values(path: pathlib.Path, count: int) -> list[Any]:
-    try:
-        values = json.loads(path.read_text("utf-8")) if path.exists() else []
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
-    if values == []:
-        return []
-    if not isinstance(values, list) or {*map(type, values)} not in ({int}, {bool}):
-        raise UserError(f"{path}: expected a list of whole numbers or of truth values")
-    if len(values) != count:
-        raise UserError(f"{path}: {len(values):,} values, expected {count:,}, one for each label")
-    return values

@@ -58,7 +58,7 @@ def report_values(
     answers: Answered,
     temperature: float,
     history: dict[str, Any],
-    summary: dict[str, Any],
+    known: dict[str, Any],
 ) -> dict[str, Any]:
     """Returns the values of `report.json`.
 
@@ -69,7 +69,7 @@ def report_values(
       answers: what the model says of that split.
       temperature: of its probabilities.
       history: values that come from training, such as `best_epoch`.
-      summary: what is known of the texts before training.
+      known: what is kept of the time before training, such as `data`.
     """
     evaluated_on = "test" if data.test else "valid" if data.folds is None else "folds"
     measures = answers.evaluation()
@@ -86,7 +86,7 @@ def report_values(
         **coverage_values(answers),
         **history,
         "per_class": per_class,
-        "data": summary,
+        **known,
         "config": config.options(),
     }
 
@@ -213,9 +213,21 @@ def total_lines(report: dict[str, Any]) -> list[str]:
         f"{report['parameters']:,} parameters",
         f"expected calibration error {report['calibration_error']:.4f} at temperature "
         f"{report['temperature']:.2f}, {report['calibration_error_raw']:.4f} without",
+        *filter(None, [initial_text(report)]),
         *_branch_lines(report),
         *filter(None, [coverage_text(report)]),
     ]
+
+
+def initial_text(report: dict[str, Any]) -> str:
+    """What the model of `--init_from` had on the same texts; empty where there was none."""
+    if "init_from" not in report:
+        return ""
+    old = report["init_from"]
+    return (
+        f"before training, the model of {printable(old['run'])} had accuracy "
+        f"{old['accuracy']:.4f} and macro F1 {old['macro_f1']:.4f} on the same texts"
+    )
 
 
 def _branch_lines(report: dict[str, Any]) -> list[str]:

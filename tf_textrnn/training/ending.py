@@ -31,7 +31,7 @@ from tf_textrnn.training.validation import measure_branches
 def end_run(
     trainer: Trainer,
     config: Config,
-    summary: dict[str, Any],
+    known: dict[str, Any],
     export: Callable[[str], pathlib.Path] | None = None,
     curve: Sequence[CurvePoint] = (),
 ) -> tuple[dict[str, Any], pathlib.Path | None]:
@@ -40,9 +40,8 @@ def end_run(
     Args:
       trainer: has trained to the end.
       config: of the run.
-      summary: what is known of the texts before training.
+      known: what the report keeps of the time before training, by its name there.
       export: makes the next version of what a folder's run exports; None = nothing does.
-
       curve: the learning curve up to the model of all texts; empty = none was asked for.
 
     Returns:
@@ -76,7 +75,7 @@ def end_run(
         of_all = curve_point(len(data.train), best["valid_accuracy"], len(data.valid))
         curve = [*curve, of_all]
         learned["learning_curve"] = [point._asdict() for point in curve]
-    values = report.report_values(config, data, answers, temperature, learned, summary)
+    values = report.report_values(config, data, answers, temperature, learned, known)
     folder.report_text.unlink(missing_ok=True)  # it comes last, and marks the end
     folder.report_page.unlink(missing_ok=True)
     report.write_values(folder, values)

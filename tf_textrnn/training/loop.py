@@ -22,6 +22,7 @@ from tf_textrnn.runs.metric import measure_metric
 from tf_textrnn.runs.saver import BackgroundSaver
 from tf_textrnn.runs.summaries import Summaries
 from tf_textrnn.training.distribution import Workers
+from tf_textrnn.training.initial import Initial
 from tf_textrnn.training.recorder import Progress, Recorder
 from tf_textrnn.training.replicas import Replicas, StopOrSave
 from tf_textrnn.training.saved_state import SavedState, read_state
@@ -48,6 +49,7 @@ class Trainer:
       folder: where the run lives; the chief alone reads and writes it.
       workers: all that train together.
       on_step: is called with the number of steps done, after each.
+      initial: the trained model to start from; None = the run starts anew.
     """
 
     validates = True
@@ -59,6 +61,7 @@ class Trainer:
         folder: RunFolder,
         workers: Workers,
         on_step: Callable[[int], None] | None = None,
+        initial: Initial | None = None,
     ):
         self.config = config
         self.data = data
@@ -67,12 +70,13 @@ class Trainer:
         self.workers = workers
         self._on_step = on_step
         keras.utils.set_random_seed(config.training.seed)
-        self.replicas = Replicas(config, data, workers)
+        self.replicas = Replicas(config, data, workers, initial)
         self.model, weights = self.replicas.first.model, self.replicas.first.weights
         self.scorer = SplitScorer(self.model, workers)
         self._saver = BackgroundSaver(folder)
         self.best: Named | None = None
         self._vectors = ""
+        self._init_from = initial.sha256 if initial else ""
         self._saved = time.monotonic()
         self.summaries = Summaries(folder.tensorboard, weights, config.run.gradients_every)
         training, num_texts = config.training, len(data.train)
@@ -274,6 +278,7 @@ class Trainer:
                 self._vectors,
                 self.summaries.flush(),
                 self.best,
+                self._init_from,
             )
             variables = self.replicas.first.variables
             self._saver.save(self.replicas.steps, variables, state.to_json())

@@ -12,6 +12,7 @@ from tf_textrnn.data.batches import BATCH_SPEC, Batch
 from tf_textrnn.data.splits import Data
 from tf_textrnn.training.average import WeightAverage
 from tf_textrnn.training.distribution import Workers
+from tf_textrnn.training.initial import Initial
 from tf_textrnn.training.optimizers import make_optimizer
 from tf_textrnn.training.start import new_model
 from tf_textrnn.training.step import StepResult, StepSettings, train_step
@@ -37,10 +38,11 @@ class Replica:
     Args:
       config: settled config.
       data: data of the run.
+      initial: the trained model to start from; None = the run starts anew.
     """
 
-    def __init__(self, config: Config, data: Data):
-        self.model, self.ngram_steps = new_model(config, data)
+    def __init__(self, config: Config, data: Data, initial: Initial | None):
+        self.model, self.ngram_steps = new_model(config, data, initial)
         self.weights = self.model.named_trainable_weights()
         self.optimizer = make_optimizer(config.training)
         apart = {"ngrams/kernel"} if self.ngram_steps else set()
@@ -82,15 +84,18 @@ class Replicas:
       config: settled config.
       data: data of the run.
       workers: the workers that train together.
+      initial: the trained model to start from; None = the run starts anew.
     """
 
-    def __init__(self, config: Config, data: Data, workers: Workers):
+    def __init__(
+        self, config: Config, data: Data, workers: Workers, initial: Initial | None = None
+    ):
         self._config = config
         self._workers = workers
         self._replicas = []
         for device in workers.devices:
             with tf.device(device):
-                self._replicas.append(Replica(config, data))
+                self._replicas.append(Replica(config, data, initial))
         self.first = self._replicas[0]
         self._embedding_rate = tf.Variable(1.0) if config.model.pretrained_embeddings else None
         shares = (BATCH_SPEC,) * len(workers.devices)

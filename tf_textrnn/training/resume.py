@@ -15,7 +15,8 @@ from tf_textrnn.data.splits import Data
 from tf_textrnn.predictor.runtime import card_file, newest_version
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
-from tf_textrnn.runs.folder import RunFolder, new_run_dir, read_report
+from tf_textrnn.runs.folder import RunFolder, new_run_dir, read_report, trained_run
+from tf_textrnn.training.initial import warn_of_same_texts
 from tf_textrnn.training.recorder import Progress
 from tf_textrnn.training.saved_state import SavedState
 
@@ -49,10 +50,16 @@ def open_run(
         asked = Config().replace(**given)
         if path := asked.model.pretrained_embeddings:
             asked = asked.with_vectors(given, vector_size(path))
+        if path := asked.model.init_from:
+            old = trained_run(path).read_config().settled()
+            asked = asked.with_model_of(given, old)
         asked.settled()  # flags that contradict one another come before the folder
         if run_dir:
             RunFolder(run_dir).check_new()
+        are_in_files = sources is None
         config, sources = settle(asked, sources)
+        if config.model.init_from and are_in_files:
+            warn_of_same_texts(config, old)
         return config.replace(run_dir=run_dir or new_run_dir()), sources
     saved = RunFolder(run_dir).read_config(is_resumed=True)
     saved.check_resume(given)

@@ -22,6 +22,7 @@ from tf_textrnn.runs.metric import check_metric
 from tf_textrnn.training.distribution import Workers, connect
 from tf_textrnn.training.ending import end_run
 from tf_textrnn.training.folds import LastTrainer, train_folds
+from tf_textrnn.training.initial import Initial, check_initial, read_initial
 from tf_textrnn.training.learning_curve import train_shares
 from tf_textrnn.training.loop import Trainer
 from tf_textrnn.training.resume import (
@@ -79,17 +80,22 @@ def run(
     with workers.watched():
         config, sources = _shared_config(given, workers, sources)
         folder = RunFolder(config.run.run_dir)
-        saved = workers.broadcast(lambda: _saved_labels(folder)) if config.run.resume else []
+        saved = workers.broadcast(folder.read_labels) if config.run.resume else []
 
-        def load() -> Data:
+        def load() -> tuple[Data, Initial | None]:
             if config.run.resume:
                 check_files(given, config)
-            return splits.load(config, sources, sample_weights, saved)
+            path = config.model.init_from
+            initial = read_initial(path) if path else None
+            if config.run.resume and workers.is_chief and initial:
+                check_initial(folder, initial)
+            known = initial.known if initial else None
+            return splits.load(config, sources, sample_weights, saved, known), initial
 
         end = workers.broadcast(lambda: read_end(folder, config)) if config.run.resume else None
         if end:
             if workers.broadcast(lambda: folder.read_config().data != config.data):
-                data = workers.in_turn(load)
+                data, _ = workers.in_turn(load)
                 workers.broadcast(lambda: check_texts(folder, data))
             workers.wait()
             return _nothing_left(folder, config, *end) if workers.is_chief else None
@@ -100,19 +106,22 @@ def run(
                 workers.broadcast(lambda: _write_config(folder, config))
             trainer.train()
 
-        def train(data: Data, summary: dict[str, Any]) -> Finished:
+        def train(data: Data, initial: Initial | None, summary: dict[str, Any]) -> Finished:
+            known = {"data": summary}
+            if initial:
+                known["init_from"] = initial.measure(data, workers)
             curve = []
             if config.run.learning_curve:
                 curve = train_shares(config, data, folder, workers, train_to_end, on_step)
             if data.folds is None:
-                trainer = Trainer(config, data, folder, workers, on_step)
+                trainer = Trainer(config, data, folder, workers, on_step, initial)
             else:
                 scored = train_folds(config, data, folder, workers, train_to_end, on_step)
                 trainer = LastTrainer(config, data, folder, workers, scored, on_step)
             with contextlib.closing(trainer):
                 train_to_end(trainer)
                 export_end = export if config.run.export else None
-                report, exported = end_run(trainer, config, summary, export_end, curve)
+                report, exported = end_run(trainer, config, known, export_end, curve)
             workers.wait()
             return Finished(folder, config, report, exported)
 
@@ -156,8 +165,8 @@ def _run(
     folder: RunFolder,
     config: Config,
     workers: Workers,
-    load: Callable[[], Data],
-    train: Callable[[Data, dict[str, Any]], Finished],
+    load: Callable[[], tuple[Data, Initial | None]],
+    train: Callable[[Data, Initial | None, dict[str, Any]], Finished],
 ) -> Finished:
     asks_parts = f"--folds={config.data.folds}" if config.data.folds else "--learning_curve"
     if (config.data.folds or config.run.learning_curve) and workers.num_replicas > 1:
@@ -168,7 +177,7 @@ def _run(
     resume = how_to_go_on(given, folder)
     if config.run.resume:
         signals.advise(lambda: advice(given, folder))
-    data = workers.in_turn(load)
+    data, initial = workers.in_turn(load)
     check_metric(config.metric, data)
     if data.fingerprint != workers.broadcast(lambda: data.fingerprint):
         raise UserError(
@@ -189,7 +198,7 @@ def _run(
             summary = {}
             if workers.is_chief:
                 summary = _show_start(folder, config, data, workers)
-            return train(data, summary)
+            return train(data, initial, summary)
     except OSError as error:
         raise UserError(
             f"{error.filename or 'the output'}: cannot be written ({error.strerror}); what was "
@@ -201,10 +210,6 @@ def _run(
             f"with --max_grad_norm=1: {resume} --learning_rate="
             f"{config.training.learning_rate / 10:g}"
         ) from error
-
-
-def _saved_labels(folder: RunFolder) -> list[str]:
-    return [label.decode() for label in read_lines(folder.labels)]
 
 
 def _prepare(folder: RunFolder, config: Config, data: Data) -> None:

@@ -35,6 +35,7 @@ class SavedState(NamedTuple):
       vectors: the checksum of the file of `--pretrained_embeddings`; empty without one.
       summaries: the sizes of the event files.
       best: the file of the best weights; None before the first epoch.
+      init_from: the checksum of the best weights of `--init_from`; empty without one.
     """
 
     progress: Progress
@@ -42,6 +43,7 @@ class SavedState(NamedTuple):
     vectors: str
     summaries: dict[str, int]
     best: Named | None
+    init_from: str
 
     def to_json(self) -> dict[str, Any]:
         """What `parse` reads."""
@@ -66,6 +68,7 @@ class SavedState(NamedTuple):
                 state["vectors"],
                 dict(state["summaries"]),
                 parse_best(state),
+                state.get("init_from", ""),
             )
             reason = _fault(saved)
         except (KeyError, TypeError, ValueError, checkpoints.DamagedError) as error:
@@ -124,7 +127,8 @@ def _fault(saved: SavedState) -> str:
         return f"it holds the metrics of {len(history)} epochs, expected {progress.epoch}"
     if progress.best not in [{}, *history]:
         return "its best epoch is not one of its epochs"
-    if not isinstance(saved.data, str) or not isinstance(saved.vectors, str):
+    fingerprints = (saved.data, saved.vectors, saved.init_from)
+    if not all(isinstance(each, str) for each in fingerprints):
         return "its fingerprints are not texts"
     for name, size in saved.summaries.items():
         if not isinstance(name, str) or not _is_count(size):

@@ -8,22 +8,26 @@ import numpy as np
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.terminal import show
 from tf_textrnn.config import Config, ModelConfig
-from tf_textrnn.data import splits
 from tf_textrnn.data.batches import Split
 from tf_textrnn.data.embeddings import read_vectors
 from tf_textrnn.data.own_counts import OwnCounts
 from tf_textrnn.data.splits import Data
+from tf_textrnn.data.type_counts import count_types
 from tf_textrnn.network.model import TextRNN, min_weights
-from tf_textrnn.network.ngrams import count_ngrams, counted_texts
+from tf_textrnn.network.ngram_counts import count_ngrams, counted_texts
+from tf_textrnn.training.initial import Initial
 from tf_textrnn.training.optimizers import NgramSteps
 
 
-def new_model(config: Config, data: Data) -> tuple[TextRNN, NgramSteps | None]:
+def new_model(
+    config: Config, data: Data, initial: Initial | None = None
+) -> tuple[TextRNN, NgramSteps | None]:
     """Makes a model with its first weights; its n-gram branch counts the training texts.
 
     Args:
       config: settled config.
       data: data of the run.
+      initial: the trained model to start from; None = the run starts anew.
 
     Returns:
       The model, and what takes the steps on its n-grams; None where it has none.
@@ -34,7 +38,8 @@ def new_model(config: Config, data: Data) -> tuple[TextRNN, NgramSteps | None]:
     vocab_size, num_classes = len(data.vocabulary), len(data.labels)
     check_memory(config.model, vocab_size)
     order = config.model.ngrams
-    ngrams = count_ngrams(data.train, order, vocab_size, num_classes)
+    earlier = initial.earlier_texts(data) if initial else None
+    ngrams = count_ngrams(data.train, order, vocab_size, num_classes, earlier)
     num_ngrams = len(ngrams.keys)
     model = TextRNN(
         config.model, vocab_size, num_classes, num_ngrams, num_ngrams > 0, name="text_rnn"
@@ -45,12 +50,14 @@ def new_model(config: Config, data: Data) -> tuple[TextRNN, NgramSteps | None]:
         model.softmax.bias.assign(log_odds)
         if model.ngrams:
             model.ngrams.bias.assign(log_odds)
+    if model.ngrams:
+        for name in ("keys", "counts", "shares"):
+            getattr(model.ngrams, name).assign(getattr(ngrams, name))
+    if initial:
+        initial.give_weights(model, data)
     if model.ngrams is None:
         return model, None
-    for name, value in ngrams._asdict().items():
-        getattr(model.ngrams, name).assign(value)
-    shares = ngrams.counts[:, -1] / len(counted_texts(data.train, order))
-    return model, NgramSteps(shares, ngrams.shares, config.training.batch_size)
+    return model, NgramSteps(ngrams.held, ngrams.shares, config.training.batch_size)
 
 
 def with_own_counts(config: Config, data: Data) -> Split:
@@ -110,7 +117,7 @@ def start_from_pretrained(model: TextRNN, config: Config, data: Data) -> None:
     embeddings[found.token_ids] = found.values
     model.embedding.embeddings.assign(embeddings)
     train = data.train
-    types = splits.count_types(train.corpus, train.rows, train.max_len)
+    types = count_types(train.corpus, train.rows, train.max_len)
     counts = np.bincount(train.id_of_type, weights=types, minlength=len(vocabulary))
     share = counts[found.token_ids].sum() / max(counts.sum(), 1)
     show(

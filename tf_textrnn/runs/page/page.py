@@ -20,7 +20,7 @@ from tf_textrnn.runs.page.confusion import confusion_section, confusions
 from tf_textrnn.runs.page.markup import Html, html_of, joined, section, tag
 from tf_textrnn.runs.page.mistakes import mistakes_section, suspicious_section
 from tf_textrnn.runs.page.svg import Axis, Line, chart, thinned
-from tf_textrnn.runs.report import Mistake, total_lines
+from tf_textrnn.runs.report import Mistake, initial_text, total_lines
 from tf_textrnn.runs.suspicious import Suspicious
 
 MISTAKES_SHOWN = 50
@@ -102,7 +102,7 @@ def _source(content: str) -> str:
 def _body(contents: Contents) -> Html:
     values = contents.values
     return joined(
-        sections.answer_section(values, total_lines(values)),
+        sections.answer_section(values, total_lines(values), initial_text(values)),
         sections.data_section(values["data"]),
         sections.curves_section(contents.history, values["best_epoch"]),
         sections.texts_section(values["learning_curve"]) if "learning_curve" in values else "",

@@ -28,12 +28,13 @@ _EVALUATED_ON = {
 }
 
 
-def answer_section(values: Mapping[str, Any], lines: Sequence[str]) -> Html:
+def answer_section(values: Mapping[str, Any], lines: Sequence[str], before: str) -> Html:
     """How good the model is.
 
     Args:
       values: of `report.json`.
       lines: what `report.txt` says of it.
+      before: what the model that training started from had; empty where there was none.
     """
     low, high = values["accuracy_interval"]
     whole = "whole sets right" if "per_text_f1" in values else "accuracy"
@@ -50,6 +51,7 @@ def answer_section(values: Mapping[str, Any], lines: Sequence[str]) -> Html:
     return joined(
         tag("dl", *items, class_="figures"),
         tag("p", f"Measured on {_EVALUATED_ON[values['evaluated_on']]}."),
+        tag("p", f"{before[0].upper()}{before[1:]}.") if before else "",
         tag("details", tag("summary", "all measures"), *[tag("p", line) for line in told]),
     )
 
