@@ -270,12 +270,14 @@ def test_texts_that_were_learned_already_are_told(options, topics, tmp_path, cap
     assert "train.tsv: the run of --init_from=" in capsys.readouterr().err
 
 
-def test_a_full_vocabulary_is_told(begun, initial, capsys):
+def test_a_full_vocabulary_and_a_label_without_a_new_text_are_told(begun, initial, capsys):
     config, _, _ = begun
     data = splits.load(config.replace(vocab_size=9), known=initial.known)
     assert data.vocabulary == initial.run.vocabulary
     initial.measure(data, Workers())
-    assert "new words get none; expected a larger --vocab_size" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "new words get none; expected a larger --vocab_size" in told
+    assert "no new text has numbers: what was learned of a label" in told
 
 
 def test_branches_of_label_sets_begin_with_the_log_odds_of_all_texts(

@@ -9,6 +9,7 @@ import numpy as np
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.terminal import show, warn
 from tf_textrnn.config import Config
+from tf_textrnn.data.findings import count_labels
 from tf_textrnn.data.splits import Data, Known
 from tf_textrnn.data.type_counts import count_types
 from tf_textrnn.network.model import TextRNN
@@ -21,6 +22,8 @@ from tf_textrnn.text import UNKNOWN_ID
 from tf_textrnn.training.distribution import Workers
 from tf_textrnn.training.saved_state import SavedState
 from tf_textrnn.training.validation import SplitScorer
+
+_SHOWN = 5  # labels of a warning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +146,13 @@ class Initial:
             warn(
                 f"{self.path} has {num_old:,} token ids, and new words get none; expected a larger "
                 f"--vocab_size"
+            )
+        has_texts = count_labels([train])
+        if lacking := [label for label in self.run.labels if label not in has_texts]:
+            more = f" and {len(lacking) - _SHOWN:,} more" if len(lacking) > _SHOWN else ""
+            warn(
+                f"no new text has {', '.join(lacking[:_SHOWN])}{more}: what was learned of a label "
+                f"is lost in part without texts of it"
             )
 
 
