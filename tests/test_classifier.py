@@ -59,7 +59,7 @@ def test_parameters_are_flags_with_their_defaults():
         "dataset", "train_file", "valid_file", "test_file", "multi_label", "strict_labels",
         *(field.name for field in dataclasses.fields(FileConfig)), "resume", "cache_dir",
         "strategy", "export", "export_format", "checkpoint_minutes", "gradients_every",
-        "join_minutes", "step_seconds", "metric",
+        "join_minutes", "step_seconds", "metric", "learning_curve",
     }  # fmt: skip
 
 
