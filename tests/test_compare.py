@@ -92,7 +92,7 @@ def test_it_says_which_run_is_better_and_where_they_differ(runs, columns, tmp_pa
     assert cli.run(["compare", *map(str, runs), f"--output={output}"]) == 0
     shown = capsys.readouterr().out
     truth, first, second = columns
-    assert f"accuracy   {'':2}{accuracy_score(truth, first):>{len(str(runs[0]))}.4f}  " in shown
+    assert f"accuracy     {accuracy_score(truth, first):>{len(str(runs[0]))}.4f}  " in shown
     assert "chance alone hardly does that" in shown
     differing = [i for i, (x, y) in enumerate(zip(first, second, strict=True), 1) if x != y]
     lines = [line.split("\t") for line in output.read_text().splitlines()]

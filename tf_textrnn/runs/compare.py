@@ -18,7 +18,7 @@ from scipy import sparse
 from tf_textrnn.base.errors import UserError, printable
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.options import CheckedOptions, option
-from tf_textrnn.base.tables import display_width, pad, split_labels, tab_separated
+from tf_textrnn.base.tables import aligned, display_width, pad, split_labels, tab_separated
 from tf_textrnn.base.terminal import show
 from tf_textrnn.runs.bootstrap import are_equal, compare_measures, mcnemar
 from tf_textrnn.runs.folder import RunFolder, read_report
@@ -134,25 +134,26 @@ def _measures(first: Predicted, second: Predicted) -> list[str]:
     )
     found = compare_measures(truth, answers[0], answers[1])
     names = _NAMES_OF_SETS if first.has_sets else _NAMES
-    width = max(9, display_width(first.name), display_width(second.name))
-    heads = (f"{'':{width - display_width(x.name)}}{printable(x.name)}" for x in (first, second))
-    lines = [
-        f"{len(first.rows):,} texts of {first.evaluated_on}, the same in both",
-        "",
-        f"{'':11}  {'  '.join(heads)}  difference  95 % interval",
-    ]
+    rows = [["", printable(first.name), printable(second.name), "difference", "95 % interval"]]
     for key, name in names.items():
         one, other, low, high = found[key]
-        lines.append(
-            f"{name:11}  {one:{width}.4f}  {other:{width}.4f}  {other - one:+10.4f}  "
-            f"{low:+.4f} to {high:+.4f}"
+        rows.append(
+            [
+                name,
+                f"{one:.4f}",
+                f"{other:.4f}",
+                f"{other - one:+.4f}",
+                f"{low:+.4f} to {high:+.4f}",
+            ]
         )
     is_right = [are_equal(truth, rows) for rows in answers]
     alone = [int((is_right[i] & ~is_right[1 - i]).sum()) for i in range(2)]
     p = mcnemar(*alone)
     verdict = "chance alone may do that" if p >= 0.05 else "chance alone hardly does that"
     return [
-        *lines,
+        f"{len(first.rows):,} texts of {first.evaluated_on}, the same in both",
+        "",
+        *aligned(rows),
         "",
         f"right alone: {printable(first.name)} {alone[0]:,}, {printable(second.name)} "
         f"{alone[1]:,}; McNemar's p = {p:.2g}: {verdict}",
