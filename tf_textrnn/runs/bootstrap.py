@@ -2,13 +2,16 @@
 
 Texts are drawn with replacement, as many as there are, and measured; the bounds are quantiles over
 the draws (Efron & Tibshirani 1993, 13.3). They cover the choice of the texts, not that of seeds.
+SciPy, which takes a while to load, is imported when something is measured.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import sparse, stats
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 SEED = 1
 _DRAWS, _MIN_DRAWS = 2_000, 200
@@ -33,7 +36,9 @@ class Difference(NamedTuple):
     high: float
 
 
-def measure_intervals(truth: sparse.csr_array, answers: sparse.csr_array) -> dict[str, list[float]]:
+def measure_intervals(
+    truth: "sparse.csr_array", answers: "sparse.csr_array"
+) -> dict[str, list[float]]:
     """The bounds of each measure of `compare_measures`, with 95 % confidence.
 
     Args:
@@ -46,7 +51,7 @@ def measure_intervals(truth: sparse.csr_array, answers: sparse.csr_array) -> dic
 
 
 def compare_measures(
-    truth: sparse.csr_array, first: sparse.csr_array, second: sparse.csr_array
+    truth: "sparse.csr_array", first: "sparse.csr_array", second: "sparse.csr_array"
 ) -> dict[str, Difference]:
     """The measures of two models, with intervals of their differences.
 
@@ -82,18 +87,29 @@ def mcnemar(first_alone: int, second_alone: int) -> float:
       first_alone: texts of which the first model alone is right.
       second_alone: texts of which the second alone is.
     """
+    from scipy import stats
+
     both = first_alone + second_alone
     return float(stats.binomtest(first_alone, both).pvalue) if both else 1.0
 
 
-def one_hot(classes: np.ndarray, num_classes: int) -> sparse.csr_array:
+def one_hot(classes: np.ndarray, num_classes: int) -> "sparse.csr_array":
     """float32[texts, classes], 1 for the class int[texts] of each text."""
+    from scipy import sparse
+
     ones = np.ones(len(classes), np.float32)
     shape = (len(classes), num_classes)
     return sparse.csr_array((ones, classes, np.arange(len(classes) + 1)), shape)
 
 
-def are_equal(truth: sparse.csr_array, answers: sparse.csr_array) -> np.ndarray:
+def table_of(rows: np.ndarray) -> "sparse.csr_array":
+    """float32[texts, labels], 1 where bool[texts, labels] is true."""
+    from scipy import sparse
+
+    return sparse.csr_array(rows.astype(np.float32))
+
+
+def are_equal(truth: "sparse.csr_array", answers: "sparse.csr_array") -> np.ndarray:
     """bool[texts], whether the answers are the labels, all of them."""
     return np.asarray(abs(truth - answers).sum(axis=1)).ravel() == 0
 
@@ -117,7 +133,7 @@ def _draws(num_texts: int) -> Iterator[np.ndarray]:
 class _Counts:
     """What a model gets right in each text, to be summed over draws of texts."""
 
-    def __init__(self, truth: sparse.csr_array, answers: sparse.csr_array):
+    def __init__(self, truth: "sparse.csr_array", answers: "sparse.csr_array"):
         self._right = are_equal(truth, answers).astype(np.float32)
         self._true, self._given = truth.tocsc(), answers.tocsc()
         self._both = truth.multiply(answers).tocsc()

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
-from tf_textrnn.runs.bootstrap import measure_intervals
+from tf_textrnn.runs.bootstrap import measure_intervals, table_of
 from tf_textrnn.runs.evaluation import RANKED_LABELS, RANKED_SCORES, NumberedLabels
 from tf_textrnn.runs.measures import accuracy_interval, ranks_of_label, reliability
 from tf_textrnn.runs.set_measures import exact_matches, per_label_report
@@ -74,7 +73,7 @@ class SetEvaluation(NumberedLabels):
         support = np.array([row["support"] for row in tested])
         f1 = np.array([row["f1"] for row in tested])
         tables = rows, _padded(accepted, width)
-        bounds = measure_intervals(*(sparse.csr_array(x.astype(np.float32)) for x in tables))
+        bounds = measure_intervals(*map(table_of, tables))
         return {
             "accuracy": num_exact / self.num_texts,
             "accuracy_interval": list(accuracy_interval(num_exact, self.num_texts)),
