@@ -44,6 +44,7 @@ def check_best(folder: RunFolder) -> dict:
     return report
 
 
+@pytest.mark.slow
 def test_killed_between_best_and_checkpoint_the_report_tells_of_what_was_trained(
     small_options, tmp_path, monkeypatch
 ):

@@ -128,6 +128,7 @@ def test_one_string_is_not_taken_for_texts(fitted):
             action("a fine film")
 
 
+@pytest.mark.slow
 def test_fitting_again_gives_the_same_bits_and_leaves_generators_alone(fitted, capfd):
     tf_config.disable_op_determinism()  # which other tests leave on
     np.random.seed(5)
@@ -188,6 +189,7 @@ def test_a_parameter_that_is_not_allowed_is_named_before_training():
         TextClassifier(cell="elman").fit(FILMS, [1, 2] * 12)
 
 
+@pytest.mark.slow
 def test_few_texts_spare_one_to_choose_the_epoch_on_and_nothing_is_printed(capfd):
     tiny = TextClassifier(**SMALL).fit(["wolf", "red", "dog"], ["animal", "colour", "animal"])
     assert tiny.report_["texts"] == {"train": 2, "valid": 1}

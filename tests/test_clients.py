@@ -170,6 +170,7 @@ def test_a_server_killed_and_restarted_loses_no_request(server, kind, predictor)
     assert [o[0].label for o in outcomes] == [predictor.labels[c] for c in expected.classes]
 
 
+@pytest.mark.slow
 def test_without_patience_each_lost_request_is_reported(server, predictor):
     outcomes = ask_each(
         "rest", server.ports["rest"], Patience(tries=1), {300: server.kill, 400: server.start}

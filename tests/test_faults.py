@@ -91,6 +91,7 @@ def test_damaged_checkpoints_past_the_one_resumed_from_go_away(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["0000000010.npz"]
 
 
+@pytest.mark.slow
 def test_texts_that_change_or_vanish_between_runs(small_options, tmp_path):
     train = tmp_path / "train.tsv"
     content = pathlib.Path(small_options["train_file"]).read_text()

@@ -125,6 +125,7 @@ def test_gradient_norm_is_that_of_the_layer(cell: dict) -> None:
     np.testing.assert_array_equal(flow.clipped(expected * 2).norms, flow.norms)
 
 
+@pytest.mark.slow
 def test_the_claims_of_the_article(tmp_path: pathlib.Path, capsys) -> None:
     output = tmp_path / "plot.png"
     gradient_flow.study(gradient_flow.FlowOptions(output=str(output), quick=True))

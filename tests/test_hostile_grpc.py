@@ -146,6 +146,7 @@ def test_servers_that_speak_no_grpc(capsys):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.slow
 def test_memory_of_a_grpc_client_is_bounded():
     bomb = b"\0" * (256 << 20)  # some 256 kB on the way
     servers = [raw_grpc(bomb, grpc.Compression.Gzip), raw_grpc(bomb),

@@ -43,6 +43,7 @@ def expected(new_run):
     return new_run().finish()
 
 
+@pytest.mark.slow
 def test_three_kills_lose_nothing(new_run, expected):
     run = new_run()
     run.kill_in(EPOCH, call=2, delay=0.05)
@@ -157,6 +158,7 @@ def test_a_signal_anywhere_ends_a_run_that_goes_on_with_the_same_bits(new_run, e
     assert run.finish() == expected
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_the_process_at_once(new_run):
     run = new_run()
     with run.start(hooked(0, CHECKPOINT, call=2, delay=100)) as process:

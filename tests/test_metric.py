@@ -50,7 +50,7 @@ def test_no_threshold_of_that_precision_finds_more():
 @pytest.mark.parametrize(
     ("options", "metric"),
     [("small_options", "f1:colours"), ("set_options", "recall_at_precision:colours:0.95"),
-     ("small_options", "macro_f1")],
+     pytest.param("small_options", "macro_f1", marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_each_epoch_is_measured_by_the_metric(options, metric, request, tmp_path):
     given = {**request.getfixturevalue(options), "test_file": "", "num_epochs": 1}

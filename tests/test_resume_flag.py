@@ -167,6 +167,7 @@ def test_more_epochs_more_patience_or_no_export_is_another_end(ended):
     assert export == ""
 
 
+@pytest.mark.slow
 def test_a_run_that_was_not_exported_is_exported(ended, tmp_path, capsys):
     folder, _ = ended
     shutil.copytree(folder.path, tmp_path / "r")

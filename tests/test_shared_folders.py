@@ -45,6 +45,7 @@ def exporter(parent: pathlib.Path):
         process.kill()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_leaves_an_export_that_another_process_is_writing(finished, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(finished.path, run)

@@ -198,7 +198,9 @@ def test_an_older_checkpoint_cuts_further_back(whole, tmp_path):
     assert resumed == serialized(read_events(whole.tensorboard / "train"))
 
 
-@pytest.mark.parametrize(("every", "steps"), [(0, []), (4, [4, 8])])
+@pytest.mark.parametrize(
+    ("every", "steps"), [pytest.param(0, [], marks=pytest.mark.slow), (4, [4, 8])]
+)
 def test_gradients_every(small_options, tmp_path, every, steps):
     options = {**small_options, "num_epochs": 1, "gradients_every": every}
     folder = runner.run({**options, "run_dir": str(tmp_path / "run")}).folder

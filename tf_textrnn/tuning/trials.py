@@ -147,13 +147,13 @@ class Trials:
 
     def _goes_on(self, trial: Trial, process: TrainProcess, is_over: bool) -> bool:
         """Tells the search how a trial does; returns whether it goes on."""
-        is_running, history = process.look(), process.history
-        is_worse = self._search.report(trial, self._values(history))
-        trained = process.status == 0 or is_trained(history, self._tuning.asked.training)
-        is_stopped = is_over or (is_worse and not trained)
+        is_running = process.look()
+        is_worse = self._search.report(trial, self._values(process.history))
+        is_stopped = is_over or (is_worse and not self._is_trained(process))
         if is_running and not is_stopped:
             return True
         stop_all([process])
+        history, trained = process.history, self._is_trained(process)  # it may have ended first
         if trained:
             self._search.complete(trial, self._tuning.value(history))
             self._show_best()
@@ -170,6 +170,9 @@ class Trials:
         remove_weights(process.path)
         self._failures = 0 if trained or is_stopped else self._failures + 1
         return False
+
+    def _is_trained(self, process: TrainProcess) -> bool:
+        return process.status == 0 or is_trained(process.history, self._tuning.asked.training)
 
     def _values(self, history: Sequence[Mapping[str, Any]]) -> list[float]:
         """What the trial would have by the metric after each of its epochs."""
