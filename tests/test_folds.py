@@ -13,6 +13,7 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
 from tf_textrnn.data.memory import memory_source
+from tf_textrnn.data.parts import fold_of
 from tf_textrnn.exporting.saved_model import export_run
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
@@ -61,7 +62,7 @@ def load(**options):
 def test_a_text_is_in_one_fold_whose_model_knows_none_of_its_own_words(options):
     data = load(**options)
     assert data.splits.keys() == {"train"}
-    parts = [splits.fold_of(data, fold) for fold in range(2)]
+    parts = [fold_of(data, fold) for fold in range(2)]
     rows = np.concatenate([part.valid.rows for part in parts])
     assert sorted(rows) == list(range(NUM_TOPICS + NUM_OWN))
     for part, other in zip(parts, parts[::-1], strict=True):
@@ -183,7 +184,7 @@ def test_kills_inside_a_fold_and_after_it_lose_nothing(whole, options, tmp_path)
 
 
 def test_what_a_fold_has_left_is_taken_if_it_is_whole_and_of_these_texts(whole, options, tmp_path):
-    part, folder = splits.fold_of(load(**options), 0), RunFolder(str(tmp_path))
+    part, folder = fold_of(load(**options), 0), RunFolder(str(tmp_path))
     shape = (len(part.valid), 2, 3)
 
     def read(scores, state, shape=shape):

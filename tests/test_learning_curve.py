@@ -8,6 +8,7 @@ from tests.conftest import topic_lines, weights
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
+from tf_textrnn.data.parts import eighths, share_of
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.curve import CurvePoint, curve_point, curve_text
 from tf_textrnn.runs.measures import accuracy_interval
@@ -29,10 +30,10 @@ def options(tmp_path_factory):
 
 def test_a_share_holds_those_before_it_and_every_label(options):
     data = splits.load(Config().replace(**options).settled())
-    of_text = splits.eighths(data, seed=1, has_sets=False)
+    of_text = eighths(data, seed=1, has_sets=False)
     assert (np.bincount(of_text) == 10).all()
     for parts in SHARES:
-        part = splits.share_of(data, of_text < 8 // parts)
+        part = share_of(data, of_text < 8 // parts)
         assert len(part.train) == 80 // parts
         of_label = np.bincount(part.train.classes, minlength=3) * parts
         assert (abs(of_label - np.bincount(data.train.classes)) <= parts).all()

@@ -16,7 +16,8 @@ from tf_textrnn.config import MAX_TEXT_TOKENS, TextConfig
 from tf_textrnn.data.batches import Split
 from tf_textrnn.data.copies import Copies
 from tf_textrnn.data.corpus import Corpus
-from tf_textrnn.data.splits import Data, fold_of
+from tf_textrnn.data.parts import fold_of
+from tf_textrnn.data.splits import Data
 from tf_textrnn.data.type_counts import count_types
 from tf_textrnn.data.unspaced import unspaced_share
 from tf_textrnn.text import UNKNOWN_ID

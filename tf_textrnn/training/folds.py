@@ -18,7 +18,8 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.terminal import show, warn
 from tf_textrnn.config import Config
 from tf_textrnn.data.batches import passes_of_an_epoch
-from tf_textrnn.data.splits import Data, fold_of
+from tf_textrnn.data.parts import fold_of
+from tf_textrnn.data.splits import Data
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training.distribution import Workers

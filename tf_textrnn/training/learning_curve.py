@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from tf_textrnn.base.terminal import show
 from tf_textrnn.config import Config
-from tf_textrnn.data.splits import Data, eighths, share_of
+from tf_textrnn.data.parts import eighths, share_of
+from tf_textrnn.data.splits import Data
 from tf_textrnn.runs.curve import CurvePoint, curve_point
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training.distribution import Workers
