@@ -77,7 +77,7 @@ def runs(tmp_path, columns):
         run.mkdir()
         row = {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 1}
         totals = dict.fromkeys(["best_epoch", "valid_accuracy", "accuracy", "macro_f1"], 1)
-        report = {"texts": {"test": TEXTS}, "per_class": dict.fromkeys(LABELS, row),
+        report = {"texts": {"train": 1, "test": TEXTS}, "per_class": dict.fromkeys(LABELS, row),
                   "evaluated_on": "test", "texts_hash": "x", **totals}  # fmt: skip
         (run / "report.json").write_text(json.dumps(report))
         pairs = enumerate(zip(columns[0], answers, strict=True), 1)
@@ -130,6 +130,19 @@ def test_runs_that_cannot_be_compared_are_one_line(runs, spoil, message, tmp_pat
     assert cli.run(["compare", *map(str, runs), f"--output={output}"]) == 2
     assert message in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_sets_in_another_order_are_the_same_answer(runs, capsys):
+    for run, answer in zip(runs, ("a|b", "b|a"), strict=True):
+        change(run, per_text_f1=1.0)
+        (run / "predictions.tsv").write_text(f"place\tlabel\t…\n1\ta|b\t{answer}\t0.5000\n")
+    assert cli.run(["compare", *map(str, runs)]) == 0
+    assert "they answer every text alike" in capsys.readouterr().out
+
+
+def test_an_output_that_cannot_be_written_is_one_line(runs, capsys):
+    assert cli.run(["compare", *map(str, runs), "--output=/proc/nope/x.tsv"]) == 2
+    assert "--output=/proc/nope/x.tsv: cannot be written" in capsys.readouterr().err
 
 
 def test_it_takes_two_runs(runs, capsys):

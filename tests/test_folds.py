@@ -116,6 +116,8 @@ def test_a_deep_check_trains_in_folds_and_exports_nothing(options, monkeypatch, 
     assert "in 5 folds (--folds=5)" in capsys.readouterr().out
     assert cli.run(["check", "--deep", "--folds=3", *flags]) == 0
     assert asked[1]["folds"] == 3
+    assert cli.run(["check", "--deep", "--valid_file=v.tsv", *flags]) == 2
+    assert "--deep and --valid_file=v.tsv: expected one of the two" in capsys.readouterr().err
 
 
 def test_the_exported_model_has_seen_every_text_for_the_median_of_the_best_epochs(whole, options):

@@ -89,6 +89,13 @@ def test_folds_have_no_validation_texts_for_a_curve(options):
         Config().replace(**given, folds=2, learning_curve=True).settled()
 
 
+@pytest.mark.parametrize("num_texts", [7, 8, 13, 15, 17])
+def test_the_accuracy_lies_within_its_interval_where_all_or_none_are_right(num_texts):
+    for accuracy in (0.0, 1.0):
+        point = curve_point(10, accuracy, num_texts)
+        assert 0 <= point.low <= accuracy <= point.high <= 1
+
+
 def test_the_last_doubling_is_told():
     points = [curve_point(n, a, 100) for n, a in ((10, 0.5), (20, 0.625))]
     assert curve_text(points).endswith("the last doubling of the texts brought +0.1250\n")

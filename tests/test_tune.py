@@ -129,6 +129,7 @@ def test_a_tuning_that_is_killed_goes_on_by_the_same_command(tmp_path):
         ("--metric=f2", "flag --metric=f2: expected loss, accuracy, macro_f1, f1:LABEL"),
         ("--minutes=0", "flag --minutes=0.0: expected a number, above 0"),
         ("--folds=5", "--folds=5: expected --valid_file or a share of the texts"),
+        ("--learning_curve", "--learning_curve: expected no such flag, as each trial would train"),
         ("--resume", "--resume: expected no such flag; the same command goes on"),
         ("--train_file=-", "--train_file=-: expected a file, as each trial reads it"),
         ("--dataset=imdb", "--dataset=imdb and --train_file=texts.tsv: expected one of the two"),
@@ -184,6 +185,15 @@ def test_a_folder_of_something_else_is_refused(quick, tmp_path, capsys):
     assert f"--run_dir={root / 'final'} already holds a run" in capsys.readouterr().err
     after = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
     assert before == after
+
+
+def test_folders_of_somebody_else_are_neither_used_nor_removed(quick, tmp_path, capsys):
+    work = tmp_path / "trials" / "work.txt"
+    work.parent.mkdir()
+    work.write_text("mine")
+    assert cli.run([*flags(tmp_path, 1), "--train_file=bad.tsv"]) == 2
+    assert "already holds trials; expected a new folder" in capsys.readouterr().err
+    assert work.read_text() == "mine"
 
 
 def test_a_command_without_a_folder_has_one_of_its_own(quick, tmp_path, monkeypatch, capsys):

@@ -40,6 +40,7 @@ def test_what_is_varied_follows_the_data_and_leaves_alone_what_is_given():
     config = Config().settled("word")
     assert set(SPACE.distributions) == set(VARIED)
     assert "label_smoothing" not in space_of({}, config, 1_000, 2).distributions
+    assert "ngrams" not in space_of({"init_from": "runs/r"}, config, 1_000, 3).distributions
     large = space_of({"keep_prob": 0.5}, config, 50_000, 10)
     assert "keep_prob" not in large.distributions
     assert large.distributions["word_dropout"].low == 0.1
@@ -130,7 +131,7 @@ def test_the_last_training_is_kept_free_and_other_seeds_get_a_third(total, defau
     assert found.final == pytest.approx(best.trained + default.seconds - default.trained)
     assert found.num_pairs * found.pair <= rest / 3 + 1e-6
     spent = found.search_end + found.num_pairs * found.pair + found.final
-    assert spent == pytest.approx(total)
+    assert spent == pytest.approx(0.99 * total)  # stopping takes a moment
     assert plan(total, default, None, slots).search_end == pytest.approx(total - default.seconds)
 
 

@@ -196,10 +196,17 @@ def _check(arguments: list[str]) -> None:
     page = flags.Page("check", check.__doc__ or "", check.SECTIONS)
     given, _ = flags.parse(arguments, page)
     is_deep = given.pop("deep", False)
+    if is_deep and given.get("valid_file"):
+        raise UserError(
+            f"--deep and --valid_file={given['valid_file']}: expected one of the two, as --deep "
+            f"validates in folds"
+        )
     if is_deep and not given.get("folds"):
         given["folds"] = check.DEEP_FOLDS
-    check.check(Config().replace(**given))
+    settled = check.check(Config().replace(**given))
     if is_deep:
+        if settled.has_label_sets:
+            raise UserError("--deep: expected texts with one label each, found sets of labels")
         train(check_options({**given, "export": False}))
 
 

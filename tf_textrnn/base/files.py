@@ -59,6 +59,24 @@ def written_name(scratch: pathlib.Path) -> str:
     return match[1] if match else ""
 
 
+@contextlib.contextmanager
+def written(path: pathlib.Path, flag: str) -> Iterator[BinaryIO]:
+    """Opens a file as `atomic_write` does.
+
+    Args:
+      path: the file.
+      flag: the flag and its value that named the path.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    try:
+        with atomic_write(path) as file:
+            yield file
+    except OSError as error:
+        raise UserError(f"{flag}: cannot be written ({error})") from error
+
+
 def fsync_folder(path: pathlib.Path) -> None:
     """Brings a folder's entries to disk, so that a rename outlasts a power failure.
 

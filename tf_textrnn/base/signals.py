@@ -41,7 +41,7 @@ class _State:
 
 _state = _State()
 _HANGUP = getattr(signal, "SIGHUP", None)
-ENDS_WITH_PARENT = "TEXTRNN_ENDS_WITH_PARENT"  # environment: set for the processes of a tuning
+ENDS_WITH_PARENT = "TEXTRNN_ENDS_WITH_PARENT"  # environment: the process id of a tuning
 _NUMBERS = [signal.SIGTERM, signal.SIGINT, *([_HANGUP] if _HANGUP else [])]
 
 
@@ -50,8 +50,8 @@ def install() -> None:
     for number in _NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _handle)
-    if os.environ.pop(ENDS_WITH_PARENT, ""):
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    if parent := os.environ.pop(ENDS_WITH_PARENT, ""):
+        threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:

@@ -12,7 +12,8 @@ class Metric(NamedTuple):
     """A measure of the validation texts.
 
     Attributes:
-      kind: "loss", "accuracy", "macro_f1" = the mean of the labels' F1, "f1" = that of `label`, or
+      kind: "loss", "accuracy", "macro_f1" = the mean of the F1 of the
+        labels that the model knows, "f1" = that of `label`, or
         "recall_at_precision" = the largest share of the texts of `label` that are found while at
         least `precision` of those found are right.
       label: the label that is measured; empty = all of them.

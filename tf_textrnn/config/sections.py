@@ -241,6 +241,8 @@ class ModelConfig(CheckedOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.init_from:
+            return  # the cell is that of the earlier run
         for name, of_others in (("activation", "tanh"), ("leak", 1.0)):
             value = getattr(self, name)
             if self.cell != "rnn" and value != of_others:

@@ -1,7 +1,9 @@
 """Says how labeled files are read and what stands out in their texts.
 
-textrnn check --train_file=reviews.csv         without training
-textrnn check --deep --train_file=reviews.csv  also which labels may be wrong
+    textrnn check --train_file=reviews.csv         without training
+    textrnn check --deep --train_file=reviews.csv  also which labels may be wrong
+
+A deep check takes as long as six trainings, and ends with the report of a run.
 """
 
 import dataclasses
@@ -39,11 +41,14 @@ class CheckOptions(CheckedOptions):
 SECTIONS = (DataConfig, FileConfig, TextConfig, CheckOptions)
 
 
-def check(config: Config) -> None:
+def check(config: Config) -> Config:
     """Prints how the files of a run are read, and all that there is to say of their texts.
 
     Args:
       config: options of the run, not yet settled.
+
+    Returns:
+      The same, settled.
 
     Raises:
       UserError: flags that contradict one another, or a file with a mistake.
@@ -85,6 +90,7 @@ def check(config: Config) -> None:
         or ["nothing stands out"],
     ]
     show("\n\n".join("\n".join(block) for block in blocks if block))
+    return settled
 
 
 def _label_table(counts: dict[str, Counter[str]], labels: list[str]) -> list[str]:

@@ -58,7 +58,8 @@ class Answered(abc.ABC):
         """A hash of the texts and their labels in their order; the start of a long text counts."""
         digest = hashlib.sha256()
         for text, quote in enumerate(self.split.corpus.quotes.of(self.split.rows.tolist())):
-            digest.update(f"{self.label(text)}\t{quote}\0".encode("utf-8", "surrogateescape"))
+            labels = sorted(self.labels[label] for label in np.flatnonzero(self.rows[text]))
+            digest.update(f"{labels}\t{quote}\0".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
     @functools.cached_property

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SEED = 1
 _DRAWS, _MIN_DRAWS = 2_000, 200
 _TEXTS = 100_000_000  # drawn in all, where that leaves enough draws
-_NUMBERS = 1 << 23  # texts × draws that are held at a time
+_NUMBERS = 1 << 23  # texts × draws, and labels × draws, that are held at a time
 _BOUNDS = (0.025, 0.975)
 
 
@@ -46,7 +46,7 @@ def measure_intervals(
       answers: float32[texts, labels], 1 for each answer.
     """
     counts = _Counts(truth, answers)
-    drawn = [counts.measures(weights) for weights in _draws(truth.shape[0])]
+    drawn = [counts.measures(weights) for weights in _draws(*truth.shape)]
     return {name: list(_bounds([values[name] for values in drawn])) for name in drawn[0]}
 
 
@@ -69,7 +69,7 @@ def compare_measures(
     models = _Counts(truth, first), _Counts(truth, second)
     all_texts = np.ones([1, truth.shape[0]], np.float32)
     of_first, of_second = (counts.measures(all_texts) for counts in models)
-    drawn = [[counts.measures(weights) for counts in models] for weights in _draws(truth.shape[0])]
+    drawn = [[counts.measures(weights) for counts in models] for weights in _draws(*truth.shape)]
     return {
         name: Difference(
             float(of_first[name][0]),
@@ -119,11 +119,11 @@ def _bounds(parts: list[np.ndarray]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _draws(num_texts: int) -> Iterator[np.ndarray]:
+def _draws(num_texts: int, num_labels: int) -> Iterator[np.ndarray]:
     """Yields float32[draws, texts], how often each text is drawn."""
     random = np.random.default_rng(SEED)
     total = max(_MIN_DRAWS, min(_DRAWS, _TEXTS // num_texts))
-    size = max(1, _NUMBERS // num_texts)
+    size = max(1, _NUMBERS // max(num_texts, num_labels))
     shares = np.full(num_texts, 1 / num_texts)
     for start in range(0, total, size):
         count = min(size, total - start)

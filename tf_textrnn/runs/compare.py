@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from tf_textrnn.base.errors import UserError, printable
-from tf_textrnn.base.files import atomic_write
+from tf_textrnn.base.files import written
 from tf_textrnn.base.options import CheckedOptions, option
 from tf_textrnn.base.tables import aligned, display_width, pad, split_labels, tab_separated
 from tf_textrnn.base.terminal import show
@@ -80,14 +80,19 @@ def compare(options: CompareOptions, runs: Sequence[str]) -> None:
         (place, label, one[2], one[3], other[2], other[3])
         for one, other in zip(first.rows, second.rows, strict=True)
         for place, label in [one[:2]]
-        if one[2] != other[2]
+        if not _is_same(one[2], other[2], first.has_sets)
     ]
-    show("\n".join([*_measures(first, second), "", *_texts(differing, options.output)]))
     if options.output:
         heads = "place", "label", "prediction_1", "probability_1", "prediction_2", "probability_2"
-        with atomic_write(pathlib.Path(options.output)) as file:
+        with written(pathlib.Path(options.output), f"--output={options.output}") as file:
             for row in [heads, *differing]:
                 file.write(f"{tab_separated(*row)}\n".encode())
+    show("\n".join([*_measures(first, second), "", *_texts(differing, options.output)]))
+
+
+def _is_same(first: str, second: str, has_sets: bool) -> bool:
+    """Whether two answers are the same label, or the same labels in whatever order."""
+    return set(split_labels(first)) == set(split_labels(second)) if has_sets else first == second
 
 
 def read_predicted(run: str) -> Predicted:

@@ -249,7 +249,7 @@ def _of_today(report: Any) -> Any:
 
 def _is_report(report: Any) -> bool:
     match report:
-        case {"texts": dict(texts), "per_class": dict(per_class), "evaluated_on": str()}:
+        case {"texts": {"train": _} as texts, "per_class": dict(per_class), "evaluated_on": str()}:
             measures = ("precision", "recall", "f1", "support")
             totals = ("best_epoch", "valid_accuracy", "accuracy", "macro_f1")
             of_test = ("test_accuracy", "test_macro_f1")

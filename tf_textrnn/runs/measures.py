@@ -91,7 +91,8 @@ def accuracy_interval(num_right: int, num_texts: int) -> tuple[float, float]:
     center = share + z**2 / (2 * num_texts)
     spread = z * math.sqrt(share * (1 - share) / num_texts + (z / (2 * num_texts)) ** 2)
     scale = 1 + z**2 / num_texts
-    return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)
+    low, high = (center - spread) / scale, (center + spread) / scale
+    return min(share, max(0.0, low)), max(share, min(1.0, high))  # rounding may cross the share
 
 
 def ranking_measures(probability: np.ndarray, classes: np.ndarray) -> Iterator[dict[str, float]]:

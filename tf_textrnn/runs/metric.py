@@ -56,13 +56,15 @@ def recall_at_precision(is_label: np.ndarray, probability: np.ndarray, precision
     """The largest recall of a label among the thresholds at which its precision is high enough.
 
     Args:
-      is_label: bool[texts], whether the text has it; at least one has.
+      is_label: bool[texts], whether the text has it.
       probability: float[texts], that it has it.
       precision: the least share of accepted texts that have it.
 
     Returns:
-      A number from 0 to 1; 0 where no threshold has that precision.
+      A number from 0 to 1; 0 where no threshold has that precision, or no text has the label.
     """
+    if not is_label.any():
+        return 0.0
     import sklearn.metrics  # only where something is measured
 
     precisions, recalls, _ = sklearn.metrics.precision_recall_curve(is_label, probability)

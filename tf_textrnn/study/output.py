@@ -1,15 +1,14 @@
 """What a study is told, and what it leaves: figures, and tables in Markdown."""
 
-import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tqdm import auto
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.files import atomic_write
+from tf_textrnn.base.files import written
 from tf_textrnn.base.options import CheckedOptions, option
 from tf_textrnn.base.terminal import shows_bars
 
@@ -62,24 +61,6 @@ def run_all(
         found[name] = run()
         bar.update()
     return found
-
-
-@contextlib.contextmanager
-def written(path: pathlib.Path, flag: str) -> Iterator[BinaryIO]:
-    """Opens a file as `atomic_write` does.
-
-    Args:
-      path: the file.
-      flag: the flag and its value that named the path.
-
-    Raises:
-      UserError: it cannot be written.
-    """
-    try:
-        with atomic_write(path) as file:
-            yield file
-    except OSError as error:
-        raise UserError(f"{flag}: cannot be written ({error})") from error
 
 
 def write_figure(figure: "Figure", path: pathlib.Path, flag: str) -> None:

@@ -229,7 +229,7 @@ def read_ended(folder: RunFolder, data: Data, shape: tuple[int, ...]) -> Ended |
             raise folder.other_texts()
         return _checked(arrays, state.get(_BEST), shape)
     except checkpoints.DamagedError as error:
-        warn(f"{folder.scores} is damaged ({error}); the fold is trained again")
+        warn(f"{folder.scores} is damaged ({error}); it is trained again")
         return None
 
 
@@ -242,5 +242,5 @@ def _checked(arrays: Mapping[str, np.ndarray], best: Any, shape: tuple[int, ...]
     scores = arrays.get(_SCORES, np.zeros(0))
     is_whole = scores.shape == shape and scores.dtype == np.float32
     if not (is_whole and np.isfinite(scores).all() and is_of_epoch(best)):
-        raise checkpoints.DamagedError("it does not hold the scores of a fold")
+        raise checkpoints.DamagedError("it does not hold the scores of such a training")
     return Ended(scores, best)

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+_TO_STOP = 0.01  # share of the time in which the trials that the search's end stops save and end
+
 
 class Times(NamedTuple):
     """What a run has taken.
@@ -46,13 +48,14 @@ def plan(total: float, default: Times, best: Times | None, slots: int) -> Plan:
 
     Example:
       >>> plan(600.0, Times(30.0, 40.0), Times(40.0, 45.0), slots=1)
-      Plan(num_pairs=2, pair=85.0, final=50.0, search_end=380.0)
+      Plan(num_pairs=2, pair=85.0, final=50.0, search_end=374.0)
     """
     trained = (best or default).trained
     final = trained + default.seconds - default.trained
+    end = (1 - _TO_STOP) * total - final
     rest = max(0.0, total - default.seconds - final)
     if best is None:
-        return Plan(0, 0.0, final, total - final)
+        return Plan(0, 0.0, final, end)
     pair = (default.seconds + best.seconds) / slots
     num_pairs = int(rest / 3 / pair)
-    return Plan(num_pairs, pair, final, total - final - num_pairs * pair)
+    return Plan(num_pairs, pair, final, end - num_pairs * pair)

@@ -57,7 +57,7 @@ class TrainProcess:
         wait_until_free(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         words = flags({**options, "run_dir": str(self.path), "resume": "auto"})
-        environment = {**os.environ, signals.ENDS_WITH_PARENT: "1"}
+        environment = {**os.environ, signals.ENDS_WITH_PARENT: str(os.getpid())}
         paths = [str(_PACKAGE), os.environ.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         if threads:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from tf_textrnn.config import Config
+from tf_textrnn.config import INHERITED, Config
 
 VARIED = ("learning_rate", "keep_prob", "word_dropout", "label_smoothing", "ngrams")
 MANY_TEXTS = 20_000  # THUCNews has 50,000, and lost by what was better on the 5,000 of TREC
@@ -54,7 +54,7 @@ def space_of(given: Mapping[str, Any], config: Config, num_texts: int, num_label
         # Triples of words lost .018 on trec; pairs are the default.
         "ngrams": IntDistribution(*ngrams),
     }
-    left_out = set(given) | (set() if num_labels > 2 else {"label_smoothing"})
+    left_out = settled_names(given) | (set() if num_labels > 2 else {"label_smoothing"})
     distributions = {name: every[name] for name in VARIED if name not in left_out}
     options = config.options()
     default = {name: options[name] for name in distributions}
@@ -65,6 +65,11 @@ def space_of(given: Mapping[str, Any], config: Config, num_texts: int, num_label
         default,
         [{**default, **values} for values in known if values.keys() <= default.keys()],
     )
+
+
+def settled_names(given: Mapping[str, Any]) -> set[str]:
+    """Names of options that are not varied: those given, and those of the model of `init_from`."""
+    return set(given) | (set(INHERITED) if given.get("init_from") else set())
 
 
 def as_options(params: Mapping[str, Any]) -> dict[str, Any]:

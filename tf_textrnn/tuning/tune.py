@@ -92,6 +92,11 @@ def _check(given: Mapping[str, Any]) -> None:
             f"--folds={given['folds']}: expected --valid_file or a share of the texts, as trials "
             f"are judged after each epoch"
         )
+    if given.get("learning_curve"):
+        raise UserError(
+            "--learning_curve: expected no such flag, as each trial would train on shares too; "
+            "give it with best.flags to textrnn train"
+        )
     if given.get("train_file") == "-":
         raise UserError("--train_file=-: expected a file, as each trial reads it")
     if os.environ.get("TF_CONFIG"):
@@ -100,9 +105,9 @@ def _check(given: Mapping[str, Any]) -> None:
         import optuna  # noqa: F401
     except ImportError as error:
         raise UserError("optuna is not installed; pip install 'tf_textrnn[tune]'") from error
-    from tf_textrnn.tuning.space import VARIED
+    from tf_textrnn.tuning.space import VARIED, settled_names
 
-    if set(VARIED) <= given.keys():
+    if set(VARIED) <= settled_names(given):
         raise UserError(
             f"{', '.join(f'--{name}' for name in VARIED)}: all that tuning varies is given; "
             f"expected at least one of them to be left out"
@@ -171,6 +176,9 @@ def _locked(root: pathlib.Path) -> Iterator[None]:
     """
     if (root / "config.json").exists():
         raise UserError(f"--run_dir={root} already holds a run; expected a new folder")
+    for name in ("trials", "repeats", "final"):
+        if (root / name).exists() and not (root / COMMAND).exists():
+            raise UserError(f"--run_dir={root} already holds {name}; expected a new folder")
     made = [path for path in (root, *root.parents) if not path.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)

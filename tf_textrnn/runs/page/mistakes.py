@@ -54,7 +54,7 @@ def suspicious_section(suspicious: Sequence[Suspicious], count: int) -> Html:
     """
     items = [
         _quoted(
-            ("line " if row.place.isdecimal() else "", tag("bdi", printable(row.place)), ": ",
+            (tag("bdi", printable(row.place)), ": ",
              _label(row.label), f" ({row.probability:.2f}) is given, ",
              _label(row.suggested), f" ({row.suggested_probability:.2f}) suggested"),
             row.quote, row.marks,
