@@ -93,6 +93,11 @@ class Split:
         num_known = known_before[starts + lengths] - known_before[starts]
         return (num_known > 0) & (2 * num_known >= lengths)
 
+    def knowing(self, is_known: np.ndarray) -> "Split":
+        """The same texts as one reads them who knows bool[token ids] alone; the rest is unknown."""
+        ids = np.where(is_known[self.id_of_type], self.id_of_type, np.int32(UNKNOWN_ID))
+        return dataclasses.replace(self, id_of_type=ids)
+
     @property
     def classes(self) -> np.ndarray:
         """int32[texts], the class of each text, where each has one label."""

@@ -9,7 +9,6 @@ from tf_textrnn.data.batches import Split
 from tf_textrnn.data.holdout import assign_folds, deal_sets
 from tf_textrnn.data.splits import Data
 from tf_textrnn.data.type_counts import count_types
-from tf_textrnn.text import UNKNOWN_ID
 
 
 def fold_of(data: Data, fold: int) -> Data:
@@ -22,21 +21,9 @@ def fold_of(data: Data, fold: int) -> Data:
       fold: index of the fold, from 0.
     """
     assert data.folds is not None
-    train, is_held_out = data.train, data.folds == fold
-    counts = count_types(train.corpus, train.rows[~is_held_out], train.max_len)
-    id_of_type = np.where(counts > 0, train.id_of_type, np.int32(UNKNOWN_ID))
-
-    def part(is_in: np.ndarray) -> Split:
-        weights = None if train.weights is None else train.weights[is_in]
-        return dataclasses.replace(
-            train, rows=train.rows[is_in], id_of_type=id_of_type, weights=weights
-        )
-
-    fingerprint = hashlib.sha256(f"{data.fingerprint} {fold}".encode()).hexdigest()
-    return dataclasses.replace(
-        data, train=part(~is_held_out), valid=part(is_held_out), test=None, folds=None,
-        fingerprint=fingerprint,
-    )  # fmt: skip
+    is_held_out = data.folds == fold
+    held_out = _some(data.train, is_held_out)
+    return _part(data, ~is_held_out, held_out, str(fold).encode())
 
 
 def eighths(data: Data, seed: int, has_sets: bool) -> np.ndarray:
@@ -63,20 +50,30 @@ def share_of(data: Data, is_in: np.ndarray) -> Data:
       data: without folds.
       is_in: bool[texts], which texts it trains on.
     """
-    train = data.train
-    counts = count_types(train.corpus, train.rows[is_in], train.max_len)
+    return _part(data, is_in, data.valid, b"share" + is_in.tobytes())
+
+
+def _part(data: Data, is_in: np.ndarray, valid: Split, name: bytes) -> Data:
+    """The data of a model that trains on some of the texts, and reads words they lack as unknown.
+
+    Args:
+      data: of the run.
+      is_in: bool[texts], which texts it trains on.
+      valid: the texts that it is validated on.
+      name: tells the part from others, in its fingerprint.
+    """
+    train = _some(data.train, is_in)
+    counts = count_types(train.corpus, train.rows, train.max_len)
     is_seen = np.zeros(len(data.vocabulary), bool)
     is_seen[train.id_of_type[counts > 0]] = True
-
-    def ids(split: Split) -> np.ndarray:
-        return np.where(is_seen[split.id_of_type], split.id_of_type, np.int32(UNKNOWN_ID))
-
-    weights = None if train.weights is None else train.weights[is_in]
-    part = dataclasses.replace(
-        train, rows=train.rows[is_in], id_of_type=ids(train), weights=weights
-    )
-    fingerprint = hashlib.sha256(f"{data.fingerprint} share".encode() + is_in.tobytes())
+    fingerprint = hashlib.sha256(f"{data.fingerprint} ".encode() + name).hexdigest()
     return dataclasses.replace(
-        data, train=part, valid=dataclasses.replace(data.valid, id_of_type=ids(data.valid)),
-        test=None, fingerprint=fingerprint.hexdigest(),
+        data, train=train.knowing(is_seen), valid=valid.knowing(is_seen), test=None, folds=None,
+        fingerprint=fingerprint,
     )  # fmt: skip
+
+
+def _some(split: Split, is_in: np.ndarray) -> Split:
+    """The texts of a split that are in."""
+    weights = None if split.weights is None else split.weights[is_in]
+    return dataclasses.replace(split, rows=split.rows[is_in], weights=weights)

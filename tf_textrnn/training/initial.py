@@ -115,23 +115,23 @@ class Initial:
           workers: all that train together; each scores a part.
 
         Returns:
-          `init_from` of `report.json`.
+          `init_from` of `report.json`; {} at a worker that is not the chief.
         """
         run, split = self.run, data.test or data.valid
         labels = [*run.labels, *(label for label in data.all_labels if label not in run.labels)]
         classes = [labels.index(name) for name in split.corpus.label_names]
-        is_known = split.id_of_type < len(run.vocabulary)
+        is_known = np.arange(len(data.vocabulary)) < len(run.vocabulary)
         of_old = dataclasses.replace(
-            split,
-            id_of_type=np.where(is_known, split.id_of_type, np.int32(UNKNOWN_ID)),
+            split.knowing(is_known),
             class_of_label=np.array(classes, np.int32),
             set_size=len(run.labels) if split.set_size else 0,
         )
         scores = SplitScorer(run.model, workers).score(of_old)
+        if not workers.is_chief:  # which reports
+            return {}
         found = answered(of_old, scores, run.temperature, labels, run.thresholds).evaluation()
         measured = {name: found[name] for name in ("accuracy", "macro_f1")}
-        if workers.is_chief:
-            self._show(data, measured)
+        self._show(data, measured)
         return {"run": self.path, "texts": self.num_texts, **measured}
 
     def _show(self, data: Data, measured: dict[str, float]) -> None:
