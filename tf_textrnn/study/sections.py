@@ -11,9 +11,10 @@ printed too. The seeds are fixed. docs/study.md walks through them.
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.files import written
 from tf_textrnn.base.terminal import show
 from tf_textrnn.study.output import (
     StudyOptions,
@@ -21,7 +22,6 @@ from tf_textrnn.study.output import (
     progress_bar,
     run_all,
     write_figure,
-    written,
 )
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def study(options: StudyOptions, names: Sequence[str]) -> None:
       UserError: a file cannot be written.
     """
     table_path = options.output_path("study.txt")
-    sections: dict[str, Any] = {
-        name: importlib.import_module(SECTIONS[name]) for name in names or SECTIONS
+    sections = {
+        name: cast(Section, importlib.import_module(SECTIONS[name])) for name in names or SECTIONS
     }
     experiments = {name: section.experiments(options.quick) for name, section in sections.items()}
     num_experiments = sum(map(len, experiments.values()))
