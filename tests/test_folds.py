@@ -1,6 +1,10 @@
 """`--folds`: each text is scored by a model that has not seen it, and no kill loses a bit."""
 
 import json
+import re
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ from scipy import optimize, special
 from tests.conftest import topic_lines, weights
 from tests.train_process import HOOK, Run
 from tf_textrnn import api, cli
+from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
@@ -152,6 +157,61 @@ def test_the_weights_of_the_branches_are_fitted_on_all_texts_together(whole, opt
     average = checkpoints.newest(whole.folder.checkpoints).arrays["average/average/ngrams/bias"]
     kept = read_best(whole.folder).arrays["ngrams/bias"]
     np.testing.assert_allclose(kept, average * found[1] / found[0], rtol=1e-3)
+
+
+@pytest.fixture
+def side_by_side(options, tmp_path):
+    """Starts a run of the options, on a machine where its two folds have room side by side."""
+    program = (
+        "from tf_textrnn.base import processes\nprocesses.usable_cores = lambda: 4\n"
+        "from tf_textrnn.cli import main\nmain('train')"
+    )
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    words = [*flags, f"--run_dir={tmp_path / 'run'}", "--noexport", "--resume=auto"]
+    return lambda: subprocess.Popen(
+        [sys.executable, "-c", program, *words], stdout=subprocess.PIPE, text=True
+    )
+
+
+def is_whole(path, whole):
+    """Whether a run has the bits of one that nothing disturbed."""
+    folder = RunFolder(str(path))
+    return (
+        weights(folder) == weights(whole.folder)
+        and folder.predictions.read_bytes() == whole.folder.predictions.read_bytes()
+    )
+
+
+@pytest.mark.slow
+def test_folds_side_by_side_come_to_the_same_bits(whole, side_by_side, tmp_path):
+    run = side_by_side()
+    shown, _ = run.communicate()
+    assert run.returncode == 0
+    assert "trains 2 models side by side" in shown
+    assert re.search("^fold 2, epoch   3/3 .* examples/s", shown, re.MULTILINE)
+    assert shown.count("of 2: done\n") == 2
+    assert is_whole(tmp_path / "run", whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_stopped_with_two_folds_under_way_a_run_goes_on_in_both(
+    whole, side_by_side, tmp_path, number
+):
+    run = side_by_side()
+    line = next(line for line in run.stdout if re.match(r"fold \d, epoch", line))
+    run.send_signal(number)
+    run.communicate()
+    assert run.returncode == (143 if number == signal.SIGTERM else -9), line
+    folders = [RunFolder(str(tmp_path / "run")).fold(fold) for fold in range(2)]
+    if number == signal.SIGTERM:  # both have saved, and nothing goes on
+        for folder in folders:
+            with locks.take(folder.lock, wait=False):
+                assert checkpoints.own_files(folder.checkpoints) or folder.scores.exists()
+    again = side_by_side()
+    again.communicate()
+    assert again.returncode == 0
+    assert is_whole(tmp_path / "run", whole)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 
 from tests.tune_trainer import EPOCH_SECONDS, loss
 from tf_textrnn import cli
+from tf_textrnn.base import processes
 from tf_textrnn.tuning import process
 from tf_textrnn.tuning.process import read_history
 from tf_textrnn.tuning.trials import FAILURES
@@ -40,14 +41,14 @@ def options_of(run):
 def quick(monkeypatch):
     """Makes trainings of milliseconds."""
     monkeypatch.setattr(process, "PROGRAM", TRAINER)
-    monkeypatch.setattr(process, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(processes, "_LOOK_SECONDS", 0.02)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 def test_a_tuning_keeps_what_is_best_on_validation_and_reads_the_test_file_once(
     quick, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("tf_textrnn.tuning.shared.usable_cores", lambda: 4)
+    monkeypatch.setattr("tf_textrnn.base.processes.usable_cores", lambda: 4)
     assert cli.run(flags(tmp_path / "t", 0.12)) == 0
     out, err = capsys.readouterr()
     assert err == ""

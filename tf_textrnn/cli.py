@@ -6,22 +6,20 @@ A command's modules load when it runs: help and mistakes in flags answer at once
 
 import dataclasses
 import difflib
-import errno
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
 from tf_textrnn.base import invocation, signals
-from tf_textrnn.base.errors import DivergedError, PeerLostError, UserError
+from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.exits import end_with, status_of
 from tf_textrnn.base.options import CheckedOptions
 from tf_textrnn.base.startup import load_tensorflow
-from tf_textrnn.base.terminal import note, show, silence
+from tf_textrnn.base.terminal import show
 from tf_textrnn.base.version import __version__
 
 Options = TypeVar("Options", bound=CheckedOptions)
-USER_ERROR, OWN_ERROR, PEER_LOST = 2, 1, 75  # exit statuses; of a signal it is 128 + its number
 
 
 def main(*command: str) -> None:
@@ -31,10 +29,7 @@ def main(*command: str) -> None:
       command: words of the command that the program has for its own, before the command line's.
     """
     invocation.record(" ".join(command))
-    signals.install()
-    if sys.stdout is not None:  # it is None where it was closed before we began
-        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    sys.exit(run([*command, *sys.argv[1:]]))
+    end_with(lambda: _run([*command, *sys.argv[1:]]))
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -44,42 +39,21 @@ def run(arguments: Sequence[str]) -> int:
       arguments: the command's words, its flags and texts.
 
     Returns:
-      The exit status: 0 done; with one line on stderr 2 for what the user can mend, 1 for a
-      training that diverged, 130, 143 or 129 for Ctrl-C, SIGTERM or SIGHUP. A lost worker ends
-      the process at once, with status 75.
+      The exit status, as of `status_of`.
     """
-    from tf_textrnn.base.flags import HelpRequested
-
-    try:
-        try:
-            _run(list(arguments))
-        except HelpRequested as page:
-            print(page)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:  # the reader has enough, as `head` does
-        silence(sys.stdout)
-    except OSError as error:
-        if error.filename or error.errno != errno.ENOSPC:
-            raise
-        silence(sys.stdout)
-        note(f"error: the output: cannot be written ({error.strerror})")
-        return USER_ERROR
-    except (UserError, DivergedError) as error:
-        note(f"error: {error}")
-        return USER_ERROR if isinstance(error, UserError) else OWN_ERROR
-    except PeerLostError as error:
-        note(f"error: {error}")
-        os._exit(PEER_LOST)  # at once: TensorFlow would wait for the lost one
-    except signals.Stopped as stopped:
-        note(str(stopped))
-        if stopped.at_once:
-            os._exit(stopped.status)
-        return stopped.status
-    return 0
+    return status_of(lambda: _run(list(arguments)))
 
 
 def _run(arguments: list[str]) -> None:
+    from tf_textrnn.base.flags import HelpRequested
+
+    try:
+        _run_command(arguments)
+    except HelpRequested as page:
+        print(page)
+
+
+def _run_command(arguments: list[str]) -> None:
     from tf_textrnn.base.flags import HelpRequested
 
     if not arguments or arguments[0] in ("--help", "-h", "--helpfull"):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _SUBGRAPHS = 4  # that a train step runs side by side: two directions, two halves of the batch
+_of_ours: set[str] = set()  # variables of the environment that `load_tensorflow` has set
 
 
 def usable_cores() -> int:
@@ -37,18 +38,27 @@ def load_tensorflow(intraop_threads: int | None = None) -> Any:
       The module `tensorflow`.
     """
     is_worker = bool(os.environ.get("TF_CONFIG"))
-    # What TensorFlow has to say of a lost worker, the command says in one line.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if is_worker else "2")
     cores = usable_cores()
-    os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(cores))
-    threads = intraop_threads or max(1, cores // _SUBGRAPHS)
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
+    settings = {
+        # What TensorFlow has to say of a lost worker, the command says in one line.
+        "TF_CPP_MIN_LOG_LEVEL": "3" if is_worker else "2",
+        "TF_NUM_INTEROP_THREADS": str(cores),
+        "TF_NUM_INTRAOP_THREADS": str(intraop_threads or max(1, cores // _SUBGRAPHS)),
+    }
+    for name in settings.keys() - os.environ.keys():
+        os.environ[name] = settings[name]
+        _of_ours.add(name)
     with _stderr_kept():
         import tensorflow as tf
 
         if not is_worker:  # whose devices start when it connects
             tf.constant(0)
     return tf
+
+
+def environment_of_user() -> dict[str, str]:
+    """The environment without what `load_tensorflow` has set for this process."""
+    return {name: value for name, value in os.environ.items() if name not in _of_ours}
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.config import FileConfig
+from tf_textrnn.config import DataConfig, FileConfig
 from tf_textrnn.data.containers import stored_at
 from tf_textrnn.data.label_counts import LabelCounts
 from tf_textrnn.data.readers import OpenFile, Record, open_file, place_name
@@ -224,6 +224,12 @@ def is_there(path: str) -> bool:
         return all(one == "-" or pathlib.Path(one).exists() for one in _paths(path, ""))
     except UserError:
         return False
+
+
+def reads_standard_input(data: DataConfig) -> bool:
+    """Whether a file of a run is standard input, which no other process can read."""
+    paths = (data.train_file, data.valid_file, data.test_file)
+    return any("-" in path.split(",") for path in paths)
 
 
 def _paths(path: str, flag: str) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.terminal import show, warn
 from tf_textrnn.config import Config
@@ -121,11 +122,7 @@ def train_folds(
     branches = np.zeros(_shape(config, data, len(data.train)), np.float32)
     best_epochs = []
     for fold in range(config.data.folds):
-        part = fold_of(data, fold)
-        name = f"fold {fold + 1} of {config.data.folds}"
-        ended = train_part(
-            name, _of_fold(config, data, part), part, folder.fold(fold), workers, train, on_step
-        )
+        ended = train_part(fold_part(config, data, folder, fold), workers, train, on_step)
         branches[data.folds == fold] = ended.scores
         best_epochs.append(ended.best["epoch"] + 1)
     num_epochs = statistics.median_high(best_epochs)
@@ -133,11 +130,36 @@ def train_folds(
     return OutOfFold(weigh_on(branches, data.train, config.threshold_rule), num_epochs)
 
 
-def _of_fold(config: Config, data: Data, part: Data) -> Config:
-    """The config with which an epoch goes over a fold's texts as often as over all texts."""
+class Part(NamedTuple):
+    """A training on some of the texts of a run.
+
+    Attributes:
+      name: what it is called.
+      config: of the training, settled.
+      data: the texts that it trains on, and those that it chooses its best epoch on.
+      folder: of the training.
+    """
+
+    name: str
+    config: Config
+    data: Data
+    folder: RunFolder
+
+
+def fold_part(config: Config, data: Data, folder: RunFolder, fold: int) -> Part:
+    """The training that does not see a fold; an epoch goes over its texts as often as over all.
+
+    Args:
+      config: settled.
+      data: of the run, with folds.
+      folder: of the run.
+      fold: index of the fold, from 0.
+    """
+    part = fold_of(data, fold)
     batch_size, least = config.training.batch_size, config.training.min_epoch_steps
     passes = passes_of_an_epoch(len(data.train), batch_size, least)
-    return config.replace(min_epoch_steps=passes * -(-len(part.train) // batch_size))
+    config = config.replace(min_epoch_steps=passes * -(-len(part.train) // batch_size))
+    return Part(f"fold {fold + 1} of {config.data.folds}", config, part, folder.fold(fold))
 
 
 class Ended(NamedTuple):
@@ -158,10 +180,7 @@ def _shape(config: Config, data: Data, num_texts: int) -> tuple[int, int, int]:
 
 
 def train_part(
-    name: str,
-    config: Config,
-    part: Data,
-    folder: RunFolder,
+    part: Part,
     workers: Workers,
     train: Callable[[Trainer], None],
     on_step: Callable[[int], None] | None = None,
@@ -169,30 +188,29 @@ def train_part(
     """Trains the model of some of the texts, unless it has ended already.
 
     Args:
-      name: what the part is called.
-      config: settled.
-      part: the texts that it trains on, and those that it chooses its best epoch on.
-      folder: of the part.
+      part: the training.
       workers: the one worker.
       train: as of `train_folds`.
       on_step: as of `Trainer`.
 
     Returns:
-      The scores of the texts of `part.valid`, and the metrics of the best epoch.
+      The scores of the texts of `part.data.valid`, and the metrics of the best epoch.
 
     Raises:
       UserError: the folder is of other texts, or a file cannot be read.
       DivergedError: the training lost its way.
     """
-    shape = _shape(config, part, len(part.valid))
-    folder.remove_leftovers()
-    ended = read_ended(folder, part, shape)
-    show(f"{name}: {len(part.valid):,} texts to score" if ended is None else f"{name}: done")
-    if ended is None:
-        folder.make()
-        ended = _end(FoldTrainer(config, part, folder, workers, on_step), train, shape)
-        gc.collect()  # a model and its graphs refer to one another; the next takes their place
-    folder.remove_checkpoints()
+    name, config, data, folder = part
+    shape = _shape(config, data, len(data.valid))
+    folder.make()
+    with locks.take(folder.lock, wait=True):  # the process of a trainer that is gone may be saving
+        folder.remove_leftovers()
+        ended = read_ended(folder, data, shape)
+        show(f"{name}: {len(data.valid):,} texts to score" if ended is None else f"{name}: done")
+        if ended is None:
+            ended = _end(FoldTrainer(config, data, folder, workers, on_step), train, shape)
+            gc.collect()  # a model and its graphs refer to one another; the next takes their place
+        folder.remove_checkpoints()
     return ended
 
 

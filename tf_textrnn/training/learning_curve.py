@@ -6,14 +6,13 @@ the validation texts of the run, and are measured on them, as the model of all t
 
 from collections.abc import Callable
 
-from tf_textrnn.base.terminal import show
 from tf_textrnn.config import Config
 from tf_textrnn.data.parts import eighths, share_of
 from tf_textrnn.data.splits import Data
 from tf_textrnn.runs.curve import CurvePoint, curve_point
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training.distribution import Workers
-from tf_textrnn.training.folds import train_part
+from tf_textrnn.training.folds import Part, train_part
 from tf_textrnn.training.loop import Trainer
 from tf_textrnn.training.validation import weigh_on
 
@@ -29,13 +28,19 @@ def train_shares(
     on_step: Callable[[int], None] | None = None,
 ) -> list[CurvePoint]:
     """Trains a model for each share that has not ended yet; arguments as of `folds.train_folds`."""
-    of_text = eighths(data, config.training.seed, config.has_label_sets)
     points = []
-    for parts, name in SHARES.items():
-        part = share_of(data, of_text < 8 // parts)
-        show(f"{name} of the texts: {len(part.train):,}")
-        ended = train_part(name, config, part, folder.share(parts), workers, train, on_step)
-        weighed = weigh_on(ended.scores, part.valid, config.threshold_rule)
-        accuracy = weighed.answers(part.valid, data.all_labels).measures().accuracy
-        points.append(curve_point(len(part.train), accuracy, len(part.valid)))
+    for parts in SHARES:
+        part = share_part(config, data, folder, parts)
+        ended = train_part(part, workers, train, on_step)
+        weighed = weigh_on(ended.scores, part.data.valid, config.threshold_rule)
+        accuracy = weighed.answers(part.data.valid, data.all_labels).measures().accuracy
+        points.append(curve_point(len(part.data.train), accuracy, len(part.data.valid)))
     return points
+
+
+def share_part(config: Config, data: Data, folder: RunFolder, parts: int) -> Part:
+    """The training on one of so many parts of the texts, a key of `SHARES`; arguments as above."""
+    of_text = eighths(data, config.training.seed, config.has_label_sets)
+    part = share_of(data, of_text < 8 // parts)
+    name = f"{SHARES[parts]} of the texts, {len(part.train):,}"
+    return Part(name, config, part, folder.share(parts))

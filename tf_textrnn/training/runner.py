@@ -33,6 +33,7 @@ from tf_textrnn.training.resume import (
     open_run,
     read_end,
 )
+from tf_textrnn.training.side_by_side import train_side_by_side
 
 
 class Finished(NamedTuple):
@@ -76,6 +77,7 @@ def run(
       DivergedError: training lost its way.
       PeerLostError: another worker did.
     """
+    are_in_files = sources is None
     workers = connect(Config().replace(**given).run)
     with workers.watched():
         config, sources = _shared_config(given, workers, sources)
@@ -111,6 +113,8 @@ def run(
             if initial:
                 known["init_from"] = initial.measure(data, workers)
             curve = []
+            if are_in_files and on_step is None:
+                train_side_by_side(config, folder)
             if config.run.learning_curve:
                 curve = train_shares(config, data, folder, workers, train_to_end, on_step)
             if data.folds is None:

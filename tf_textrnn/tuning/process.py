@@ -1,26 +1,20 @@
 """A training in a process of its own: `textrnn train`, and what its folder tells meanwhile."""
 
 import json
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tf_textrnn.base import locks, signals
-from tf_textrnn.base.errors import DivergedError, UserError
+from tf_textrnn.base import locks
 from tf_textrnn.base.options import shown
+from tf_textrnn.base.processes import MODULE, PATIENCE, OwnProcess, pause
 from tf_textrnn.config import TrainingConfig
 from tf_textrnn.tuning.clock import Clock
 
 LOG = "train.log"  # in a run's folder: what its processes have printed
-PROGRAM = (sys.executable, "-P", "-m", "tf_textrnn.cli")
-_PACKAGE = pathlib.Path(__file__).parents[2]
-_PATIENCE = 60.0  # seconds in which a process that was told to end saves a checkpoint
-_LOOK_SECONDS = 0.3
+PROGRAM = (*MODULE, "tf_textrnn.cli")
 
 
 def flags(options: Mapping[str, Any]) -> list[str]:
@@ -28,7 +22,7 @@ def flags(options: Mapping[str, Any]) -> list[str]:
     return [f"--{name}={shown(value)}" for name, value in options.items()]
 
 
-class TrainProcess:
+class TrainProcess(OwnProcess):
     """One run of a tuning; it goes on where an earlier process has left it.
 
     Args:
@@ -36,7 +30,7 @@ class TrainProcess:
       name: the run's folder in it.
       options: of the run, but for its folder.
       clock: adds up the seconds of the run.
-      threads: that it may use; 0 = what the machine has.
+      num_others: number of runs beside it, with which it shares the cores.
 
     Attributes:
       history: the lines of `metrics.jsonl`, an epoch each.
@@ -48,7 +42,7 @@ class TrainProcess:
         name: str,
         options: Mapping[str, Any],
         clock: Clock,
-        threads: int = 0,
+        num_others: int = 0,
     ):
         self.path = root / name
         self.name = name
@@ -57,26 +51,12 @@ class TrainProcess:
         wait_until_free(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         words = flags({**options, "run_dir": str(self.path), "resume": "auto"})
-        environment = {**os.environ, signals.ENDS_WITH_PARENT: str(os.getpid())}
-        paths = [str(_PACKAGE), os.environ.get("PYTHONPATH", "")]
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        if threads:
-            environment.setdefault("TF_NUM_INTEROP_THREADS", str(threads))
-            environment.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-            environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-        with open(self.path / LOG, "ab") as log:
-            self._log_start = log.tell()
-            # In a session of its own: Ctrl-C in a terminal reaches the parent alone.
-            self._process = subprocess.Popen(
-                [*PROGRAM, "train", *words],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
-                start_new_session=True,
-            )  # fmt: skip
+        super().__init__([*PROGRAM, "train", *words], self.path / LOG, num_others)
         self._looked = time.monotonic()
 
     def look(self) -> bool:
         """Reads how far the run is, and counts its seconds; returns whether the process goes on."""
-        goes_on = self._process.poll() is None
+        goes_on = self.goes_on
         now = time.monotonic()
         self._clock.seconds[self.name] = self.seconds + now - self._looked
         self._looked = now
@@ -91,47 +71,10 @@ class TrainProcess:
         """Seconds that the run has taken, over all of its processes."""
         return self._clock.seconds.get(self.name, 0.0)
 
-    @property
-    def status(self) -> int | None:
-        """The exit status; None of a process that goes on."""
-        return self._process.returncode
-
-    def stop(self) -> None:
-        """Asks the run to save and to end."""
-        if self._process.poll() is None:
-            self._process.terminate()
-
     def wait(self) -> None:
-        """Waits until a process that was asked to end has done so."""
-        try:
-            self._process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def error(self) -> Exception:
-        """What a process has ended with that is not done."""
-        with open(self.path / LOG, "rb") as log:
-            log.seek(self._log_start)
-            lines = log.read().decode("utf-8", "replace").splitlines()
-        said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        if not said:
-            return UserError(f"{self.path / LOG}: its process ended with status {self.status}")
-        return DivergedError(said[-1]) if self.status == 1 else UserError(said[-1])
-
-
-def stop_all(processes: Sequence[TrainProcess]) -> None:
-    """Ends processes side by side."""
-    for process in processes:
-        process.stop()
-    for process in processes:
-        process.wait()
-        process.look()
-
-
-def pause() -> None:
-    """Waits a moment, before processes are looked at again."""
-    time.sleep(_LOOK_SECONDS)
+        """Waits until it has ended, and counts its seconds."""
+        super().wait()
+        self.look()
 
 
 def read_history(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -168,7 +111,7 @@ def remove_weights(path: pathlib.Path) -> None:
 
 def wait_until_free(path: pathlib.Path) -> None:
     """Waits until the process that an earlier tuning has left in a run's folder has saved."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while path.exists() and time.monotonic() < deadline:
         try:
             with locks.take(path / ".lock", wait=False):

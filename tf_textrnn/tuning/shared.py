@@ -5,15 +5,13 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tf_textrnn.base.startup import usable_cores
+from tf_textrnn.base.processes import pause, stop_all, trainings_at_once
 from tf_textrnn.config import Config
 from tf_textrnn.tuning.clock import Clock
 from tf_textrnn.tuning.plan import Times
-from tf_textrnn.tuning.process import TrainProcess, kept_epoch, pause, stop_all
+from tf_textrnn.tuning.process import TrainProcess, kept_epoch
 from tf_textrnn.tuning.progress import Bar
 
-MOST_AT_ONCE = 8  # runs; each is a process with a TensorFlow of its own
-CORES_OF_A_RUN = 2  # a step runs two halves of a batch side by side
 DEFAULT, FINAL = "trials/0", "final"
 
 
@@ -34,7 +32,7 @@ class Tuning:
         self.bar = bar
         self.asked = Config().replace(**given)
         self.metric = self.asked.metric
-        self.slots = min(max(1, usable_cores() // CORES_OF_A_RUN), MOST_AT_ONCE)
+        self.slots = trainings_at_once()
 
     def trial_options(self, varied: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         """The options of a run that is no last one: it does not read the test file."""
@@ -49,8 +47,7 @@ class Tuning:
           options: of it.
           num_others: number of runs beside it, with which it shares the cores.
         """
-        threads = usable_cores() // (1 + num_others) if num_others else 0
-        return TrainProcess(self.root, name, options, self.clock, threads)
+        return TrainProcess(self.root, name, options, self.clock, num_others)
 
     def run(
         self, jobs: Sequence[tuple[str, dict[str, Any]]], until: float | None = None

@@ -7,6 +7,7 @@ from optuna.trial import FrozenTrial, Trial
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.options import shown
+from tf_textrnn.base.processes import pause, stop_all
 from tf_textrnn.base.terminal import warn
 from tf_textrnn.config import Config
 from tf_textrnn.tuning.plan import Plan, plan
@@ -14,10 +15,8 @@ from tf_textrnn.tuning.process import (
     TrainProcess,
     has_ended,
     is_trained,
-    pause,
     read_history,
     remove_weights,
-    stop_all,
 )
 from tf_textrnn.tuning.search import Search
 from tf_textrnn.tuning.shared import DEFAULT, Tuning
