@@ -45,7 +45,7 @@ class _PartProcess(OwnProcess):
 
 
 def train_side_by_side(config: Config, folder: RunFolder) -> None:
-    """Trains the parts that have not ended, where the cores take several at once.
+    """Trains the parts that have not ended, if the cores take several at once.
 
     Args:
       config: settled; its texts are in files, or are a data set.
@@ -59,10 +59,12 @@ def train_side_by_side(config: Config, folder: RunFolder) -> None:
     if config.run.learning_curve:
         parts |= {f"share {share}": folder.share(share) for share in SHARES}
     waiting = [(name, part) for name, part in parts.items() if not part.scores.exists()]
-    num_at_once = min(trainings_at_once(), len(waiting))
+    most = trainings_at_once()
     has_gpu = tf.config.list_physical_devices("GPU")  # whose memory this process holds
-    if num_at_once < 2 or has_gpu or reads_standard_input(config.data):
+    if most == 1 or not waiting or has_gpu or reads_standard_input(config.data):
         return
+    # One alone trains in a process too: bits depend on the threads of an op, which differ here.
+    num_at_once = min(most, len(waiting))
     show(f"trains {num_at_once} models side by side")
     running = list[_PartProcess]()
     try:
