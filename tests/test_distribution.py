@@ -90,6 +90,7 @@ def test_multiworker_needs_a_cluster(monkeypatch):
         distribution.connect(RunConfig(strategy="multiworker"))
 
 
+@pytest.mark.slow
 def test_a_mistake_of_the_chief_ends_all_with_its_line(options, tmp_path):
     (tmp_path / "bad.tsv").write_text("a\tone\nno tab\n")
     arguments = flags({**options, "train_file": tmp_path / "bad.tsv", "run_dir": tmp_path / "r"})

@@ -129,14 +129,15 @@ def test_a_text_is_cut_at_max_text_bytes(paths):
     assert_encoded_alike(paths, texts, "word")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place",
     [
         {"LC_ALL": "tr_TR.UTF-8"},
-        pytest.param({"LANG": "lt_LT.UTF-8", "LC_CTYPE": "lt_LT.UTF-8"}, marks=pytest.mark.slow),
-        pytest.param({"LANG": "tr_TR.UTF-8", "LC_CTYPE": "tr_TR.UTF-8"}, marks=pytest.mark.slow),
-        pytest.param({"LC_ALL": "lt_LT.UTF-8"}, marks=pytest.mark.slow),
-        pytest.param({"LC_ALL": "C"}, marks=pytest.mark.slow),
+        {"LANG": "lt_LT.UTF-8", "LC_CTYPE": "lt_LT.UTF-8"},
+        {"LANG": "tr_TR.UTF-8", "LC_CTYPE": "tr_TR.UTF-8"},
+        {"LC_ALL": "lt_LT.UTF-8"},
+        {"LC_ALL": "C"},
     ],
 )
 def test_no_answer_moves_with_the_locale(place):
