@@ -44,15 +44,13 @@ def test_what_processes_print_is_shown_with_their_names(train, capsys):
     assert sorted(lines[1:]) == sorted(expected)
 
 
-def test_a_fold_that_has_ended_is_left_alone_and_one_that_is_left_needs_no_process(
-    train, tmp_path, capsys
-):
+def test_a_fold_that_has_ended_is_left_alone(train, tmp_path, capsys):
     folder = RunFolder(str(tmp_path))
     for fold in (0, 2):
         folder.fold(fold).make()
         folder.fold(fold).scores.touch()
-    train("print('trained')")
-    assert capsys.readouterr().out == ""
+    train("print('trained', number)")
+    assert capsys.readouterr().out == "trained 2\n"
 
 
 @pytest.mark.parametrize("status, error", [(2, UserError), (1, DivergedError)])

@@ -65,7 +65,8 @@ def train_side_by_side(config: Config, folder: RunFolder) -> None:
         return
     # One alone trains in a process too: bits depend on the threads of an op, which differ here.
     num_at_once = min(most, len(waiting))
-    show(f"trains {num_at_once} models side by side")
+    if num_at_once > 1:
+        show(f"trains {num_at_once} models side by side")
     running = list[_PartProcess]()
     try:
         while waiting or running:
