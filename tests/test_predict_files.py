@@ -4,6 +4,7 @@ import csv
 import datetime
 import io
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -228,6 +229,47 @@ def test_evaluates_a_csv_by_other_columns(command, tmp_path):
         "--evaluate", "--input", path, "--text_column=body", "--label_column=kind"
     )
     assert (status, out.startswith("2 texts: accuracy 1.0000 (95 % interval ")) == (0, True)
+
+
+@pytest.fixture(scope="module")
+def run_of_columns(exported, tmp_path_factory):
+    """The run of `exported`, as if its files had columns of other names."""
+    folder = tmp_path_factory.mktemp("columns") / "run"
+    shutil.copytree(exported.path, folder)
+    config = exported.read_config().replace(text_column="body", label_column="kind")
+    (folder / "config.json").write_text(config.to_json(), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("model", ["", "export", "export/1"])
+def test_columns_are_those_of_the_run_where_the_file_has_them(
+    run_of_columns, model, tmp_path, capsys
+):
+    rows = [["1", "wolf", "animals"], ["2", "red", "colours"]]
+    path = table(tmp_path / "f.csv", ["id", "body", "kind"], rows)
+    flag = f"--model={run_of_columns / model}"
+    assert cli.run(["predict", flag, f"--input={path}", "--evaluate"]) == 0
+    assert capsys.readouterr().out.startswith("2 texts: accuracy 1.0000 ")
+    assert cli.run(["predict", flag, f"--input={table(path, ['body'], [['wolf']])}"]) == 0
+    assert capsys.readouterr().out.startswith("body,label,probability\nwolf,animals,")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("f.txt", "wolf\n"),
+        ("f.csv", "text\nwolf\n"),
+        ("f.jsonl", '{"text": "wolf"}\n'),
+        ("f.tsv", "text\tnote\nwolf\tx\n"),
+    ],
+)
+def test_a_file_without_the_columns_of_the_run_is_read_as_ever(
+    run_of_columns, name, content, tmp_path, capsys
+):
+    (tmp_path / name).write_text(content)
+    flags = [f"--input={tmp_path / name}", "--format=jsonl"]
+    assert cli.run(["predict", f"--model={run_of_columns}", *flags]) == 0
+    assert json.loads(capsys.readouterr().out)["label"] == "animals"
 
 
 @pytest.mark.parametrize(

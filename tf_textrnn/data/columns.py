@@ -28,6 +28,11 @@ def is_default(config: FileConfig) -> bool:
     return (config.text_column, config.label_column) == (default.text_column, default.label_column)
 
 
+def has_numbers(config: FileConfig) -> bool:
+    """Whether a column is asked for by its number."""
+    return any(map(_number, [*config.text_column.split(","), config.label_column]))
+
+
 def find_name(name: str, names: list[str]) -> int | None:
     """Returns the position of a name, with case and blanks around it forgiven; None = not there.
 

@@ -23,6 +23,7 @@ from tf_textrnn.base.terminal import note
 from tf_textrnn.data.readers import OpenFile, Record
 from tf_textrnn.data.sources import Source, chunks_of_texts, file_source, open_files
 from tf_textrnn.predicting.answers import Answers, Naming, Said, answers_for
+from tf_textrnn.predicting.columns import with_columns
 from tf_textrnn.predicting.options import PredictOptions
 from tf_textrnn.predictor.explain import MAX_SPANS, Explanation
 from tf_textrnn.predictor.predictor import Predictor
@@ -48,10 +49,13 @@ def predict(options: PredictOptions, texts: Sequence[str]) -> None:
     options.check(bool(texts))
     source = None
     files: list[OpenFile] = []
-    if options.evaluate:
-        source = file_source(options.input or "-", options.files, "input")
-    elif options.input:
-        files = open_files(options.input, options.files, "input", needs_label=False)
+    path = options.input or ("-" if options.evaluate else "")
+    if path:
+        config = with_columns(path, options.files, options.model, options.evaluate)
+        if options.evaluate:
+            source = file_source(path, config, "input")
+        else:
+            files = open_files(path, config, "input", needs_label=False)
     with _sink(options.output) as write:
         predictor = Predictor(options.model)
         if source and predictor.has_sets:
