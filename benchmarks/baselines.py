@@ -45,20 +45,48 @@ def naive_bayes(texts: list[str], labels: list[str], test_texts: list[str]) -> l
 
 def fasttext(texts: list[str], labels: list[str], test_texts: list[str]) -> list[str]:
     """FastText (Joulin et al. 2017) of the words or characters that `tf_textrnn` would read."""
+    return _fasttext(texts, labels, test_texts, {})
+
+
+def autotuned_fasttext(
+    texts: list[str],
+    labels: list[str],
+    test_texts: list[str],
+    valid: tuple[list[str], list[str]],
+    seconds: int,
+) -> list[str]:
+    """As `fasttext`, with the settings that its `autotune` finds on `valid`, texts and labels."""
+    return _fasttext(texts, labels, test_texts, {"autotuneDuration": seconds}, valid)
+
+
+def _fasttext(
+    texts: list[str],
+    labels: list[str],
+    test_texts: list[str],
+    options: dict[str, Any],
+    valid: tuple[list[str], list[str]] | None = None,
+) -> list[str]:
     import fasttext  # the only baseline that may be missing
 
     names = sorted(set(labels))  # a label may hold spaces; its number has none
     tokenizer = "char" if _is_unspaced(texts) else "word"
-    lines = [
-        f"{_LABEL}{names.index(label)} {text}\n"
-        for label, text in zip(labels, _tokens(texts, tokenizer), strict=True)
-    ]
     with tempfile.TemporaryDirectory() as scratch:
-        path = pathlib.Path(scratch, "train.txt")
-        path.write_text("".join(lines), encoding="utf-8")
+
+        def write(name: str, texts: list[str], labels: list[str]) -> str:
+            lines = [
+                f"{_LABEL}{names.index(label)} {text}\n"
+                for label, text in zip(labels, _tokens(texts, tokenizer), strict=True)
+            ]
+            path = pathlib.Path(scratch, name)
+            path.write_text("".join(lines), encoding="utf-8")
+            return str(path)
+
+        if valid:
+            options = {**options, "autotuneValidationFile": write("valid.txt", *valid)}
         # 12 threads are the default of its command. The first weights are drawn in ten blocks, a
         # thread each, so that with fewer than ten some stay whatever lay in memory: NaN, often.
-        model = fasttext.train_supervised(str(path), thread=12, verbose=0)
+        train = write("train.txt", texts, labels)
+        model = fasttext.train_supervised(train, thread=12, verbose=0, **options)
     answers, _ = model.predict(_tokens(test_texts, tokenizer))
     return [names[int(answer[0].removeprefix(_LABEL))] for answer in answers]
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -93,20 +94,10 @@ def project(model: str, texts: Sequence[str]) -> dict[str, float]:
 
 
 def keras(texts: Sequence[str]) -> dict[str, float]:
-    """Measures TextVectorization → Embedding → Bidirectional LSTM → pooling.
-
-    Its SavedModel predicts the single texts.
-    """
+    """Measures a stock Keras model; its SavedModel predicts the single texts."""
     import tensorflow as tf
-    from keras import Input, Model, layers
 
-    vectorize = layers.TextVectorization(20_000)
-    vectorize.adapt(texts)
-    inputs = Input((), dtype="string")
-    embedded = layers.Embedding(20_000, 128, mask_zero=True)(vectorize(inputs))
-    hidden = layers.Bidirectional(layers.LSTM(128, return_sequences=True))(embedded)
-    pooled = layers.GlobalAveragePooling1D()(hidden)
-    classifier = Model(inputs, layers.Dense(2, activation="softmax")(pooled))
+    classifier = keras_classifier(texts, 2)
     tensors = tf.constant(texts)
     with tempfile.TemporaryDirectory() as folder:
         classifier.export(folder, verbose=False)
@@ -116,6 +107,19 @@ def keras(texts: Sequence[str]) -> dict[str, float]:
             lambda text: served.serve(tf.constant([text])).numpy(),
             texts,
         )
+
+
+def keras_classifier(texts: Sequence[str], num_classes: int) -> Any:
+    """TextVectorization → Embedding → Bidirectional LSTM → pooling, as one sees it everywhere."""
+    from keras import Input, Model, layers
+
+    vectorize = layers.TextVectorization(20_000)
+    vectorize.adapt(texts)
+    inputs = Input((), dtype="string")
+    embedded = layers.Embedding(20_000, 128, mask_zero=True)(vectorize(inputs))
+    hidden = layers.Bidirectional(layers.LSTM(128, return_sequences=True))(embedded)
+    pooled = layers.GlobalAveragePooling1D()(hidden)
+    return Model(inputs, layers.Dense(num_classes, activation="softmax")(pooled))
 
 
 def measure(

@@ -1,12 +1,13 @@
 """Measures `textrnn serve` under load, beside the model called in a loop in one process.
 
     python -m benchmarks.serve --model RUN/export --input FILE [--clients 64] [--seconds 60]
-        [--swap_seconds 5] [--json F]
+        [--swap_seconds 5] [--keras] [--json F]
 
 FILE has one text on each line. Each client keeps a connection and sends a text as soon as the last
 one is answered, to TF Serving's `:predict`. With --swap_seconds another version of the model comes
-every so many seconds. At the end the server gets SIGTERM while all clients still ask. Clients and
-server share this machine's cores. For Linux.
+every so many seconds. With --keras the same server has a stock Keras model, of the labels and words
+of a SavedModel of ours, and nothing runs in a loop. At the end the server gets SIGTERM while all
+clients still ask. Clients and server share this machine's cores. For Linux.
 """
 
 import argparse
@@ -38,10 +39,13 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--swap_seconds", type=float, default=0.0, help="0 = one version")
+    parser.add_argument("--keras", action="store_true", help="serve a stock Keras model")
     parser.add_argument("--json", help="write the figures here")
     args = parser.parse_args()
     texts = pathlib.Path(args.input).read_text("utf-8").splitlines()
-    figures = {"serve": asyncio.run(_serve(args, texts)), "loop": _loop(args.model, texts)}
+    figures = {"serve": asyncio.run(_serve(args, texts))}
+    if not args.keras:
+        figures["loop"] = _loop(args.model, texts)
     for name, found in figures.items():
         print(name, "  ".join(f"{key} {value:,.6g}" for key, value in found.items()))
     if args.json:
@@ -84,8 +88,8 @@ async def _serve(args: argparse.Namespace, texts: Sequence[str]) -> dict[str, An
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         versions = pathlib.Path(folder)
         shutil.copytree(export, versions / "1")
-        command = [sys.executable, "-m", "tf_textrnn.cli", "serve", "--port=0"]
-        command += [f"--model={versions}"]
+        program = ["benchmarks.keras_server"] if args.keras else ["tf_textrnn.cli", "serve"]
+        command = [sys.executable, "-m", *program, "--port=0", f"--model={versions}"]
         server = stack.enter_context(
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         )
