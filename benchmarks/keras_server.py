@@ -34,11 +34,11 @@ class KerasRuntime:
         words = (path / "assets" / "vocabulary.txt").read_text("utf-8").splitlines()
         with tempfile.TemporaryDirectory() as folder:
             keras_classifier(words, len(self.labels)).export(folder, verbose=False)
-            self._served = tf.saved_model.load(folder).serve
+            self._loaded = tf.saved_model.load(folder)
         self._constant = tf.constant
 
     def run(self, texts: list[bytes]) -> Predictions:
-        probability = self._served(self._constant(texts)).numpy()
+        probability = self._loaded.serve(self._constant(texts)).numpy()
         classes = probability.argmax(axis=1)
         ones = np.ones(len(texts), np.int32)
         accepted = np.eye(len(self.labels), dtype=bool)[classes]
