@@ -36,13 +36,17 @@ def answer_section(values: Mapping[str, Any], lines: Sequence[str], before: str)
       lines: what `report.txt` says of it.
       before: what the model that training started from had; empty where there was none.
     """
+    has_sets = "per_text_f1" in values
     low, high = values["accuracy_interval"]
-    whole = "whole sets right" if "per_text_f1" in values else "accuracy"
+    f1_low, f1_high = values["macro_f1_interval"]
+    micro = f"; micro F1 {values['micro_f1']:.3f}" if has_sets else ""  # else it is the accuracy
     figures = [
-        (whole, f"{values['accuracy']:.1%}", f"95 % interval {low:.1%} to {high:.1%}"),
-        ("macro F1", f"{values['macro_f1']:.3f}", f"micro F1 {values['micro_f1']:.3f}"),
+        ("whole sets right" if has_sets else "accuracy", f"{values['accuracy']:.1%}",
+         f"95 % interval {low:.1%} to {high:.1%}"),
+        ("macro F1", f"{values['macro_f1']:.3f}",
+         f"95 % interval {f1_low:.3f} to {f1_high:.3f}{micro}"),
         ("best epoch", str(values["best_epoch"]), f"of {values['epochs']}"),
-    ]
+    ]  # fmt: skip
     items = [
         tag("div", tag("dt", name), tag("dd", tag("strong", number), " ", tag("small", more)))
         for name, number, more in figures
