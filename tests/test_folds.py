@@ -1,6 +1,7 @@
 """`--folds`: each text is scored by a model that has not seen it, and no kill loses a bit."""
 
 import json
+import math
 import re
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy import optimize, special
 
 from tests.conftest import topic_lines, weights
@@ -25,6 +27,8 @@ from tf_textrnn.runs.best import read_best
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training import folds, runner
 from tf_textrnn.training.distribution import Workers
+from tf_textrnn.training.loop import Trainer
+from tf_textrnn.training.validation import weigh_on
 
 NUM_TOPICS, NUM_OWN = 90, 30
 WRONG = 9  # the text whose label is, counted from 0
@@ -212,6 +216,41 @@ def test_stopped_with_two_folds_under_way_a_run_goes_on_in_both(
     again.communicate()
     assert again.returncode == 0
     assert is_whole(tmp_path / "run", whole)
+
+
+@pytest.mark.slow
+def test_a_loop_by_hand_comes_to_the_same_bits(whole, options, tmp_path):
+    """An ordinary training of each fold, whose best epoch is chosen here."""
+    tf.config.experimental.enable_op_determinism()
+    data = load(**options)
+    config = Config().replace(**options).settled()
+    batches, batches_of_all = math.ceil(60 / 32), math.ceil(120 / 32)
+    passes = math.ceil(config.training.min_epoch_steps / batches_of_all)
+    config = config.replace(folds=0, min_epoch_steps=passes * batches)
+    branches = np.zeros((len(data.train), 2, 3), np.float32)
+    for fold in range(2):
+        part, folder = fold_of(data, fold), RunFolder(str(tmp_path / str(fold)))
+        assert (len(part.train), len(part.valid)) == (60, 60)
+        folder.make()
+        trainer = Trainer(config, part, folder, Workers())
+        found, weigh = [], trainer.weigh
+
+        def kept(weigh=weigh, found=found):
+            found.append(weigh())
+            return found[-1]
+
+        trainer.weigh = kept
+        trainer.restore()
+        trainer.train()
+        trainer.close()
+        history = [json.loads(x) for x in folder.metrics.read_text().splitlines()]
+        best = int(np.argmin([epoch["valid_loss"] for epoch in history]))
+        branches[data.folds == fold] = found[best].branches
+    for fold in range(2):
+        kept_scores = checkpoints.read(whole.folder.fold(fold).scores)[0]["scores"]
+        np.testing.assert_array_equal(branches[data.folds == fold], kept_scores)
+    answers = weigh_on(branches, data.train, None).scores.argmax(axis=1)
+    assert np.mean(answers == data.train.classes) == whole.report["accuracy"]
 
 
 @pytest.mark.slow
