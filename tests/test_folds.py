@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import signal
 import subprocess
@@ -172,9 +173,10 @@ def side_by_side(options, tmp_path):
     )
     flags = [f"--{name}={value}" for name, value in options.items()]
     words = [*flags, f"--run_dir={tmp_path / 'run'}", "--noexport", "--resume=auto"]
-    return lambda: subprocess.Popen(
-        [sys.executable, "-c", program, *words], stdout=subprocess.PIPE, text=True
-    )
+    return lambda *more: subprocess.Popen(
+        [sys.executable, "-c", program, *words, *more], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+    )  # fmt: skip
 
 
 def is_whole(path, whole):
@@ -203,15 +205,22 @@ def test_stopped_with_two_folds_under_way_a_run_goes_on_in_both(
     whole, side_by_side, tmp_path, number
 ):
     run = side_by_side()
-    line = next(line for line in run.stdout if re.match(r"fold \d, epoch", line))
+    begun = set()
+    while len(begun) < 2:
+        begun |= set(re.findall(r"^fold \d, epoch", run.stdout.readline()))
     run.send_signal(number)
     run.communicate()
-    assert run.returncode == (143 if number == signal.SIGTERM else -9), line
-    folders = [RunFolder(str(tmp_path / "run")).fold(fold) for fold in range(2)]
+    assert run.returncode == (143 if number == signal.SIGTERM else -9)
+    folder = RunFolder(str(tmp_path / "run"))
     if number == signal.SIGTERM:  # both have saved, and nothing goes on
-        for folder in folders:
-            with locks.take(folder.lock, wait=False):
-                assert checkpoints.own_files(folder.checkpoints) or folder.scores.exists()
+        for part in map(folder.fold, range(2)):
+            with locks.take(part.lock, wait=False):
+                assert checkpoints.own_files(part.checkpoints) or part.scores.exists()
+    again = side_by_side("--checkpoint_minutes=1e-8")
+    next(line for line in again.stdout if line.startswith("fold "))
+    again.send_signal(signal.SIGTERM)
+    again.communicate()
+    assert folder.read_config().run.checkpoint_minutes == 1e-8
     again = side_by_side()
     again.communicate()
     assert again.returncode == 0
@@ -253,8 +262,18 @@ def test_a_loop_by_hand_comes_to_the_same_bits(whole, options, tmp_path):
     assert np.mean(answers == data.train.classes) == whole.report["accuracy"]
 
 
+@pytest.fixture
+def two_cores():
+    """Takes all cores but two from this process, and from those that it starts."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(cores)[:2])
+    yield
+    os.sched_setaffinity(0, cores)
+
+
 @pytest.mark.slow
-def test_kills_inside_a_fold_and_after_it_lose_nothing(whole, options, tmp_path):
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux has it")
+def test_kills_inside_a_fold_and_after_it_lose_nothing(whole, options, tmp_path, two_cores):
     (tmp_path / "sitecustomize.py").write_text(HOOK)
     run = Run(tmp_path / "run", options, tmp_path)
 

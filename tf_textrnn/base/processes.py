@@ -17,6 +17,7 @@ MODULE = (sys.executable, "-P", "-m")  # words before the name of a module
 MOST_AT_ONCE = 8  # trainings; each is a process with a TensorFlow of its own
 CORES_OF_A_TRAINING = 2  # a step runs two halves of a batch side by side
 _PACKAGE = pathlib.Path(__file__).parents[2]
+LOG = "train.log"  # in a training's folder: what its processes have printed
 PATIENCE = 60.0  # seconds in which a process that was told to end saves a checkpoint
 _LOOK_SECONDS = 0.3
 
@@ -27,25 +28,23 @@ def trainings_at_once() -> int:
 
 
 class OwnProcess:
-    """A process that ends when this one does.
+    """A process that ends when this one does; on Windows, only where this one ends in good order.
 
     Args:
       words: of its command line.
       log: file that takes what it prints, after what earlier ones have printed.
-      num_others: number of processes beside it, with which it shares the cores.
-      told: what it reads on its standard input.
+      threads: that it may use; 0 = what the machine has.
+      told: what it reads on its standard input, in UTF-8.
     """
 
-    def __init__(
-        self, words: Sequence[str], log: pathlib.Path, num_others: int = 0, told: str = ""
-    ):
+    def __init__(self, words: Sequence[str], log: pathlib.Path, threads: int = 0, told: str = ""):
         self._log = log
         environment = environment_of_user()
         environment[signals.ENDS_WITH_PARENT] = str(os.getpid())
         paths = [str(_PACKAGE), os.environ.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        if num_others:
-            threads = usable_cores() // (1 + num_others)
+        environment["PYTHONIOENCODING"] = "utf-8"
+        if threads:
             environment.setdefault("TF_NUM_INTEROP_THREADS", str(threads))
             environment.setdefault("TF_NUM_INTRAOP_THREADS", "1")
             environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
@@ -93,13 +92,14 @@ class OwnProcess:
         self._read += sum(map(len, lines))
         return [line.decode("utf-8", "replace").rstrip("\r\n") for line in lines]
 
-    def error(self) -> Exception:
-        """What a process has ended with that is not done."""
-        self._read = self._start
-        lines = self.new_lines()
+    def error(self) -> Exception | None:
+        """The error that a process has told of that has ended; None = it has told of none."""
+        with open(self._log, "rb") as log:
+            log.seek(self._start)
+            lines = log.read().decode("utf-8", "replace").splitlines()
         said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         if not said:
-            return UserError(f"{self._log}: its process ended with status {self.status}")
+            return None
         return DivergedError(said[-1]) if self.status == DIVERGED else UserError(said[-1])
 
 

@@ -3,7 +3,8 @@
 Outside `deferred()` a signal raises `Stopped` wherever the main thread is: nothing is lost, since
 files are written atomically. Inside, it waits until `check()` is called, at a place where the
 run's state is consistent and can be saved. SIGHUP, of the terminal, is no second signal: the kernel
-and the shell each send one. Windows has none, and nothing there sends SIGTERM.
+and the shell each send one. Nor is any to a process that works for another: where a system ends all
+of a group, its parent ends it too. Windows has none, and nothing there sends SIGTERM.
 """
 
 import contextlib
@@ -36,12 +37,15 @@ class Stopped(BaseException):
 class _State:
     received: int = 0
     is_deferred: bool = False
+    has_parent: bool = False
     advice: Callable[[], str] = str
 
 
 _state = _State()
 _HANGUP = getattr(signal, "SIGHUP", None)
-ENDS_WITH_PARENT = "TEXTRNN_ENDS_WITH_PARENT"  # environment: the process id of a tuning
+ENDS_WITH_PARENT = (
+    "TEXTRNN_ENDS_WITH_PARENT"  # environment: the process id of whom this one works for
+)
 _NUMBERS = [signal.SIGTERM, signal.SIGINT, *([_HANGUP] if _HANGUP else [])]
 
 
@@ -51,6 +55,7 @@ def install() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _handle)
     if parent := os.environ.pop(ENDS_WITH_PARENT, ""):
+        _state.has_parent = True
         threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
 
 
@@ -120,7 +125,7 @@ def deferred() -> Iterator[None]:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     if _state.received:
-        if number == _HANGUP:
+        if number == _HANGUP or _state.has_parent:
             return
         os._exit(128 + number)
     _state.received = number

@@ -227,9 +227,9 @@ def is_there(path: str) -> bool:
 
 
 def reads_standard_input(data: DataConfig) -> bool:
-    """Whether a file of a run is standard input, which no other process can read."""
-    paths = (data.train_file, data.valid_file, data.test_file)
-    return any("-" in path.split(",") for path in paths)
+    """Whether a file of a run is standard input, or a device, which no other process can read."""
+    paths = ",".join([data.train_file, data.valid_file, data.test_file]).split(",")
+    return any(path == "-" or path.startswith(("/dev/", "/proc/")) for path in paths)
 
 
 def _paths(path: str, flag: str) -> list[str]:

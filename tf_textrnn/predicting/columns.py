@@ -1,47 +1,46 @@
-"""Which columns of the input hold text and label: those asked for, or those of the model's run."""
+"""Which columns of the input hold text and label where no flag says so: those of the run."""
 
 import dataclasses
 import pathlib
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.config import FileConfig
+from tf_textrnn.config import Config, FileConfig
 from tf_textrnn.data.columns import has_numbers, is_default
 from tf_textrnn.data.sources import open_files
-from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.predicting.options import PredictOptions
+
+_OF_COLUMNS = ("text_column", "label_column", "label_separator", "missing_labels")
+_EXPORTS = ("export", "export_onnx")  # folders of a run
 
 
-def with_columns(path: str, config: FileConfig, model: str, needs_label: bool) -> FileConfig:
-    """How the input is read: where no flag names a column, as the run's own file, if it has those.
+def with_columns(options: PredictOptions, path: str) -> PredictOptions:
+    """The options with the run's columns, where the input has the run's column of the text.
 
-    A column that the run knows by its number is left alone: new files often have none of the label.
+    A column that the run knows by its number is not looked for: new files often have no label.
 
     Args:
+      options: of the command.
       path: of the input.
-      config: what the flags ask for.
-      model: folder of a run, of its export, or of a version of that.
-      needs_label: whether labels are read too.
     """
-    run = RunFolder(_run_of(model))
-    if not is_default(config) or not run.config.exists():
-        return config
+    if options.text_column or options.label_column:
+        return options
+    of_run = _files_of_run(pathlib.Path(options.model))
+    if is_default(of_run) or has_numbers(of_run):
+        return options
+    found = dataclasses.replace(options, **{name: getattr(of_run, name) for name in _OF_COLUMNS})
     try:
-        of_run = run.read_config().files
-        if is_default(of_run) or has_numbers(of_run):
-            return config
-        found = dataclasses.replace(
-            config, text_column=of_run.text_column, label_column=of_run.label_column
-        )
-        for file in open_files(path, found, "input", needs_label):
+        for file in open_files(path, found.files, "input", needs_label=False):
             next(iter(file.records()), None)  # the keys of an object are looked up there
     except UserError:
-        return config
+        return options
     return found
 
 
-def _run_of(model: str) -> str:
-    """The folder of the run that a folder of `--model` lies in, or is."""
-    path = pathlib.Path(model)
-    for folder in (path, path.parent):
-        if folder.name in ("export", "export_onnx"):
-            return str(folder.parent)
-    return model
+def _files_of_run(model: pathlib.Path) -> FileConfig:
+    """How the files of the run were read that the model lies in, or is; else the defaults."""
+    exports = [folder for folder in (model, model.parent) if folder.name in _EXPORTS]
+    file = (exports[0].parent if exports else model) / "config.json"
+    try:
+        return Config.from_json(file.read_text(encoding="utf-8"), str(file)).files
+    except (OSError, UnicodeDecodeError, UserError):
+        return FileConfig()

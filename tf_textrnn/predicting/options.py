@@ -16,6 +16,14 @@ def _of_files(name: str) -> Any:
     return dataclasses.field(default=field.default, metadata=field.metadata)
 
 
+def _column(name: str) -> Any:
+    """An option that names a column, by default that of the model's run."""
+    field = _OF_FILES[name]
+    otherwise = f"empty = that of the model's run, where the input has it, else {field.default}"
+    meaning = f"{field.metadata['meaning']}; {otherwise}"
+    return dataclasses.field(default="", metadata={**field.metadata, "meaning": meaning})
+
+
 @dataclasses.dataclass(frozen=True)
 class PredictOptions(CheckedOptions):
     """What `textrnn predict` is told."""
@@ -66,8 +74,8 @@ class PredictOptions(CheckedOptions):
         False,
         "Refuses a label that the model lacks; otherwise each such text counts as a mistake",
     )
-    text_column: str = _of_files("text_column")
-    label_column: str = _of_files("label_column")
+    text_column: str = _column("text_column")
+    label_column: str = _column("label_column")
     input_format: str = _of_files("format")
     encoding: str = _of_files("encoding")
     delimiter: str = _of_files("delimiter")
@@ -80,7 +88,7 @@ class PredictOptions(CheckedOptions):
     def files(self) -> FileConfig:
         """How the input is read."""
         names = _OF_FILES.keys() - {"format", "weight_column"}
-        given = {name: getattr(self, name) for name in names}
+        given = {name: getattr(self, name) or _OF_FILES[name].default for name in names}
         return FileConfig(format=self.input_format, **given)
 
     def check(self, has_texts: bool) -> None:

@@ -51,11 +51,11 @@ def predict(options: PredictOptions, texts: Sequence[str]) -> None:
     files: list[OpenFile] = []
     path = options.input or ("-" if options.evaluate else "")
     if path:
-        config = with_columns(path, options.files, options.model, options.evaluate)
+        options = with_columns(options, path)
         if options.evaluate:
-            source = file_source(path, config, "input")
+            source = file_source(path, options.files, "input")
         else:
-            files = open_files(path, config, "input", needs_label=False)
+            files = open_files(path, options.files, "input", needs_label=False)
     with _sink(options.output) as write:
         predictor = Predictor(options.model)
         if source and predictor.has_sets:
@@ -124,7 +124,7 @@ def _evaluated(options: PredictOptions, predictor: Predictor, source: Source, se
             if len(unknown) > MAX_UNKNOWN_LABELS:
                 raise UserError(
                     f"{source.name}: over {MAX_UNKNOWN_LABELS:,} labels that the model lacks; is "
-                    f"--label_column={options.label_column} right?"
+                    f"--label_column={options.files.label_column} right?"
                 )
         predictions = predictor([example.text for example in examples])
         seen.add(predictions)

@@ -11,7 +11,7 @@ from typing import Any
 
 from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.files import fsync_folder, read_lines, written_name
+from tf_textrnn.base.files import atomic_write, fsync_folder, read_lines, written_name
 from tf_textrnn.base.tables import can_be_label
 from tf_textrnn.base.terminal import warn
 from tf_textrnn.config import Config
@@ -164,6 +164,11 @@ class RunFolder:
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{self.config}: cannot be read ({error})") from error
         return Config.from_json(text, str(self.config), is_resumed)
+
+    def write_config(self, config: Config) -> None:
+        """Writes the config that the run goes on with."""
+        with atomic_write(self.config) as file:
+            file.write(config.to_json().encode())
 
     def read_labels(self) -> list[str]:
         """The label of each class.

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.base.files import atomic_write, read_lines, write_lines
+from tf_textrnn.base.files import read_lines, write_lines
 from tf_textrnn.base.options import CheckedOptions, option
 from tf_textrnn.config import Config
 
@@ -283,8 +283,7 @@ def import_checkpoint(options: ImportOptions) -> None:
     checkpoints.write(folder.best / checkpoints.LONE_BEST, weights, state)
     write_lines(folder.vocabulary, vocabulary)
     write_lines(folder.labels, labels or [str(n).encode() for n in range(classes)])
-    with atomic_write(folder.config) as file:
-        file.write(config.to_json().encode())
+    folder.write_config(config)
     print(
         f"{options.checkpoint}: LSTM layers {len(source.kernels)}, hidden size "
         f"{source.hidden_size}, input size {source.embedding_dim}, classes {classes}\n"

@@ -1,9 +1,9 @@
 """Folds: each training text is scored by a model that has not seen it (Stone 1974).
 
-One model a fold trains on the texts outside of it, one after the other, each in `folds/<fold>` of
-the run, and chooses its best epoch on those inside. The scores of all texts together give the
-weights of the branches and the temperature, and the folds the number of epochs, with which the last
-model trains on all texts.
+One model a fold trains on the texts outside of it, each in `folds/<fold>` of the run, and chooses
+its best epoch on those inside. The scores of all texts together give the weights of the branches
+and the temperature, and the folds the number of epochs, with which the last model trains on all
+texts.
 """
 
 import contextlib

@@ -22,10 +22,12 @@ def _train() -> None:
 
     def train(trainer: Trainer) -> None:
         trainer.restore()
+        if config.run.resume:  # nothing refuses the new options any more
+            folder.write_config(config)
         trainer.train()
 
     kind, number = sys.argv[1:]
-    config = Config.from_json(sys.stdin.read(), "standard input")
+    config = Config.from_json(sys.stdin.buffer.read().decode(), "standard input")
     folder = RunFolder(config.run.run_dir)
     data = splits.load(config, saved_labels=folder.read_labels())
     tf.config.experimental.enable_op_determinism()  # earlier, it tokenizes on one core

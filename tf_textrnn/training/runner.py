@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_textrnn.base import signals
 from tf_textrnn.base.errors import DivergedError, UserError
-from tf_textrnn.base.files import atomic_write, read_lines, write_lines
+from tf_textrnn.base.files import read_lines, write_lines
 from tf_textrnn.base.terminal import show
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
@@ -105,7 +105,7 @@ def run(
         def train_to_end(trainer: Trainer) -> None:
             trainer.restore()
             if config.run.resume:  # nothing refuses the new options any more
-                workers.broadcast(lambda: _write_config(folder, config))
+                workers.broadcast(lambda: folder.write_config(config))
             trainer.train()
 
         def train(data: Data, initial: Initial | None, summary: dict[str, Any]) -> Finished:
@@ -227,12 +227,7 @@ def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
         folder.check_new()  # again: another process may have been faster
         write_lines(folder.vocabulary, data.vocabulary)
         write_lines(folder.labels, [label.encode() for label in data.labels])
-        _write_config(folder, config)
-
-
-def _write_config(folder: RunFolder, config: Config) -> None:
-    with atomic_write(folder.config) as file:
-        file.write(config.to_json().encode())
+        folder.write_config(config)
 
 
 def _show_start(folder: RunFolder, config: Config, data: Data, workers: Workers) -> dict[str, Any]:

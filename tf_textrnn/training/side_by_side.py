@@ -5,38 +5,53 @@ and leaves in its folder what it has come to. The run finds such a part done whe
 and trains itself what no process has done.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
-from tf_textrnn.base.exits import DIVERGED, USER_ERROR
-from tf_textrnn.base.processes import MODULE, OwnProcess, pause, stop_all, trainings_at_once
-from tf_textrnn.base.terminal import show, warn
+from tf_textrnn.base.processes import LOG, MODULE, OwnProcess, pause, stop_all, trainings_at_once
+from tf_textrnn.base.startup import usable_cores
+from tf_textrnn.base.terminal import note, show, warn
 from tf_textrnn.config import Config
 from tf_textrnn.data.sources import reads_standard_input
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training.learning_curve import SHARES
 
 PROGRAM = (*MODULE, "tf_textrnn.training.part_process")
-LOG = "train.log"  # in a part's folder: what its processes have printed
+
+
+class _Part(NamedTuple):
+    """A training on some of the texts: what people call it, its process's words, its folder."""
+
+    name: str
+    words: tuple[str, str]
+    folder: RunFolder
 
 
 class _PartProcess(OwnProcess):
     """Trains one part."""
 
-    def __init__(self, name: str, config: Config, folder: RunFolder, num_others: int):
-        self._name = name
-        folder.make()
-        words = [*PROGRAM, *name.split()]
-        super().__init__(words, folder.path / LOG, num_others, config.to_json())
+    def __init__(self, part: _Part, config: Config, threads: int):
+        self._name = part.name
+        part.folder.make()
+        words = [*PROGRAM, *part.words]
+        super().__init__(words, part.folder.path / LOG, threads, config.to_json())
 
     def look(self) -> bool:
-        """Shows what it has printed; returns whether it goes on."""
+        """Shows epochs and warnings that it has printed; returns whether it goes on.
+
+        Raises:
+          UserError, DivergedError: those that it has told of.
+        """
         goes_on = self.goes_on
-        if self.status in (USER_ERROR, DIVERGED):
-            raise self.error()
         for line in self.new_lines():
-            if not line.startswith("error: "):  # which becomes the run's
-                show(f"{self._name}, {line}" if line.startswith("epoch") else line)
+            if line.startswith("epoch"):
+                show(f"{self._name}, {line}")
+            elif line.startswith("warning: "):
+                note(line)
         if self.status:
+            if error := self.error():
+                raise error
             warn(
                 f"{self._name}: its process has ended with status {self.status}; the run trains it "
                 f"itself"
@@ -55,24 +70,29 @@ def train_side_by_side(config: Config, folder: RunFolder) -> None:
       UserError: a mistake that one of the processes has found.
       DivergedError: a training lost its way.
     """
-    parts = {f"fold {fold + 1}": folder.fold(fold) for fold in range(config.data.folds)}
+    parts = [
+        _Part(f"fold {number}", ("fold", str(number)), folder.fold(number - 1))
+        for number in range(1, 1 + config.data.folds)
+    ]
     if config.run.learning_curve:
-        parts |= {f"share {share}": folder.share(share) for share in SHARES}
-    waiting = [(name, part) for name, part in parts.items() if not part.scores.exists()]
-    most = trainings_at_once()
-    has_gpu = tf.config.list_physical_devices("GPU")  # whose memory this process holds
-    if most == 1 or not waiting or has_gpu or reads_standard_input(config.data):
+        parts += [
+            _Part(name, ("share", str(share)), folder.share(share))
+            for share, name in SHARES.items()
+        ]
+    num_at_once = min(trainings_at_once(), len(parts))
+    # A GPU's memory is held by this process.
+    is_alone = tf.config.list_physical_devices("GPU") or reads_standard_input(config.data)
+    if num_at_once < 2 or is_alone:
         return
-    # One alone trains in a process too: bits depend on the threads of an op, which differ here.
-    num_at_once = min(most, len(waiting))
-    if num_at_once > 1:
-        show(f"trains {num_at_once} models side by side")
-    running = list[_PartProcess]()
+    # Where one is left it trains in a process too: bits may depend on the threads that an op has.
+    waiting = [part for part in parts if not part.folder.scores.exists()]
+    if len(waiting) > 1:
+        show(f"trains {min(num_at_once, len(waiting))} models side by side")
+    threads, running = usable_cores() // num_at_once, list[_PartProcess]()
     try:
         while waiting or running:
             while waiting and len(running) < num_at_once:
-                name, part = waiting.pop(0)
-                running.append(_PartProcess(name, config, part, num_at_once - 1))
+                running.append(_PartProcess(waiting.pop(0), config, threads))
             pause()
             running = [process for process in running if process.look()]
     finally:

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_textrnn.base import locks
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.options import shown
-from tf_textrnn.base.processes import MODULE, PATIENCE, OwnProcess, pause
+from tf_textrnn.base.processes import LOG, MODULE, PATIENCE, OwnProcess, pause
 from tf_textrnn.config import TrainingConfig
 from tf_textrnn.tuning.clock import Clock
 
-LOG = "train.log"  # in a run's folder: what its processes have printed
 PROGRAM = (*MODULE, "tf_textrnn.cli")
 
 
@@ -30,7 +30,7 @@ class TrainProcess(OwnProcess):
       name: the run's folder in it.
       options: of the run, but for its folder.
       clock: adds up the seconds of the run.
-      num_others: number of runs beside it, with which it shares the cores.
+      threads: that it may use; 0 = what the machine has.
 
     Attributes:
       history: the lines of `metrics.jsonl`, an epoch each.
@@ -42,7 +42,7 @@ class TrainProcess(OwnProcess):
         name: str,
         options: Mapping[str, Any],
         clock: Clock,
-        num_others: int = 0,
+        threads: int = 0,
     ):
         self.path = root / name
         self.name = name
@@ -51,7 +51,7 @@ class TrainProcess(OwnProcess):
         wait_until_free(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         words = flags({**options, "run_dir": str(self.path), "resume": "auto"})
-        super().__init__([*PROGRAM, "train", *words], self.path / LOG, num_others)
+        super().__init__([*PROGRAM, "train", *words], self.path / LOG, threads)
         self._looked = time.monotonic()
 
     def look(self) -> bool:
@@ -70,6 +70,11 @@ class TrainProcess(OwnProcess):
     def seconds(self) -> float:
         """Seconds that the run has taken, over all of its processes."""
         return self._clock.seconds.get(self.name, 0.0)
+
+    def error(self) -> Exception:
+        """What a process has ended with that is not done."""
+        unsaid = UserError(f"{self.path / LOG}: its process ended with status {self.status}")
+        return super().error() or unsaid
 
     def wait(self) -> None:
         """Waits until it has ended, and counts its seconds."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_textrnn.base.processes import pause, stop_all, trainings_at_once
+from tf_textrnn.base.startup import usable_cores
 from tf_textrnn.config import Config
 from tf_textrnn.tuning.clock import Clock
 from tf_textrnn.tuning.plan import Times
@@ -47,7 +48,8 @@ class Tuning:
           options: of it.
           num_others: number of runs beside it, with which it shares the cores.
         """
-        return TrainProcess(self.root, name, options, self.clock, num_others)
+        threads = usable_cores() // (1 + num_others) if num_others else 0
+        return TrainProcess(self.root, name, options, self.clock, threads)
 
     def run(
         self, jobs: Sequence[tuple[str, dict[str, Any]]], until: float | None = None

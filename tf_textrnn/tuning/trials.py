@@ -6,6 +6,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, Trial
 
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.exits import DIVERGED, USER_ERROR
 from tf_textrnn.base.options import shown
 from tf_textrnn.base.processes import pause, stop_all
 from tf_textrnn.base.terminal import warn
@@ -43,7 +44,7 @@ def train_default(tuning: Tuning) -> None:
     (process,) = tuning.run([(DEFAULT, tuning.trial_options({}))], clock.total / 2)
     if process.status == 0:
         return
-    if process.status in (1, 2) or clock.spent < clock.total / 2:
+    if process.status in (DIVERGED, USER_ERROR) or clock.spent < clock.total / 2:
         raise process.error()
     epochs = len(process.history)
     raise UserError(
@@ -163,7 +164,7 @@ class Trials:
         else:
             self._search.fail(trial)
             error = process.error()
-            if process.status == 2:
+            if process.status == USER_ERROR:
                 raise error
             warn(f"trial {trial.number} failed: {error}")
         remove_weights(process.path)
