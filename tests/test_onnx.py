@@ -153,7 +153,7 @@ def test_nothing_of_tensorflow_is_needed(run, tmp_path):
     (tmp_path / "texts.csv").write_text("text,label\nwolf and dog,animals\nseven,numbers\n")
     script = (
         "import sys\n"
-        "for name in ('tensorflow', 'keras', 'onnx', 'matplotlib', 'babel'):\n"
+        "for name in ('tensorflow', 'keras', 'onnx', 'matplotlib', 'babel', 'filelock'):\n"
         "    sys.modules[name] = None\n"
         "import tf_textrnn\n"
         "from tf_textrnn import cli\n"

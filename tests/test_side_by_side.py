@@ -116,3 +116,32 @@ def test_a_process_that_ends_without_a_word_leaves_its_fold_to_the_run(train, ca
 def test_standard_input_is_read_by_one_process(train, tmp_path, path):
     train("", train_file=path)
     assert not (tmp_path / "folds").exists()
+
+
+WORK = """
+import time
+from tf_textrnn.base import exits, signals
+
+def work():
+    with signals.deferred():
+        print("begun", flush=True)
+        while not signals.received():
+            time.sleep(0.01)
+        print("signalled", flush=True)
+        time.sleep(0.3)
+        print("saved", flush=True)
+
+exits.end_with(work)
+"""
+
+
+def test_a_second_signal_does_not_keep_a_process_from_saving(tmp_path):
+    """As where a system sends one to all of a group, and the parent sends its own."""
+    process, lines = processes.OwnProcess([sys.executable, "-c", WORK], tmp_path / "log"), []
+    for said in ("begun", "signalled"):
+        while said not in lines:
+            lines += process.new_lines()
+        process.stop()
+    process.wait()
+    assert process.status == 143
+    assert process.new_lines()[0] == "saved"
