@@ -88,7 +88,9 @@ class PredictOptions(CheckedOptions):
     def files(self) -> FileConfig:
         """How the input is read."""
         names = _OF_FILES.keys() - {"format", "weight_column"}
-        given = {name: getattr(self, name) or _OF_FILES[name].default for name in names}
+        given: dict[str, Any] = {
+            name: getattr(self, name) or _OF_FILES[name].default for name in names
+        }
         return FileConfig(format=self.input_format, **given)
 
     def check(self, has_texts: bool) -> None:
