@@ -1,5 +1,6 @@
 """The exported model answers like the trained one, in any loader, to any text."""
 
+import gc
 import json
 import pathlib
 import random
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.eager import context
 from tensorflow.python.tools import saved_model_cli
 
 from tests.conftest import topic_lines
 from tf_textrnn.config import ModelConfig
 from tf_textrnn.exporting.signatures import ServedTextRNN
 from tf_textrnn.network.model import TextRNN
+from tf_textrnn.predictor.predictor import open_runtime
 from tf_textrnn.runs.loaded import load_run
 from tf_textrnn.text import TextEncoder
 
@@ -251,6 +254,18 @@ def check_hostile(model, count):
         probability = signature(text=tf.constant(batch))["probability"].numpy()
         assert np.isfinite(probability).all()
         np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_version_that_is_gone_leaves_nothing_behind(path):
+    """Gradients of our own in a SavedModel would stay, and with them all functions."""
+    counts = []
+    for _ in range(3):
+        runtime = open_runtime(pathlib.Path(path))
+        runtime.run([b"a"])
+        del runtime
+        gc.collect()
+        counts.append(len(context.context().list_function_names()))
+    assert counts[1] == counts[2]
 
 
 def test_hostile_texts(model):

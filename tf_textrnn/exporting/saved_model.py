@@ -39,7 +39,9 @@ def write(path: pathlib.Path, folder: "RunFolder", run: "LoadedRun") -> None:
         run.thresholds,
         run.config.has_label_sets,
     )
-    tf.saved_model.save(served.resources, str(path), signatures=served.signatures)
+    # A process that loads gradients of our own keeps them, and all that they compute, to its end.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(served.resources, str(path), served.signatures, options)
     # TF 2 calls every signature's method "predict".
     names = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(path))
     names.replace_method_name("classify", CLASSIFY_METHOD, tags="serve")
