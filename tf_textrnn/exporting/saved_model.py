@@ -4,6 +4,7 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from tf_textrnn.exporting.versions import export_version
+from tf_textrnn.predictor.runtime import SAVED_MODEL
 
 if TYPE_CHECKING:
     from tf_textrnn.runs.folder import RunFolder
@@ -39,11 +40,28 @@ def write(path: pathlib.Path, folder: "RunFolder", run: "LoadedRun") -> None:
         run.thresholds,
         run.config.has_label_sets,
     )
-    # A process that loads gradients of our own keeps them, and all that they compute, to its end.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(served.resources, str(path), served.signatures, options)
+    _forget_gradients(path / SAVED_MODEL)
     # TF 2 calls every signature's method "predict".
     names = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(path))
     names.replace_method_name("classify", CLASSIFY_METHOD, tags="serve")
     names.save()
     extras.write(path / "assets.extra", folder, run)
+
+
+def _forget_gradients(file: pathlib.Path) -> None:
+    """Takes the names of gradients of our own off the ops of a SavedModel that has none.
+
+    Where it has them, a process that loads it keeps them to its end, and with them the model; where
+    it has their names alone, each load warns of that.
+    """
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    for graph in model.meta_graphs:
+        definition = graph.graph_def
+        for holder in [definition.node, *(f.node_def for f in definition.library.function)]:
+            for node in holder:
+                node.attr.pop("_gradient_op_type", None)
+    file.write_bytes(model.SerializeToString(deterministic=True))
