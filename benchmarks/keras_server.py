@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.prediction import keras_classifier
 from tf_textrnn import cli
-from tf_textrnn.predictor.explain import Shares
+from tf_textrnn.predictor.explain import NoExplanationsError, Shares
 from tf_textrnn.predictor.predictor import open_runtime
 from tf_textrnn.predictor.runtime import Predictions
 from tf_textrnn.predictor.server import versions
@@ -46,7 +46,7 @@ class KerasRuntime:
         return Predictions(classes, probability, ones, ones == 0, accepted, scores, ones)
 
     def explain(self, text: bytes) -> Shares:
-        raise NotImplementedError
+        raise NoExplanationsError("a stock Keras model has no explanations")
 
 
 if __name__ == "__main__":
