@@ -43,9 +43,7 @@ class _State:
 
 _state = _State()
 _HANGUP = getattr(signal, "SIGHUP", None)
-ENDS_WITH_PARENT = (
-    "TEXTRNN_ENDS_WITH_PARENT"  # environment: the process id of whom this one works for
-)
+ENDS_WITH_PARENT = "TEXTRNN_ENDS_WITH_PARENT"  # environment: the parent's process id
 _NUMBERS = [signal.SIGTERM, signal.SIGINT, *([_HANGUP] if _HANGUP else [])]
 
 

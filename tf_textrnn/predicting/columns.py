@@ -8,9 +8,9 @@ from tf_textrnn.config import Config, FileConfig
 from tf_textrnn.data.columns import has_numbers, is_default
 from tf_textrnn.data.sources import open_files
 from tf_textrnn.predicting.options import PredictOptions
+from tf_textrnn.predictor.runtime import FOLDERS
 
 _OF_COLUMNS = ("text_column", "label_column", "label_separator", "missing_labels")
-_EXPORTS = ("export", "export_onnx")  # folders of a run
 
 
 def with_columns(options: PredictOptions, path: str) -> PredictOptions:
@@ -38,7 +38,7 @@ def with_columns(options: PredictOptions, path: str) -> PredictOptions:
 
 def _files_of_run(model: pathlib.Path) -> FileConfig:
     """How the files of the run were read that the model lies in, or is; else the defaults."""
-    exports = [folder for folder in (model, model.parent) if folder.name in _EXPORTS]
+    exports = [folder for folder in (model, model.parent) if folder.name in FOLDERS]
     file = (exports[0].parent if exports else model) / "config.json"
     try:
         return Config.from_json(file.read_text(encoding="utf-8"), str(file)).files
