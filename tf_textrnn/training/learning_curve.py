@@ -6,6 +6,8 @@ the validation texts of the run, and are measured on them, as the model of all t
 
 from collections.abc import Callable
 
+import numpy as np
+
 from tf_textrnn.config import Config
 from tf_textrnn.data.parts import eighths, share_of
 from tf_textrnn.data.splits import Data
@@ -28,9 +30,10 @@ def train_shares(
     on_step: Callable[[int], None] | None = None,
 ) -> list[CurvePoint]:
     """Trains a model for each share that has not ended yet; arguments as of `folds.train_folds`."""
+    of_text = eighths(data, config.training.seed, config.has_label_sets)
     points = []
     for parts in SHARES:
-        part = share_part(config, data, folder, parts)
+        part = share_part(config, data, folder, of_text, parts)
         ended = train_part(part, workers, train, on_step)
         weighed = weigh_on(ended.scores, part.data.valid, config.threshold_rule)
         accuracy = weighed.answers(part.data.valid, data.all_labels).measures().accuracy
@@ -38,9 +41,18 @@ def train_shares(
     return points
 
 
-def share_part(config: Config, data: Data, folder: RunFolder, parts: int) -> Part:
-    """The training on one of so many parts of the texts, a key of `SHARES`; arguments as above."""
-    of_text = eighths(data, config.training.seed, config.has_label_sets)
+def share_part(
+    config: Config, data: Data, folder: RunFolder, of_text: np.ndarray, parts: int
+) -> Part:
+    """The training on one of so many parts of the texts.
+
+    Args:
+      config: settled.
+      data: of the run.
+      folder: of the run.
+      of_text: int64[texts], as of `eighths`.
+      parts: a key of `SHARES`.
+    """
     part = share_of(data, of_text < 8 // parts)
     name = f"{SHARES[parts]} of the texts, {len(part.train):,}"
     return Part(name, config, part, folder.share(parts))

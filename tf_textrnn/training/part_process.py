@@ -14,17 +14,12 @@ def _train() -> None:
     tf = load_tensorflow()
     from tf_textrnn.config import Config
     from tf_textrnn.data import splits
+    from tf_textrnn.data.parts import eighths
     from tf_textrnn.runs.folder import RunFolder
     from tf_textrnn.training.distribution import Workers
     from tf_textrnn.training.folds import fold_part, train_part
     from tf_textrnn.training.learning_curve import share_part
-    from tf_textrnn.training.loop import Trainer
-
-    def train(trainer: Trainer) -> None:
-        trainer.restore()
-        if config.run.resume:  # nothing refuses the new options any more
-            folder.write_config(config)
-        trainer.train()
+    from tf_textrnn.training.resume import training_to_end
 
     kind, number = sys.argv[1:]
     config = Config.from_json(sys.stdin.buffer.read().decode(), "standard input")
@@ -34,8 +29,10 @@ def _train() -> None:
     if kind == "fold":
         part = fold_part(config, data, folder, int(number) - 1)
     else:
-        part = share_part(config, data, folder, int(number))
-    train_part(part, Workers(), train)
+        of_text = eighths(data, config.training.seed, config.has_label_sets)
+        part = share_part(config, data, folder, of_text, int(number))
+    workers = Workers()
+    train_part(part, workers, training_to_end(config, folder, workers))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tf_textrnn.base import invocation
@@ -16,9 +16,31 @@ from tf_textrnn.predictor.runtime import card_file, newest_version
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
 from tf_textrnn.runs.folder import RunFolder, new_run_dir, read_report, trained_run
+from tf_textrnn.training.distribution import Workers
 from tf_textrnn.training.initial import warn_of_same_texts
+from tf_textrnn.training.loop import Trainer
 from tf_textrnn.training.recorder import Progress
 from tf_textrnn.training.saved_state import SavedState
+
+
+def training_to_end(
+    config: Config, folder: RunFolder, workers: Workers
+) -> Callable[[Trainer], None]:
+    """What restores a trainer of a run, or of a part of it, and trains to the end.
+
+    Args:
+      config: of the run.
+      folder: of the run.
+      workers: all that train together.
+    """
+
+    def train(trainer: Trainer) -> None:
+        trainer.restore()
+        if config.run.resume:  # nothing refuses the new options any more
+            workers.broadcast(lambda: folder.write_config(config))
+        trainer.train()
+
+    return train
 
 
 def open_run(

@@ -32,6 +32,7 @@ from tf_textrnn.training.resume import (
     how_to_go_on,
     open_run,
     read_end,
+    training_to_end,
 )
 from tf_textrnn.training.side_by_side import train_side_by_side
 
@@ -102,11 +103,7 @@ def run(
             workers.wait()
             return _nothing_left(folder, config, *end) if workers.is_chief else None
 
-        def train_to_end(trainer: Trainer) -> None:
-            trainer.restore()
-            if config.run.resume:  # nothing refuses the new options any more
-                workers.broadcast(lambda: folder.write_config(config))
-            trainer.train()
+        train_to_end = training_to_end(config, folder, workers)
 
         def train(data: Data, initial: Initial | None, summary: dict[str, Any]) -> Finished:
             known = {"data": summary}
