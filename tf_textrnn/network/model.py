@@ -12,7 +12,7 @@ from tf_textrnn.config import ModelConfig
 from tf_textrnn.network.dropout import dropout, word_dropout
 from tf_textrnn.network.embedding import TokenEmbedding, is_pair, pad_ids
 from tf_textrnn.network.keras_model import KerasTextModel
-from tf_textrnn.network.ngrams import NgramScores
+from tf_textrnn.network.ngrams import COUNTED, NgramScores
 from tf_textrnn.network.pooling import MaskedPooling
 from tf_textrnn.network.recurrent import RecurrentStack
 from tf_textrnn.text import PADDING_ID
@@ -258,7 +258,7 @@ class TextRNN(KerasTextModel):
 
     def saved_weights(self) -> dict[str, keras.Variable]:
         """All that tells this model from another of its kind: `named_weights` and the n-grams."""
-        names = (["keys"] if self.ngrams else []) + ["counts", "shares"] * self.has_counts
+        names = (["keys"] if self.ngrams else []) + list(COUNTED) * self.has_counts
         return self.named_weights() | {f"ngrams/{n}": getattr(self.ngrams, n) for n in names}
 
     def without_counts(self) -> "TextRNN":

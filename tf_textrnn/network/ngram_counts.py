@@ -21,13 +21,15 @@ class Ngrams(NamedTuple):
     Attributes:
       keys: int64[n-grams], ascending.
       counts: float32[n-grams, classes + 1], the texts of each class that hold it, then all.
-      shares: float32[classes], share of the texts that are of each class.
+      shares: float32[classes], share of each class in the sum of the counts.
+      text_shares: float32[classes], share of the texts that are of each class.
       held: float32[n-grams], share of the training texts, without earlier ones, that hold it.
     """
 
     keys: np.ndarray
     counts: np.ndarray
     shares: np.ndarray
+    text_shares: np.ndarray
     held: np.ndarray
 
 
@@ -115,10 +117,11 @@ def count_ngrams(
     texts_of_class += earlier.of_class
     num_texts = len(split) + earlier.num_texts
     # A class may have no text here, as where its only one is held out.
-    shares = np.clip(texts_of_class, 0.5, max(num_texts - 0.5, 0.5)) / num_texts
+    text_shares = np.clip(texts_of_class, 0.5, max(num_texts - 0.5, 0.5)) / num_texts
     if not order:
         counts = np.zeros((0, num_classes + 1), np.float32)
-        return Ngrams(np.zeros(0, np.int64), counts, shares, np.zeros(0, np.float32))
+        none = np.zeros(0, np.float32)
+        return Ngrams(np.zeros(0, np.int64), counts, text_shares, text_shares, none)
     examples = counted_texts(split, order)
     found: list[np.ndarray] = []
     for start in range(0, len(examples), _TEXTS):
@@ -149,7 +152,10 @@ def count_ngrams(
     held = counts[:, -1] / len(examples)
     place, is_known = find_keys(keys, earlier.keys)
     counts[place[is_known]] += earlier.counts[is_known]
-    return Ngrams(keys, counts, shares, held)
+    sums = counts.sum(axis=0, dtype=np.float64)
+    least = 0.5 / num_texts
+    shares = np.clip(sums[:-1] / sums[-1], least, 1.0 - least).astype(np.float32)
+    return Ngrams(keys, counts, shares, text_shares, held)
 
 
 def find_keys(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

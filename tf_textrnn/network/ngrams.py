@@ -12,6 +12,7 @@ import tensorflow as tf
 from tf_textrnn.text import PADDING_ID
 
 SCALE = 5.0  # scores are this times features · kernel, so that the kernel's steps are large
+COUNTED = ("counts", "shares", "text_shares")  # weights that come from counting texts
 FIRST_TRUST = 0.5  # factor of the log-count ratios before training
 
 
@@ -39,17 +40,18 @@ def log_count_ratios(counts: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
     """Tells for each class how much more often n-grams stand in its texts than in others.
 
     With n_fc the texts of class c that hold n-gram f, n_f all texts that hold it and p_c the share
-    of class c among C classes, the ratio of f for c is
+    of class c among C classes, by the sum of n_fc over all n-grams, the ratio of f for c is
 
         log((n_fc + C p_c) / (n_f - n_fc + C (1 - p_c))) - log(p_c / (1 - p_c)).
 
-    This counts each n-gram in C more texts, spread over the classes as the texts are. An n-gram
-    whose texts are spread likewise has 0, and a class gains nothing from its size. For two classes
-    of one size it is the ratio of Wang & Manning (2012, NBSVM) with one text added to each.
+    This counts each n-gram in C more texts, spread over the classes as all n-grams are. An n-gram
+    that is spread likewise has 0, and a class gains nothing from its texts, many or long ones. For
+    two classes it is the ratio of Wang & Manning (2012, NBSVM), whose counts are divided by their
+    sum over a class too, with one text added to each of two classes of one size.
 
     Args:
       counts: float[n-grams, classes + 1], the texts of each class that hold an n-gram, then all.
-      shares: float[classes], share of each class among the texts.
+      shares: float[classes], share of each class among what the texts hold.
 
     Returns:
       float[n-grams, classes].
@@ -114,6 +116,7 @@ class NgramScores(keras.layers.Layer):
             self.counts = add("counts", (rows, classes + 1), trainable=False)
             even = keras.initializers.Constant(1.0 / classes)
             self.shares = add("shares", (classes,), trainable=False, initializer=even)
+            self.text_shares = add("text_shares", (classes,), trainable=False, initializer=even)
             first = keras.initializers.Constant(FIRST_TRUST)
             self.trust = add("trust", (), initializer=first, constraint="non_neg")
 

@@ -64,7 +64,7 @@ class Initial:
         counts = np.zeros((len(keys), num_classes + 1), np.float32)
         counts[:, [*columns, num_classes]] = ngrams.counts.numpy()
         of_class = np.zeros(num_classes, np.float32)
-        of_class[columns] = ngrams.shares.numpy() * self.num_texts
+        of_class[columns] = ngrams.text_shares.numpy() * self.num_texts
         return EarlierTexts(keys, counts, of_class, self.num_texts)
 
     def _keys(self, data: Data) -> np.ndarray:

@@ -104,7 +104,7 @@ class NgramSteps(tf.Module):
     Among classes of share p the gradient of a score is about p (1 - p) as sensitive to the score,
     so steps grow by 1 / (4 p (1 - p)): as many steps teach 2 classes and 80. They are bounded where
     the loss would not fall. By Gershgorin's theorem the curvature in the weight of an n-gram that a
-    share q of a batch's texts holds is at most q SCALE² / 2, and a step below 2 over that descends.
+    share q of a batch's texts holds is at most q SCALE² / 2, and one over that is the largest step.
 
     Args:
       shares: float32[n-grams], share of the texts that hold each n-gram.
@@ -114,7 +114,7 @@ class NgramSteps(tf.Module):
 
     def __init__(self, shares: np.ndarray, class_shares: np.ndarray, batch_size: int):
         super().__init__()
-        largest = 4.0 / (SCALE**2 * np.maximum(shares, 1.0 / batch_size))
+        largest = 2.0 / (SCALE**2 * np.maximum(shares, 1.0 / batch_size))
         self._largest = tf.Variable(largest.astype(np.float32), trainable=False)
         factors = 1.0 / (4.0 * class_shares * (1.0 - class_shares))
         self._factors = tf.constant(factors.astype(np.float32))

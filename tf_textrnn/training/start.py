@@ -15,6 +15,7 @@ from tf_textrnn.data.splits import Data
 from tf_textrnn.data.type_counts import count_types
 from tf_textrnn.network.model import TextRNN, min_weights
 from tf_textrnn.network.ngram_counts import count_ngrams, counted_texts
+from tf_textrnn.network.ngrams import COUNTED
 from tf_textrnn.training.initial import Initial
 from tf_textrnn.training.optimizers import NgramSteps
 
@@ -46,18 +47,18 @@ def new_model(
     )
     model.build()
     if config.has_label_sets:  # each branch begins at the log-odds of every label
-        log_odds = np.log(ngrams.shares) - np.log1p(-ngrams.shares)
+        log_odds = np.log(ngrams.text_shares) - np.log1p(-ngrams.text_shares)
         model.softmax.bias.assign(log_odds)
         if model.ngrams:
             model.ngrams.bias.assign(log_odds)
     if model.ngrams:
-        for name in ("keys", "counts", "shares"):
+        for name in ("keys", *COUNTED):
             getattr(model.ngrams, name).assign(getattr(ngrams, name))
     if initial:
         initial.give_weights(model, data)
     if model.ngrams is None:
         return model, None
-    return model, NgramSteps(ngrams.held, ngrams.shares, config.training.batch_size)
+    return model, NgramSteps(ngrams.held, ngrams.text_shares, config.training.batch_size)
 
 
 def with_own_counts(config: Config, data: Data) -> Split:
