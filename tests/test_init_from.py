@@ -112,7 +112,7 @@ def test_counts_are_those_of_the_old_texts_and_the_new_ones(begun, topics, optio
     assert found.keys() == expected.keys()
     assert all(np.array_equal(found[ngram], expected[ngram]) for ngram in expected)
     of_label = [sum(label == each for each, _ in texts) for label in data.labels]
-    np.testing.assert_allclose(model.ngrams.shares, np.array(of_label) / len(texts), rtol=1e-6)
+    np.testing.assert_allclose(model.ngrams.text_shares, np.array(of_label) / len(texts), rtol=1e-6)
     assert initial.num_texts == 300
 
 
@@ -294,7 +294,7 @@ def test_branches_of_label_sets_begin_with_the_log_odds_of_all_texts(
     model, _ = new_model(config, data, initial)
     assert data.labels == ["animals", "bushes", "colours", "numbers"]
     num_old, num_new = initial.num_texts, len(data.train)
-    shares = initial.run.model.ngrams.shares.numpy() * num_old
+    shares = initial.run.model.ngrams.text_shares.numpy() * num_old
     shares = np.insert(shares, 1, 0) + num_new * np.array([1, 1, 0, 0])
     shares /= num_old + num_new
     bias = np.log(shares / (1 - shares))

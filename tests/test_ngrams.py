@@ -18,7 +18,7 @@ from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.own_counts import OwnCounts
 from tf_textrnn.data.sources import Example
 from tf_textrnn.network.ngram_counts import count_ngrams, counted_texts
-from tf_textrnn.network.ngrams import SCALE, NgramScores, log_count_ratios, ngram_keys
+from tf_textrnn.network.ngrams import COUNTED, SCALE, NgramScores, log_count_ratios, ngram_keys
 
 VOCAB_SIZE = 9
 token_lists = st.lists(st.lists(st.integers(1, VOCAB_SIZE - 1), max_size=12), min_size=1)
@@ -104,26 +104,40 @@ def test_texts_are_counted_that_hold_an_ngram(split):
         for ngram, (a, b) in COUNTS.items()
     }
     assert dict(zip(found.keys.tolist(), found.counts.tolist(), strict=True)) == expected
-    assert found.shares.tolist() == [0.5, 0.5]
+    np.testing.assert_allclose(found.shares, [7 / 11, 4 / 11], rtol=1e-6)
+    assert found.text_shares.tolist() == [0.5, 0.5]
 
 
 def ratios(counts, shares):
     return log_count_ratios(tf.constant(counts), tf.constant(shares)).numpy()
 
 
-def test_ratios_are_those_of_one_text_added_to_each_of_two_classes(split):
+def test_ratios_are_those_of_counts_divided_by_their_sum_over_a_class(split):
+    """Wang & Manning's, with two texts added that hold what the others do."""
     found = count_ngrams(split, 2, 6, 2)
+    sum_a, sum_b, _ = found.counts.sum(axis=0)
+    added = 2 * sum_a / (sum_a + sum_b)
     for (a, b, _), row in zip(found.counts, ratios(found.counts, found.shares), strict=True):
-        expected = math.log((a + 1) / (b + 1))
-        np.testing.assert_allclose(row, [expected, -expected], rtol=1e-6)
+        expected = math.log(((a + added) / sum_a) / ((b + 2 - added) / sum_b))
+        np.testing.assert_allclose(row, [expected, -expected], rtol=1e-5, atol=1e-6)
 
 
-def test_an_ngram_whose_texts_spread_as_the_classes_do_has_ratio_0(tmp_path):
+def test_what_every_text_holds_speaks_for_the_class_of_short_ones(tmp_path):
+    """It is a quarter of what texts of one class hold, and all that those of the other do."""
+    examples = [Example("a", "w x y z"), Example("b", "x")] * 3
+    counts = count_ngrams(split_of(examples, tmp_path), 1, 6, 2)
+    of_each = counts.counts[:, 1] > 0
+    found = ratios(counts.counts, counts.shares)[of_each]
+    expected = math.log((3 + 1.6) / (3 + 0.4) / 4)
+    np.testing.assert_allclose(found, [[expected, -expected]], rtol=1e-5)
+
+
+def test_an_ngram_that_spreads_as_all_ngrams_do_has_ratio_0(tmp_path):
     examples = [Example("a", "x"), Example("a", "x"), Example("a", "y"), Example("b", "x z")]
     counts = count_ngrams(split_of(examples * 2, tmp_path), 1, 6, 2)
     found = ratios(counts.counts, counts.shares)
-    # 6 of 8 texts are of class a, and so are 1.5 of the 2 added texts.
-    expected = [math.log((a + 1.5) / (b + 0.5)) - math.log(3) for a, b in [(4, 2), (2, 0), (0, 2)]]
+    # 6 of 10 counts are of class a, and so are 1.2 of the 2 added texts.
+    expected = [math.log((a + 1.2) / (b + 0.8) / 1.5) for a, b in [(4, 2), (2, 0), (0, 2)]]
     np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5)
     np.testing.assert_allclose(found[:, 1], -found[:, 0], rtol=1e-5)
     examples = [Example("a", "x"), Example("a", "x"), Example("a", "x"), Example("b", "x")]
@@ -141,7 +155,7 @@ def scorer_of(split, num_classes=2):
     ngrams = count_ngrams(split, 2, 6, num_classes)
     layer = NgramScores(2, len(ngrams.keys), 6, num_classes, has_counts=True)
     layer.build()
-    for name in ("keys", "counts", "shares"):
+    for name in ("keys", *COUNTED):
         getattr(layer, name).assign(getattr(ngrams, name))
     layer.trust.assign(1.0)
     return layer
@@ -227,7 +241,7 @@ def test_with_shuffled_labels_the_trust_falls_to_nothing(tmp_path):
 
     losses = [float(step()) for _ in range(150)]
     assert float(layer.trust.numpy()) <= 0.1
-    guessing = -np.mean(np.log(layer.shares.numpy()[batch.labels]))
+    guessing = -np.mean(np.log(layer.text_shares.numpy()[batch.labels]))
     assert min(losses) > guessing - 0.005  # the bias may learn the shares
 
 

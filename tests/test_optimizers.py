@@ -108,7 +108,7 @@ def test_plain_steps_on_ngrams_are_bounded_and_grow_where_classes_are_many():
     steps = NgramSteps(shares, class_shares, batch_size=64)
     steps.apply(kernel, tf.IndexedSlices(values, tf.constant([0, 2]), [3, 3]), tf.constant(2e-3))
     wanted = NGRAM_RATE * 2e-3 / (4 * class_shares * (1 - class_shares))
-    bound = 4 / SCALE**2  # of an n-gram that every text holds; one in 64 has 64 times that
+    bound = 2 / SCALE**2  # of an n-gram that every text holds; one in 64 has 64 times that
     assert (bound < wanted).all()
     assert (wanted < 64 * bound).all()
     np.testing.assert_allclose(kernel[0], -bound * values[0], rtol=1e-5)

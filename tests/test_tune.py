@@ -14,8 +14,8 @@ import pytest
 from tests.tune_trainer import EPOCH_SECONDS, loss
 from tf_textrnn import cli
 from tf_textrnn.base import processes
+from tf_textrnn.runs.history import read_history
 from tf_textrnn.tuning import process
-from tf_textrnn.tuning.process import read_history
 from tf_textrnn.tuning.trials import FAILURES
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -13,7 +13,8 @@ import pytest
 from tests.tensorboard_server import serve
 from tf_textrnn.base import locks
 from tf_textrnn.runs.folder import RunFolder
-from tf_textrnn.tuning.process import flags, read_history
+from tf_textrnn.runs.history import read_history
+from tf_textrnn.tuning.process import flags
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -310,7 +310,8 @@ class TrainingConfig(CheckedOptions):
     )
     patience: int = option(
         4,
-        "Number of epochs without a better validation loss before training stops; 0 = never",
+        "Number of epochs without a validation loss lower by a hundredth before training stops; "
+        "0 = never",
         minimum=0,
         on_resume=True,
     )

@@ -18,6 +18,7 @@ from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.answered import Answered
 from tf_textrnn.runs.best import Named
 from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.history import is_trained
 from tf_textrnn.runs.metric import measure_metric
 from tf_textrnn.runs.saver import BackgroundSaver
 from tf_textrnn.runs.summaries import Summaries
@@ -103,7 +104,7 @@ class Trainer:
         self.workers.wait()
         with signals.deferred():
             try:
-                while not self.progress.is_over(self.config.training):
+                while not is_trained(self.progress.history, self.config.training):
                     self.train_epoch()
                     self._validate()
                     self.save()

@@ -18,7 +18,7 @@ from tqdm import auto
 from tf_textrnn.base.errors import DivergedError
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.terminal import show, shows_bars
-from tf_textrnn.config import Config, TrainingConfig
+from tf_textrnn.config import Config
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.summaries import Summaries
 from tf_textrnn.training.step import StepResult
@@ -55,14 +55,6 @@ class Progress:
         self.epoch += 1
         self.batch = self.texts = self.correct = self.clipped = 0
         self.loss_sum = self.seconds = 0.0
-
-    def is_over(self, config: TrainingConfig) -> bool:
-        """Whether the last epoch is done, or `patience` at its end."""
-        if self.epoch >= config.num_epochs:
-            return True
-        return bool(config.patience and self.best) and (
-            self.epoch - 1 - self.best["epoch"] >= config.patience
-        )
 
 
 class Recorder:

@@ -16,10 +16,10 @@ from tf_textrnn.predictor.runtime import card_file, newest_version
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
 from tf_textrnn.runs.folder import RunFolder, new_run_dir, read_report, trained_run
+from tf_textrnn.runs.history import is_trained, kept_epoch, read_history
 from tf_textrnn.training.distribution import Workers
 from tf_textrnn.training.initial import warn_of_same_texts
 from tf_textrnn.training.loop import Trainer
-from tf_textrnn.training.recorder import Progress
 from tf_textrnn.training.saved_state import SavedState
 
 
@@ -134,10 +134,9 @@ def read_end(folder: RunFolder, config: Config) -> tuple[dict[str, Any], str] | 
         return None
     try:
         report = read_report(folder)
-        lines = folder.metrics.read_text(encoding="utf-8").splitlines()
-        history = [json.loads(line) for line in lines]
+        history = read_history(folder.path)
         folds = config.data.folds
-        best = history[-1] if folds else min(history, key=lambda epoch: epoch["valid_loss"])
+        best = history[-1] if folds else kept_epoch(history)
         kept = read_best(folder).state
         ends = {(each["epoch"] + 1, each["valid_accuracy"]) for each in (best, kept)}
         ends.add((report["best_epoch"], report["valid_accuracy"]))
@@ -146,7 +145,7 @@ def read_end(folder: RunFolder, config: Config) -> tuple[dict[str, Any], str] | 
             exported = _read_json(card)["metrics"]
             ends.add((exported["best_epoch"], exported["valid_accuracy"]))
         is_whole = len(ends) == 1 and report["epochs"] == len(history)
-        is_over = folds or Progress(epoch=len(history), best=best).is_over(config.training)
+        is_over = folds or is_trained(history, config.training)
     except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
     return (report, next(iter(cards), "")) if is_whole and is_over else None

@@ -11,8 +11,9 @@ from tf_textrnn.base.files import atomic_write
 from tf_textrnn.base.tables import aligned
 from tf_textrnn.base.terminal import show
 from tf_textrnn.config import Metric
+from tf_textrnn.runs.history import kept_epoch, read_history
 from tf_textrnn.tuning.events import measured_names
-from tf_textrnn.tuning.process import flags, kept_epoch, read_history
+from tf_textrnn.tuning.process import flags
 from tf_textrnn.tuning.repeats import Pair, gain
 from tf_textrnn.tuning.search import Search
 from tf_textrnn.tuning.shared import FINAL, Tuning

@@ -16,7 +16,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from tf_textrnn.base.files import atomic_write
 from tf_textrnn.config import Metric
-from tf_textrnn.tuning.process import kept_epoch, read_history
+from tf_textrnn.runs.history import kept_epoch, read_history
 
 _FILE = "events.out.tfevents.0.tune"
 _RUN = "tune"  # TensorBoard looks for a metric below the run that has the options

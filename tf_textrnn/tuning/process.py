@@ -1,17 +1,16 @@
 """A training in a process of its own: `textrnn train`, and what its folder tells meanwhile."""
 
-import json
 import pathlib
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.options import shown
 from tf_textrnn.base.processes import LOG, MODULE, PATIENCE, OwnProcess, pause
-from tf_textrnn.config import TrainingConfig
+from tf_textrnn.runs.history import read_history
 from tf_textrnn.tuning.clock import Clock
 
 PROGRAM = (*MODULE, "tf_textrnn.cli")
@@ -80,27 +79,6 @@ class TrainProcess(OwnProcess):
         """Waits until it has ended, and counts its seconds."""
         super().wait()
         self.look()
-
-
-def read_history(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The lines of a run's `metrics.jsonl`; none where there is no such file yet."""
-    try:
-        text = (path / "metrics.jsonl").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def kept_epoch(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The epoch that a run keeps, as `training.loop` has it: the first of the least loss."""
-    return min(history, key=lambda epoch: epoch["valid_loss"])
-
-
-def is_trained(history: Sequence[Mapping[str, Any]], training: TrainingConfig) -> bool:
-    """Whether a run has come to its last epoch, or its patience to an end."""
-    since_best = len(history) - 1 - kept_epoch(history)["epoch"] if history else 0
-    is_patient = not training.patience or since_best < training.patience
-    return len(history) >= training.num_epochs or not is_patient
 
 
 def has_ended(path: pathlib.Path) -> bool:

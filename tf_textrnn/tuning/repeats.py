@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from scipy import special
 
 from tf_textrnn.base.terminal import warn
+from tf_textrnn.runs.history import read_history
 from tf_textrnn.tuning.plan import Plan
-from tf_textrnn.tuning.process import has_ended, read_history, remove_weights
+from tf_textrnn.tuning.process import has_ended, remove_weights
 from tf_textrnn.tuning.shared import Tuning
 
 _MAX_SEED = 2**31 - 1

@@ -8,9 +8,10 @@ from typing import Any
 from tf_textrnn.base.processes import pause, stop_all, trainings_at_once
 from tf_textrnn.base.startup import usable_cores
 from tf_textrnn.config import Config
+from tf_textrnn.runs.history import kept_epoch
 from tf_textrnn.tuning.clock import Clock
 from tf_textrnn.tuning.plan import Times
-from tf_textrnn.tuning.process import TrainProcess, kept_epoch
+from tf_textrnn.tuning.process import TrainProcess
 from tf_textrnn.tuning.progress import Bar
 
 DEFAULT, FINAL = "trials/0", "final"

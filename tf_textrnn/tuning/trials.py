@@ -11,12 +11,11 @@ from tf_textrnn.base.options import shown
 from tf_textrnn.base.processes import pause, stop_all
 from tf_textrnn.base.terminal import warn
 from tf_textrnn.config import Config
+from tf_textrnn.runs.history import is_trained, read_history
 from tf_textrnn.tuning.plan import Plan, plan
 from tf_textrnn.tuning.process import (
     TrainProcess,
     has_ended,
-    is_trained,
-    read_history,
     remove_weights,
 )
 from tf_textrnn.tuning.search import Search
