@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tf_textrnn.runs.measures import reliability, softmax
-from tf_textrnn.training.validation import WEIGHT_BOUNDS, fit_branch_weights
+from tf_textrnn.training.validation import fit_branch_weights
+from tf_textrnn.training.weight_prior import WEIGHT_BOUNDS
 
 
 def draw(texts, branches, classes, seed=0):
@@ -17,7 +18,8 @@ def draw(texts, branches, classes, seed=0):
 def penalized_loss(weights, scores, classes):
     mixed = np.einsum("b,tbc->tc", weights, scores.astype(np.float64))
     losses = np.logaddexp.reduce(mixed, axis=1) - mixed[np.arange(len(classes)), classes]
-    return losses.sum() + 0.5 * np.sum((np.asarray(weights) - 1) ** 2)
+    usual = np.array([0.2, 0.8])
+    return losses.sum() + 0.5 * np.sum((np.log(weights / usual) / 0.5) ** 2)
 
 
 @pytest.mark.parametrize("true_weights", [[0.4], [2.5], [0.3, 1.2], [1.5, 0.1]])
@@ -53,6 +55,13 @@ def test_no_other_weights_do_better_at_the_bounds(seed):
     least = min(penalized_loss([a, b], scores, classes) for a in grid for b in grid)
     assert penalized_loss(found, scores, classes) <= least + 1e-6
     assert np.all((found >= WEIGHT_BOUNDS[0]) & (found <= WEIGHT_BOUNDS[1]))
+
+
+def test_few_texts_hardly_move_the_weights():
+    scores = np.array([[[3.0, -3.0], [0.1, -0.1]]] * 3, np.float32)  # the network is sure
+    for classes in (np.zeros(3, int), np.ones(3, int)):  # and right, or wrong
+        found = fit_branch_weights(scores, classes)
+        np.testing.assert_allclose(found, [0.2, 0.8], rtol=0.5)
 
 
 def test_weights_stay_finite_and_positive():

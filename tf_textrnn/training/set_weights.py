@@ -4,8 +4,7 @@ import numpy as np
 from scipy import optimize
 
 from tf_textrnn.runs.set_measures import set_losses, sigmoid
-
-WEIGHT_BOUNDS = (0.1, 10.0)  # so that a small validation set cannot silence a branch
+from tf_textrnn.training.weight_prior import WEIGHT_BOUNDS, prior_loss, usual_weights
 
 
 def fit_set_weights(branches: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -13,8 +12,8 @@ def fit_set_weights(branches: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray,
 
     Each branch has the log-odds of every label in its scores, and their weighted sum is to have
     them once. So an offset is drawn to what is then too much or too little, and a label of few
-    texts stays there: the objective, which is convex, is the sum of the losses of all texts, half
-    the square of each weight's distance from 1, and half the square of each offset's from that.
+    texts stays there: the objective is the sum of the losses of all texts, the `prior_loss` of the
+    weights, and half the square of each offset's distance from that.
 
     Args:
       branches: float32[texts, branches, classes], scores of each branch.
@@ -33,13 +32,13 @@ def fit_set_weights(branches: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray,
         """Returns the objective and its gradient."""
         weights, offsets = values[:num_branches], values[num_branches:]
         mixed = np.einsum("b,tbc->tc", weights, centered) + log_odds + offsets
-        pull = np.concatenate([weights - 1.0, offsets])
+        penalty, of_prior = prior_loss(weights)
         wrong = sigmoid(mixed) - rows
         of_weights = np.einsum("tbc,tc->b", centered, wrong)
-        gradient = np.concatenate([of_weights, wrong.sum(axis=0)]) + pull
-        return set_losses(mixed, rows).sum() + 0.5 * pull @ pull, gradient
+        gradient = np.concatenate([of_weights + of_prior, wrong.sum(axis=0) + offsets])
+        return set_losses(mixed, rows).sum() + penalty + 0.5 * offsets @ offsets, gradient
 
-    start = np.concatenate([np.ones(num_branches), np.zeros(len(log_odds))])
+    start = np.concatenate([usual_weights(num_branches), np.zeros(len(log_odds))])
     bounds = [WEIGHT_BOUNDS] * num_branches + [(None, None)] * len(log_odds)
     found = optimize.minimize(
         objective, start, jac=True, method="L-BFGS-B", bounds=bounds,

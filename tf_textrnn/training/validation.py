@@ -20,7 +20,8 @@ from tf_textrnn.runs.answered import Answered, answered
 from tf_textrnn.runs.measures import softmax
 from tf_textrnn.runs.thresholds import fit_thresholds
 from tf_textrnn.training.distribution import Workers
-from tf_textrnn.training.set_weights import WEIGHT_BOUNDS, fit_set_weights
+from tf_textrnn.training.set_weights import fit_set_weights
+from tf_textrnn.training.weight_prior import WEIGHT_BOUNDS, prior_loss, usual_weights
 
 Scorer = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -231,8 +232,9 @@ def measure_branches(
 def fit_branch_weights(branches: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Fits the weights of the branches, which minimize the cross-entropy of the weighted sum.
 
-    The objective is convex. It is the sum of the losses of all texts, and for each weight half the
-    square of its distance from 1; this keeps the weights finite if the scores make no mistake.
+    The objective is the sum of the losses of all texts, which is convex, and the `prior_loss` of
+    the weights: it keeps them finite if the scores make no mistake, and decides where texts are
+    few.
 
     Args:
       branches: float32[texts, branches, classes], scores of each branch.
@@ -249,10 +251,10 @@ def fit_branch_weights(branches: np.ndarray, classes: np.ndarray) -> np.ndarray:
         mixed = np.einsum("b,tbc->tc", weights, scores)
         losses = np.logaddexp.reduce(mixed, axis=1) - target @ weights
         mean = np.einsum("tbc,tc->tb", scores, softmax(mixed))
-        pull = weights - 1.0
-        return losses.sum() + 0.5 * pull @ pull, (mean - target).sum(axis=0) + pull
+        penalty, of_prior = prior_loss(weights)
+        return losses.sum() + penalty, (mean - target).sum(axis=0) + of_prior
 
-    start = np.ones(scores.shape[1])
+    start = usual_weights(scores.shape[1])
     found = optimize.minimize(
         objective, start, jac=True, method="L-BFGS-B", bounds=[WEIGHT_BOUNDS] * len(start),
         options={"ftol": 1e-15, "gtol": 1e-9},
