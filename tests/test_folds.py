@@ -155,9 +155,10 @@ def test_the_weights_of_the_branches_are_fitted_on_all_texts_together(whole, opt
 
     def loss(weights):
         log = special.log_softmax(np.einsum("b,tbc->tc", weights, branches), axis=1)
-        return -log[np.arange(len(log)), data.train.classes].sum() + ((weights - 1) ** 2).sum() / 2
+        prior = (np.log(weights / [0.2, 0.8]) / 0.5) ** 2 / 2
+        return -log[np.arange(len(log)), data.train.classes].sum() + prior.sum()
 
-    found = optimize.minimize(loss, [1.0, 1.0], method="Nelder-Mead", options={"xatol": 1e-6}).x
+    found = optimize.minimize(loss, [0.2, 0.8], method="Nelder-Mead", options={"xatol": 1e-6}).x
     assert whole.report["temperature"] == pytest.approx(1 / found[0], rel=1e-3)
     average = checkpoints.newest(whole.folder.checkpoints).arrays["average/average/ngrams/bias"]
     kept = read_best(whole.folder).arrays["ngrams/bias"]
