@@ -234,9 +234,9 @@ def test_a_loop_by_hand_comes_to_the_same_bits(whole, options, tmp_path):
     tf.config.experimental.enable_op_determinism()
     data = load(**options)
     config = Config().replace(**options).settled()
-    batches, batches_of_all = math.ceil(60 / 32), math.ceil(120 / 32)
+    batches, batches_of_all = math.ceil(60 / 16), math.ceil(120 / 16)
     passes = math.ceil(config.training.min_epoch_steps / batches_of_all)
-    config = config.replace(folds=0, min_epoch_steps=passes * batches)
+    config = config.replace(folds=0, batch_size=16, min_epoch_steps=passes * batches)
     branches = np.zeros((len(data.train), 2, 3), np.float32)
     for fold in range(2):
         part, folder = fold_of(data, fold), RunFolder(str(tmp_path / str(fold)))

@@ -253,11 +253,17 @@ class ModelConfig(CheckedOptions):
 class TrainingConfig(CheckedOptions):
     """The optimization."""
 
-    batch_size: int = option(64, "Number of examples in a step, over all workers", minimum=1)
+    batch_size: int = option(
+        64,
+        "Number of examples in a step, over all workers; 16 or more where texts are too few for "
+        "--min_epoch_steps of them",
+        minimum=1,
+    )
     num_epochs: int = option(16, "Maximum number of epochs", minimum=1, on_resume=True, group=BASIC)
     min_epoch_steps: int = option(
         50,
-        "Minimum number of steps in an epoch, which goes over few texts several times",
+        "Minimum number of steps in an epoch: over few texts batches are smaller, then it goes "
+        "over them several times; 1 = neither",
         minimum=1,
         maximum=100_000,
     )

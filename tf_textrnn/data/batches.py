@@ -15,6 +15,7 @@ from tf_textrnn.data.corpus import Corpus
 from tf_textrnn.data.own_counts import OwnCounts
 from tf_textrnn.text import PADDING_ID, UNKNOWN_ID
 
+SMALL_BATCH = 16  # texts of a batch, where an epoch of larger ones would have too few steps
 POOL_BATCHES = 50  # batches in a pool, which is sorted by length before it is cut
 EVALUATION_TOKENS = 16_384  # in an evaluation batch, padding included
 
@@ -155,16 +156,35 @@ def ids_of_types(corpus: Corpus, vocabulary: list[bytes]) -> np.ndarray:
     return np.array([ids.get(token, UNKNOWN_ID) for token in corpus.types], np.int32)
 
 
-def passes_of_an_epoch(num_texts: int, batch_size: int, min_steps: int) -> int:
-    """Returns how often an epoch goes over the texts, so that it has at least `min_steps` steps.
+class Epoch(NamedTuple):
+    """What an epoch is made of.
+
+    Attributes:
+      batch_size: number of texts in a batch.
+      passes: how often it goes over the texts.
+    """
+
+    batch_size: int
+    passes: int
+
+    def min_steps(self, num_texts: int) -> int:
+        """The `min_steps` with which `plan_epoch` plans the same for fewer texts."""
+        if self.passes > 1:
+            return self.passes * -(-num_texts // self.batch_size)
+        return max(num_texts // self.batch_size, 1)
+
+
+def plan_epoch(num_texts: int, batch_size: int, min_steps: int) -> Epoch:
+    """Plans an epoch of at least `min_steps` steps: of smaller batches, then of several passes.
 
     Args:
       num_texts: number of texts in a pass.
-      batch_size: number of texts in a batch.
+      batch_size: largest number of texts in a batch.
       min_steps: minimum number of steps in an epoch.
     """
+    batch_size = min(batch_size, max(num_texts // min_steps, SMALL_BATCH))
     steps = -(-num_texts // batch_size)
-    return -(-min_steps // steps)
+    return Epoch(batch_size, -(-min_steps // steps))
 
 
 def pass_batches(lengths: np.ndarray, batch_size: int, seed: int, index: int) -> list[np.ndarray]:

@@ -18,7 +18,7 @@ from tf_textrnn.base import locks
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.terminal import show, warn
 from tf_textrnn.config import Config
-from tf_textrnn.data.batches import passes_of_an_epoch
+from tf_textrnn.data.batches import plan_epoch
 from tf_textrnn.data.parts import fold_of
 from tf_textrnn.data.splits import Data
 from tf_textrnn.runs import checkpoints
@@ -147,7 +147,8 @@ class Part(NamedTuple):
 
 
 def fold_part(config: Config, data: Data, folder: RunFolder, fold: int) -> Part:
-    """The training that does not see a fold; an epoch goes over its texts as often as over all.
+    """The training that does not see a fold; an epoch goes over its texts in batches as
+    large, and as often, as over all.
 
     Args:
       config: settled.
@@ -156,9 +157,10 @@ def fold_part(config: Config, data: Data, folder: RunFolder, fold: int) -> Part:
       fold: index of the fold, from 0.
     """
     part = fold_of(data, fold)
-    batch_size, least = config.training.batch_size, config.training.min_epoch_steps
-    passes = passes_of_an_epoch(len(data.train), batch_size, least)
-    config = config.replace(min_epoch_steps=passes * -(-len(part.train) // batch_size))
+    training = config.training
+    epoch = plan_epoch(len(data.train), training.batch_size, training.min_epoch_steps)
+    least = epoch.min_steps(len(part.train))
+    config = config.replace(batch_size=epoch.batch_size, min_epoch_steps=least)
     return Part(f"fold {fold + 1} of {config.data.folds}", config, part, folder.fold(fold))
 
 

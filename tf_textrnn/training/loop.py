@@ -12,7 +12,7 @@ from tf_textrnn.base import signals
 from tf_textrnn.base.errors import DivergedError, UserError
 from tf_textrnn.config import Config, TrainingConfig
 from tf_textrnn.data import embeddings
-from tf_textrnn.data.batches import passes_of_an_epoch, training_batches
+from tf_textrnn.data.batches import plan_epoch, training_batches
 from tf_textrnn.data.splits import Data
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.answered import Answered
@@ -81,8 +81,8 @@ class Trainer:
         self._saved = time.monotonic()
         self.summaries = Summaries(folder.tensorboard, weights, config.run.gradients_every)
         training, num_texts = config.training, len(data.train)
-        self._passes = passes_of_an_epoch(num_texts, training.batch_size, training.min_epoch_steps)
-        self._epoch_texts = self._passes * num_texts
+        self._epoch = plan_epoch(num_texts, training.batch_size, training.min_epoch_steps)
+        self._epoch_texts = self._epoch.passes * num_texts
         self._recorder = Recorder(
             config, folder, self.summaries, self._epoch_texts, workers.is_chief
         )
@@ -121,10 +121,10 @@ class Trainer:
         self.replicas.set_rates(rate, 0 <= config.tune_embeddings_epoch <= epoch)
         batches = training_batches(
             self._train,
-            config.batch_size,
+            self._epoch.batch_size,
             config.seed,
             epoch,
-            self._passes,
+            self._epoch.passes,
             self.progress.batch,
             self.workers.replicas,
             self.workers.num_replicas,

@@ -8,7 +8,7 @@ import numpy as np
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.terminal import show
 from tf_textrnn.config import Config, ModelConfig
-from tf_textrnn.data.batches import Split
+from tf_textrnn.data.batches import Split, plan_epoch
 from tf_textrnn.data.embeddings import read_vectors
 from tf_textrnn.data.own_counts import OwnCounts
 from tf_textrnn.data.splits import Data
@@ -58,7 +58,9 @@ def new_model(
         initial.give_weights(model, data)
     if model.ngrams is None:
         return model, None
-    return model, NgramSteps(ngrams.held, ngrams.text_shares, config.training.batch_size)
+    training = config.training
+    epoch = plan_epoch(len(data.train), training.batch_size, training.min_epoch_steps)
+    return model, NgramSteps(ngrams.held, ngrams.text_shares, epoch.batch_size)
 
 
 def with_own_counts(config: Config, data: Data) -> Split:
