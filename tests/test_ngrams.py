@@ -150,6 +150,13 @@ def test_a_class_without_a_text_has_finite_ratios(split):
     assert np.isfinite(ratios(counts.counts, counts.shares)).all()
 
 
+def test_texts_that_hold_nothing_have_finite_shares(tmp_path):
+    counts = count_ngrams(split_of([Example("a", ""), Example("b", "")], tmp_path), 2, 6, 2)
+    assert len(counts.keys) == 0
+    assert np.isfinite(counts.shares).all()
+    assert counts.text_shares.tolist() == [0.5, 0.5]
+
+
 def scorer_of(split, num_classes=2):
     """A layer over the texts, whose kernel is 0 and whose trust is 1."""
     ngrams = count_ngrams(split, 2, 6, num_classes)

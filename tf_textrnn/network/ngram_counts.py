@@ -154,7 +154,7 @@ def count_ngrams(
     counts[place[is_known]] += earlier.counts[is_known]
     sums = counts.sum(axis=0, dtype=np.float64)
     least = 0.5 / num_texts
-    shares = np.clip(sums[:-1] / sums[-1], least, 1.0 - least).astype(np.float32)
+    shares = np.clip(sums[:-1] / max(sums[-1], 1.0), least, 1.0 - least).astype(np.float32)
     return Ngrams(keys, counts, shares, text_shares, held)
 
 

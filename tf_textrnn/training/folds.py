@@ -147,8 +147,7 @@ class Part(NamedTuple):
 
 
 def fold_part(config: Config, data: Data, folder: RunFolder, fold: int) -> Part:
-    """The training that does not see a fold; an epoch goes over its texts in batches as
-    large, and as often, as over all.
+    """The training that does not see a fold, with the batches and passes of one on all texts.
 
     Args:
       config: settled.
