@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tf_textrnn.config import TrainingConfig
 from tf_textrnn.data.batches import (
     EVALUATION_TOKENS,
     Split,
@@ -89,9 +90,13 @@ def test_an_epoch_can_be_entered_in_the_middle(split):
             np.testing.assert_array_equal(a, b)
 
 
+def plan(num_texts, batch_size, least):
+    return plan_epoch(num_texts, TrainingConfig(batch_size=batch_size, min_epoch_steps=least))
+
+
 @given(st.integers(1, 10_000), st.integers(1, 300), st.integers(1, 200))
 def test_an_epoch_has_no_more_passes_than_its_least_steps_need(num_texts, size, least):
-    batch_size, passes = plan_epoch(num_texts, size, least)
+    batch_size, passes = plan(num_texts, size, least)
     steps = math.ceil(num_texts / batch_size)
     assert passes * steps >= least
     assert passes == 1 or (passes - 1) * steps < least
@@ -99,7 +104,7 @@ def test_an_epoch_has_no_more_passes_than_its_least_steps_need(num_texts, size, 
 
 @given(st.integers(1, 10_000), st.integers(1, 300), st.integers(1, 200))
 def test_batches_are_as_large_as_asked_where_the_steps_are_enough(num_texts, size, least):
-    batch_size, passes = plan_epoch(num_texts, size, least)
+    batch_size, passes = plan(num_texts, size, least)
     assert min(size, 16) <= batch_size <= size
     assert passes == 1 or batch_size == min(size, 16)
     if num_texts >= size * least:
@@ -108,9 +113,9 @@ def test_batches_are_as_large_as_asked_where_the_steps_are_enough(num_texts, siz
 
 @given(st.integers(2, 10_000), st.integers(1, 300), st.integers(1, 200), st.floats(0.5, 1))
 def test_an_epoch_of_fewer_texts_can_have_the_same_plan(num_texts, size, least, share):
-    planned = plan_epoch(num_texts, size, least)
+    planned = plan(num_texts, size, least)
     fewer = math.ceil(num_texts * share)
-    found = plan_epoch(fewer, planned.batch_size, planned.min_steps(fewer))
+    found = plan(fewer, planned.batch_size, planned.min_steps(fewer))
     assert found.passes == planned.passes
     assert min(found.batch_size, fewer) == min(planned.batch_size, fewer)
 

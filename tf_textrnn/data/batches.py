@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import sparse
 
+from tf_textrnn.config import TrainingConfig
 from tf_textrnn.data.corpus import Corpus
 from tf_textrnn.data.own_counts import OwnCounts
 from tf_textrnn.text import PADDING_ID, UNKNOWN_ID
@@ -168,21 +169,21 @@ class Epoch(NamedTuple):
     passes: int
 
     def min_steps(self, num_texts: int) -> int:
-        """The `min_steps` with which `plan_epoch` plans the same for fewer texts."""
+        """The `min_epoch_steps` with which `plan_epoch` plans the same for fewer texts."""
         if self.passes > 1:
             return self.passes * -(-num_texts // self.batch_size)
         return max(num_texts // self.batch_size, 1)
 
 
-def plan_epoch(num_texts: int, batch_size: int, min_steps: int) -> Epoch:
-    """Plans an epoch of at least `min_steps` steps: of smaller batches, then of several passes.
+def plan_epoch(num_texts: int, training: TrainingConfig) -> Epoch:
+    """Plans an epoch with enough steps: of smaller batches, then of several passes.
 
     Args:
       num_texts: number of texts in a pass.
-      batch_size: largest number of texts in a batch.
-      min_steps: minimum number of steps in an epoch.
+      training: with `batch_size`, the largest number of texts in a batch, and `min_epoch_steps`.
     """
-    batch_size = min(batch_size, max(num_texts // min_steps, SMALL_BATCH))
+    min_steps = training.min_epoch_steps
+    batch_size = min(training.batch_size, max(num_texts // min_steps, SMALL_BATCH))
     steps = -(-num_texts // batch_size)
     return Epoch(batch_size, -(-min_steps // steps))
 

@@ -156,8 +156,7 @@ def fold_part(config: Config, data: Data, folder: RunFolder, fold: int) -> Part:
       fold: index of the fold, from 0.
     """
     part = fold_of(data, fold)
-    training = config.training
-    epoch = plan_epoch(len(data.train), training.batch_size, training.min_epoch_steps)
+    epoch = plan_epoch(len(data.train), config.training)
     least = epoch.min_steps(len(part.train))
     config = config.replace(batch_size=epoch.batch_size, min_epoch_steps=least)
     return Part(f"fold {fold + 1} of {config.data.folds}", config, part, folder.fold(fold))

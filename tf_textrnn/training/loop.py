@@ -80,9 +80,8 @@ class Trainer:
         self._init_from = initial.sha256 if initial else ""
         self._saved = time.monotonic()
         self.summaries = Summaries(folder.tensorboard, weights, config.run.gradients_every)
-        training, num_texts = config.training, len(data.train)
-        self._epoch = plan_epoch(num_texts, training.batch_size, training.min_epoch_steps)
-        self._epoch_texts = self._epoch.passes * num_texts
+        self._epoch = plan_epoch(len(data.train), config.training)
+        self._epoch_texts = self._epoch.passes * len(data.train)
         self._recorder = Recorder(
             config, folder, self.summaries, self._epoch_texts, workers.is_chief
         )

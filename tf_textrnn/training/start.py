@@ -58,8 +58,7 @@ def new_model(
         initial.give_weights(model, data)
     if model.ngrams is None:
         return model, None
-    training = config.training
-    epoch = plan_epoch(len(data.train), training.batch_size, training.min_epoch_steps)
+    epoch = plan_epoch(len(data.train), config.training)
     return model, NgramSteps(ngrams.held, ngrams.text_shares, epoch.batch_size)
 
 
