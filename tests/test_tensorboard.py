@@ -1,5 +1,6 @@
 """Queries a real TensorBoard over a run that was killed and resumed."""
 
+import dataclasses
 import html
 import json
 import re
@@ -8,8 +9,10 @@ import urllib.parse
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.tensorboard_server import serve
+from tf_textrnn.config import Config
 from tf_textrnn.runs.loaded import load_run
 from tf_textrnn.runs.summaries import Summaries
 from tf_textrnn.training import runner
@@ -33,6 +36,7 @@ MEASURES = [  # in TensorBoard's order; it opens on the first five
     *(f"report/{name}" for name in ("valid_accuracy", "valid_loss")),
     *(f"training/{name}" for name in ("best_epoch", "train_examples_per_second")),
 ]
+GROUPS = "plugin/hparams/session_groups"
 MISTAKEN = "numbers\tred *green* <b>blue</b> | _white_ & 1. [x](y)"
 EVERY_STEP, EVERY_SECOND_STEP, EVERY_EPOCH = [*range(1, 31)], [*range(2, 31, 2)], [10, 20, 30]
 
@@ -176,20 +180,37 @@ def test_text(tensorboard, folder):
 
 def test_hparams(tensorboard, folder):
     body = {"experimentName": "", "allowedStatuses": ["STATUS_SUCCESS"], "startIndex": 0}
-    answer = tensorboard.post("plugin/hparams/session_groups", {**body, "sliceSize": 10})
+    answer = tensorboard.post(GROUPS, {**body, "sliceSize": 10})
     (group,) = answer["sessionGroups"]
     assert group["name"] == folder.path.name
-    changed = ["batch_size", "embedding_dim", "hidden_size", "learning_rate", "min_epoch_steps"]
-    changed += ["num_epochs", "train_file"]
     options = folder.read_config().options()
-    assert group["hparams"] == {name: options[name] for name in changed}
+    aside = {"valid_file", "test_file", *dataclasses.asdict(folder.read_config().run)}
+    assert group["hparams"] == {name: options[name] for name in options.keys() - aside}
     opens_on = tensorboard.post("plugin/hparams/experiment", {"experimentName": ""})
-    assert [info["name"] for info in opens_on["hparamInfos"]] == changed
     assert [info["name"]["tag"] for info in opens_on["metricInfos"]] == MEASURES
     report = json.loads(folder.report_json.read_text())
     values = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
     for name in ("accuracy", "macro_f1", "valid_accuracy"):
         np.testing.assert_allclose(values[f"report/{name}"], report[name], rtol=1e-6)
+
+
+def test_runs_are_compared_first_by_the_flags_that_differ(tmp_path):
+    for name, options in (("plain", {}), ("large", {"hidden_size": 256, "word_dropout": 0.0})):
+        summaries = Summaries(tmp_path / name / "tensorboard", {}, gradients_every=0)
+        summaries.open({})
+        summaries.start(Config().replace(**options).settled(), tf.Graph())
+        summaries.close()
+    body = {"experimentName": "", "allowedStatuses": ["STATUS_RUNNING"], "startIndex": 0}
+    with serve(tmp_path, tmp_path / "log") as server:
+        deadline = time.monotonic() + 60
+        while len(groups := server.post(GROUPS, {**body, "sliceSize": 9})["sessionGroups"]) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        experiment = server.post("plugin/hparams/experiment", {"experimentName": ""})
+    differing = ["hidden_size", "word_dropout"]
+    assert [info["name"] for info in experiment["hparamInfos"][:2]] == differing
+    found = {group["name"]: [group["hparams"][name] for name in differing] for group in groups}
+    assert found == {"plain": [128, 0.2], "large": [256, 0.0]}
 
 
 def test_projector(tensorboard, folder):

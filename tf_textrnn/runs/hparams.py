@@ -1,8 +1,9 @@
 """What TensorBoard's HParams compares runs by.
 
 TensorBoard takes the columns from all runs that it shows. Of the options those whose values differ
-come first, then it goes by name; measures go by name; and it opens on the first five of each. So a
-run writes the options alone that set it apart, and names its measures in the order of their worth.
+come first, then it goes by name; measures go by name; and it opens on the first five of each. The
+parallel coordinates leave out a run that has not written one of their options. So each run writes
+all of its options, and names its measures in the order of their worth.
 """
 
 import dataclasses
@@ -17,27 +18,19 @@ TRAINING = ("best_epoch", "train_examples_per_second")  # their tags come after 
 
 
 def compared_options(config: Config) -> dict[str, Any]:
-    """The data of a run, and its options that a run of the same data without flags has not.
-
-    What shapes no model is not among them: the options of `run`, the files of validation and test.
+    """The options that shape a model: not those of `run`, nor the files of validation and test.
 
     Args:
       config: settled config.
 
     Example:
       >>> config = Config().replace(train_file="a.tsv", hidden_size=64).settled()
-      >>> compared_options(config)
-      {'hidden_size': 64, 'train_file': 'a.tsv'}
+      >>> options = compared_options(config)
+      >>> options["hidden_size"], options["keep_prob"], "run_dir" in options
+      (64, 0.4, False)
     """
-    data = {name: getattr(config.data, name) for name in ("dataset", "train_file")}
-    plain = Config().replace(**data).settled().options()
     aside = {"valid_file", "test_file", *dataclasses.asdict(config.run)}
-    options = {
-        name: value
-        for name, value in config.options().items()
-        if name not in aside and value != plain[name]
-    }
-    return options | {name: value for name, value in data.items() if value}
+    return {name: value for name, value in config.options().items() if name not in aside}
 
 
 def compared_measures(report: Mapping[str, Any]) -> dict[str, float]:
