@@ -342,7 +342,6 @@ def test_what_folds_do_not_go_with(options, monkeypatch, tmp_path):
         assert not (tmp_path / "run").exists()
         return str(error.value)
 
-    assert refused(folds=1) == "--folds=1: expected at least 2, or 0 for none"
     assert (
         refused(valid_file="v.tsv") == "--folds=2 and --valid_file=v.tsv: expected one of the two"
     )

@@ -89,7 +89,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         *,
         valid_fraction: float = 0.1,
-        folds: int = 0,
+        folds: int = -1,
         tokenizer: str = "auto",
         vocab_size: int = 20_000,
         max_len: int = 400,

@@ -107,12 +107,15 @@ class Config:
                 )
         return self.replace(**inherited)
 
-    def settled(self, file_tokenizer: str = "word", file_multi_label: bool = False) -> "Config":
+    def settled(
+        self, file_tokenizer: str = "word", file_multi_label: bool = False, file_folds: int = 0
+    ) -> "Config":
         """A copy in which every automatic value is decided.
 
         Args:
           file_tokenizer: what `--tokenizer=auto` comes to for texts that are not the built-in ones.
           file_multi_label: what `--multi_label=auto` comes to for them.
+          file_folds: what `--folds=-1` comes to for them where nothing else speaks against folds.
 
         Raises:
           UserError: flags that contradict one another.
@@ -126,16 +129,19 @@ class Config:
         if (data.valid_file or data.test_file) and not data.train_file:
             flag = "valid_file" if data.valid_file else "test_file"
             raise UserError(f"--{flag}={getattr(data, flag)}: expected --train_file beside it")
-        if data.folds == 1:
-            raise UserError("--folds=1: expected at least 2, or 0 for none")
-        if data.folds and self.run.learning_curve:
+        if data.folds > 0 and self.run.learning_curve:
             raise UserError(f"--folds={data.folds} and --learning_curve: expected one of the two")
-        if data.folds and data.valid_file:
+        if data.folds > 0 and data.valid_file:
             raise UserError(
                 f"--folds={data.folds} and --valid_file={data.valid_file}: expected one of the two"
             )
+        folds = data.folds
+        if folds < 0:
+            is_free = not (data.valid_file or self.model.init_from or self.run.learning_curve)
+            folds = file_folds if is_free else 0
+        asked = self.options() | {"folds": folds}
         for flag in ("folds", "learning_curve", "pretrained_embeddings"):
-            if self.model.init_from and (value := self.options()[flag]):
+            if self.model.init_from and (value := asked[flag]):
                 raise UserError(
                     f"--{flag}={value} and --init_from={self.model.init_from}: expected one of "
                     f"the two"
@@ -152,6 +158,7 @@ class Config:
         read_metric(self.run.metric)
         return self.replace(
             dataset=dataset,
+            folds=folds,
             multi_label=multi_label,
             threshold="f1" if multi_label and is_auto else self.training.threshold,
             tokenizer=tokenizer,
@@ -203,7 +210,7 @@ class Config:
             return True
         try:
             settled = self.replace(**{name: value}).settled(
-                self.text.tokenizer, self.has_label_sets
+                self.text.tokenizer, self.has_label_sets, self.data.folds
             )
             return settled.options()[name] == saved
         except UserError:  # it contradicts another

@@ -53,10 +53,11 @@ class DataConfig(CheckedOptions):
         maximum=0.5,
     )
     folds: int = option(
-        0,
+        -1,
         "Number of folds of --train_file, each of which a model scores that has not seen it; the "
-        "last model trains on all; 0 = none, a share is validated on",
-        minimum=0,
+        "last model trains on all; 1 = a fold of --valid_fraction; 0 = none, that share is "
+        "validated on; -1 = 1 where texts are too few for --min_epoch_steps, else 0",
+        minimum=-1,
         maximum=1_000,
     )
     multi_label: bool | str = option(
@@ -322,6 +323,11 @@ class TrainingConfig(CheckedOptions):
         on_resume=True,
     )
     seed: int = option(1, "Seed of all random numbers", minimum=0, maximum=2**31 - 1, group=BASIC)
+
+    @property
+    def enough_texts(self) -> int:
+        """Number of texts that make an epoch of `min_epoch_steps` with batches of `batch_size`."""
+        return self.min_epoch_steps * self.batch_size
 
 
 @dataclasses.dataclass(frozen=True)

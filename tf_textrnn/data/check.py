@@ -69,12 +69,13 @@ def check(config: Config) -> Config:
         for source in sources.values()
         for line in [file.description for file in source.files] or [source.name]
     ]
-    if data.folds is not None:
-        num_folds = settled.data.folds
+    num_folds, share = settled.data.folds, settled.data.valid_fraction
+    if data.is_scored_whole:
         reading.append(f"valid: each text to train on, in {num_folds} folds (--folds={num_folds})")
     elif "valid" not in sources:
-        share = settled.data.valid_fraction
-        reading.append(f"valid: {share:.0%} of the texts to train on (--valid_fraction={share:g})")
+        line = f"valid: {share:.0%} of the texts to train on (--valid_fraction={share:g})"
+        also = "; the last model trains on them too (--folds=1)" if num_folds else ""
+        reading.append(line + also)
     blocks = [
         reading,
         summary.notes,

@@ -1,9 +1,10 @@
 """What the automatic options come to that the training texts decide."""
 
+import itertools
 from collections.abc import Mapping
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.config import Config
+from tf_textrnn.config import Config, TrainingConfig
 from tf_textrnn.data.sources import Source
 from tf_textrnn.data.splits import open_sources, with_sets
 from tf_textrnn.data.unspaced import best_tokenizer
@@ -34,10 +35,27 @@ def settle(
     has_sets = config.has_label_sets
     if asked.data.multi_label == "auto" and has_label_sets(sources["train"]):
         sources, has_sets = with_sets(sources, takes_unlabeled=False), True
-    tokenizer = asked.text.tokenizer
+    tokenizer, folds = asked.text.tokenizer, asked.data.folds
     if tokenizer == "auto":
         tokenizer = best_tokenizer(sources["train"])
-    return asked.settled(tokenizer, has_sets), sources
+    if folds < 0:
+        is_alone = "valid" not in sources
+        folds = int(is_alone and has_few_texts(sources["train"], asked.training))
+    return asked.settled(tokenizer, has_sets, folds), sources
+
+
+def has_few_texts(source: Source, training: TrainingConfig) -> bool:
+    """Whether there are fewer than `training.enough_texts`; no more are read.
+
+    Args:
+      source: the training texts.
+      training: says what is enough.
+
+    Raises:
+      UserError: one of them is not a labeled text.
+    """
+    texts = itertools.islice(source.read(), training.enough_texts)
+    return sum(1 for _ in texts) < training.enough_texts
 
 
 def has_label_sets(source: Source) -> bool:

@@ -33,11 +33,12 @@ class Data:
       unknown_labels: labels that `train` lacks and `valid` or `test` has. Their numbers follow
         those of the classes; no prediction has them, so that each such text is a mistake.
       train: texts to train on.
-      valid: texts that decide which epoch is the best; with folds they are those of `train`, each
-        of which a model scores that has not seen it.
+      valid: texts that decide which epoch is the best; with folds they are those texts of `train`
+        that are in one, each of which a model scores that has not seen it.
       test: texts that the report scores; None = it scores `valid`.
       fingerprint: hash of everything else.
-      folds: int64[texts], the fold of each text of `train`, from 0; None = there are none.
+      folds: int64[texts], the fold of each text of `train`, from 0; -1 = it is in none, as most
+        are where one fold is held out. None = there are no folds.
     """
 
     vocabulary: list[bytes]
@@ -53,6 +54,11 @@ class Data:
     def all_labels(self) -> list[str]:
         """The label of each class, and then the unknown labels."""
         return self.labels + self.unknown_labels
+
+    @property
+    def is_scored_whole(self) -> bool:
+        """Whether a model scores each text of `train` that has not seen it."""
+        return self.folds is not None and bool((self.folds >= 0).all())
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -114,15 +120,10 @@ def load(
     rows = {split: np.arange(len(corpus)) for split, corpus in corpora.items()}
     folds = _folds(config, corpora) if config.data.folds else None
     if folds is not None:
-        corpora["valid"], rows["valid"] = train_corpus, rows["train"]
+        corpora["valid"], rows["valid"] = train_corpus, np.flatnonzero(folds >= 0)
     elif "valid" not in corpora:
         corpora["valid"] = train_corpus
         rows["train"], rows["valid"] = _held_out(config, train_corpus)
-        if not len(rows["valid"]):
-            raise UserError(
-                f"--valid_fraction={config.data.valid_fraction:g} of {train_corpus.source.name} "
-                f"leaves no text to validate on; expected more texts, or --valid_file"
-            )
 
     for split in ("valid", "test"):
         if len(rows.get(split, ())) * len(labels) > MAX_SCORES:
@@ -181,13 +182,17 @@ def load(
 
 
 def _folds(config: Config, corpora: Mapping[str, Corpus]) -> np.ndarray:
-    """Returns int64[texts], the fold of each training text."""
+    """Returns int64[texts], the fold of each training text; -1 = it is in none."""
     num_folds, corpus = config.data.folds, corpora["train"]
     if "valid" in corpora:
         raise UserError(
             f"--folds={num_folds}: expected no texts to validate on, found those of "
             f"{corpora['valid'].source.name}"
         )
+    if num_folds == 1:
+        folds = np.full(len(corpus), -1)
+        folds[_held_out(config, corpus)[1]] = 0
+        return folds
     hashes = corpus.text_hashes
     if (num_texts := len(np.unique(hashes))) < num_folds:
         raise UserError(
@@ -203,10 +208,17 @@ def _folds(config: Config, corpora: Mapping[str, Corpus]) -> np.ndarray:
 def _held_out(config: Config, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
     """Returns int64[texts] twice: the rows of the texts to train on, and to validate on."""
     fraction, seed, hashes = config.data.valid_fraction, config.training.seed, corpus.text_hashes
-    if not config.has_label_sets:
-        return stratified_split(corpus.labels, fraction, seed, hashes)
-    parts = deal_sets(corpus_sets(corpus), [1 - fraction, fraction], seed, hashes)
-    return np.flatnonzero(parts == 0), np.flatnonzero(parts == 1)
+    if config.has_label_sets:
+        parts = deal_sets(corpus_sets(corpus), [1 - fraction, fraction], seed, hashes)
+        train, valid = np.flatnonzero(parts == 0), np.flatnonzero(parts == 1)
+    else:
+        train, valid = stratified_split(corpus.labels, fraction, seed, hashes)
+    if not len(valid):
+        raise UserError(
+            f"--valid_fraction={fraction:g} of {corpus.source.name} leaves no text to validate on; "
+            f"expected more texts, or --valid_file"
+        )
+    return train, valid
 
 
 def corpus_sets(corpus: Corpus) -> sparse.csr_array:

@@ -65,13 +65,13 @@ def report_values(
     Args:
       config: config of the run.
       data: data of the run; the scored split is `test`, or `valid` if there is no `test`. With
-        folds `valid` is the training texts, and the answers are of models that have not seen them.
+        folds the answers on `valid` are of models that have not seen its texts.
       answers: what the model says of that split.
       temperature: of its probabilities.
       history: values that come from training, such as `best_epoch`.
       known: what is kept of the time before training, such as `data`.
     """
-    evaluated_on = "test" if data.test else "valid" if data.folds is None else "folds"
+    evaluated_on = "test" if data.test else "folds" if data.is_scored_whole else "valid"
     measures = answers.evaluation()
     per_class = measures.pop("per_class")
     of_test = {f"test_{name}": measures[name] for name in ("accuracy", "macro_f1")}

@@ -90,7 +90,7 @@ def end_run(
         report.write_values(folder, values | {"words": words})
         values["words"] = words
     suspicious: list[Suspicious] = []
-    if data.folds is not None and not data.valid.set_size:
+    if data.is_scored_whole and not data.valid.set_size:
         with terminal.optional(str(folder.suspicious)):
             of_folds = AnsweredLabels(data.valid, trainer.valid_scores(), temperature, data.labels)
             suspicious = suspicious_texts(of_folds, *branch_scorers)

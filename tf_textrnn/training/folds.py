@@ -89,7 +89,7 @@ class OutOfFold(NamedTuple):
     """What the folds have come to.
 
     Attributes:
-      weighed: the branches on all training texts, each scored by the model that has not seen it.
+      weighed: the branches on the texts in folds, each scored by the model that has not seen it.
       num_epochs: the median of the folds' best epochs, counted from 1; of two, the higher.
     """
 
@@ -119,15 +119,18 @@ def train_folds(
       UserError: a fold is of other texts, or a file cannot be read.
       DivergedError: a training lost its way.
     """
-    branches = np.zeros(_shape(config, data, len(data.train)), np.float32)
+    assert data.folds is not None
+    branches = np.zeros(_shape(config, data, len(data.valid)), np.float32)
+    fold_of_text = data.folds[data.folds >= 0]
     best_epochs = []
     for fold in range(config.data.folds):
         ended = train_part(fold_part(config, data, folder, fold), workers, train, on_step)
-        branches[data.folds == fold] = ended.scores
+        branches[fold_of_text == fold] = ended.scores
         best_epochs.append(ended.best["epoch"] + 1)
     num_epochs = statistics.median_high(best_epochs)
-    show(f"best epochs {', '.join(map(str, best_epochs))}: trains on all texts for {num_epochs}")
-    return OutOfFold(weigh_on(branches, data.train, config.threshold_rule), num_epochs)
+    best = f"best epoch{'s' if len(best_epochs) > 1 else ''} {', '.join(map(str, best_epochs))}"
+    show(f"{best}: trains on all {len(data.train):,} texts for {num_epochs}")
+    return OutOfFold(weigh_on(branches, data.valid, config.threshold_rule), num_epochs)
 
 
 class Part(NamedTuple):
@@ -159,7 +162,9 @@ def fold_part(config: Config, data: Data, folder: RunFolder, fold: int) -> Part:
     epoch = plan_epoch(len(data.train), config.training)
     least = epoch.min_steps(len(part.train))
     config = config.replace(batch_size=epoch.batch_size, min_epoch_steps=least)
-    return Part(f"fold {fold + 1} of {config.data.folds}", config, part, folder.fold(fold))
+    num_folds = config.data.folds
+    name = f"fold {fold + 1} of {num_folds}" if num_folds > 1 else "without a share of the texts"
+    return Part(name, config, part, folder.fold(fold))
 
 
 class Ended(NamedTuple):

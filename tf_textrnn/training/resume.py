@@ -87,7 +87,7 @@ def open_run(
     saved.check_resume(given)
     # The cache is this machine's matter: a run folder from elsewhere must not say where to write.
     config = saved.replace(**{"cache_dir": "", **given}).settled(
-        saved.text.tokenizer, saved.has_label_sets
+        saved.text.tokenizer, saved.has_label_sets, saved.data.folds
     )
     return config, sources
 

@@ -149,6 +149,8 @@ def _shared_config(
     given: Mapping[str, Any], workers: Workers, sources: Mapping[str, Source] | None
 ) -> tuple[Config, Mapping[str, Source] | None]:
     """What `open_run` gives the chief; the other workers read the config from its JSON."""
+    if workers.num_replicas > 1:
+        given = {"folds": 0, **given}  # folds train on one device
     if workers.count == 1:
         return open_run(given, False, sources)
 
@@ -233,9 +235,9 @@ def _show_start(folder: RunFolder, config: Config, data: Data, workers: Workers)
     show(
         f"{data.train.corpus.source.name}: {len(data.train):,} training texts, "
         + (
-            f"{len(data.valid):,} to validate on"
-            if data.folds is None
-            else f"in {config.data.folds} folds"
+            f"in {config.data.folds} folds"
+            if data.is_scored_whole
+            else f"{len(data.valid):,} {'' if data.folds is None else 'of them '}to validate on"
         )
         + (f", {len(data.test):,} to test on" if data.test else "")
         + f"; {len(data.labels)} labels, {len(data.vocabulary):,} token ids"

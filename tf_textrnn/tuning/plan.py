@@ -33,25 +33,28 @@ class Plan(NamedTuple):
     search_end: float
 
 
-def plan(total: float, default: Times, best: Times | None, slots: int) -> Plan:
+def plan(
+    total: float, default: Times, best: Times | None, slots: int, last_trainings: int = 1
+) -> Plan:
     """Shares the seconds of a tuning.
 
-    The last run is foreseen: it trains as long as the best trial, and ends as the default does. Of
-    what is left, other seeds get up to a third, in whole pairs; there are none while no trial is
-    better than the default.
+    The last run is foreseen: it trains as long as the best trial, or twice as long, and ends as the
+    default does. Of what is left, other seeds get up to a third, in whole pairs; there are none
+    while no trial is better than the default.
 
     Args:
       total: seconds that the tuning may take.
       default: of the default's run.
       best: of the best trial; None = the default is the best.
       slots: number of runs side by side.
+      last_trainings: how often the last run trains: again on all texts, where they are few.
 
     Example:
       >>> plan(600.0, Times(30.0, 40.0), Times(40.0, 45.0), slots=1)
       Plan(num_pairs=2, pair=85.0, final=50.0, search_end=374.0)
     """
     trained = (best or default).trained
-    final = trained + default.seconds - default.trained
+    final = last_trainings * trained + default.seconds - default.trained
     end = (1 - _TO_STOP) * total - final
     rest = max(0.0, total - default.seconds - final)
     if best is None:

@@ -37,9 +37,9 @@ class Tuning:
         self.slots = trainings_at_once()
 
     def trial_options(self, varied: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-        """The options of a run that is no last one: it does not read the test file."""
+        """The options of a run that is no last one: it reads no test file, and trains once."""
         options = {name: value for name, value in self.given.items() if name != "test_file"}
-        return {**options, **varied, **more}
+        return {**options, "folds": 0, **varied, **more}
 
     def start(self, name: str, options: Mapping[str, Any], num_others: int = 0) -> TrainProcess:
         """Starts a run, or goes on with it.

@@ -78,6 +78,9 @@ class Trials:
         self._tuning = tuning
         self._search = search
         self._failures = 0
+        texts, asked = tuning.report(DEFAULT)["texts"], tuning.asked
+        is_few = texts["train"] + texts["valid"] < asked.training.enough_texts
+        self._last_trainings = 1 + asked.settled(file_folds=int(is_few)).data.folds
         if not any(trial.number == 0 for trial in search.ended()):
             self._tell_default()
         self._show_best()
@@ -101,7 +104,9 @@ class Trials:
         """How the time is shared, as things stand."""
         number, tuning = self.best.number, self._tuning
         best = tuning.times(trial_name(number)) if number else None
-        return plan(tuning.clock.total, tuning.times(DEFAULT), best, tuning.slots)
+        return plan(
+            tuning.clock.total, tuning.times(DEFAULT), best, tuning.slots, self._last_trainings
+        )
 
     def value_of(self, number: int) -> float:
         """What a trial has by the metric."""

@@ -87,7 +87,7 @@ def _check(given: Mapping[str, Any]) -> None:
         raise UserError(
             "--resume: expected no such flag; the same command goes on with a tuning by itself"
         )
-    if given.get("folds"):
+    if given.get("folds", 0) > 0:
         raise UserError(
             f"--folds={given['folds']}: expected --valid_file or a share of the texts, as trials "
             f"are judged after each epoch"

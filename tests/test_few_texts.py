@@ -1,0 +1,126 @@
+"""Few texts without a validation file: a share is held out, and learned by a second training."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.conftest import topic_lines, weights
+from tf_textrnn import api, cli
+from tf_textrnn.config import Config
+from tf_textrnn.data.settling import settle
+from tf_textrnn.exporting.saved_model import export_run
+from tf_textrnn.runs import checkpoints
+from tf_textrnn.training import runner
+from tf_textrnn.training.distribution import Workers
+
+NUM_TEXTS = 120
+
+
+class Killed(Exception):  # noqa: N818 - no error
+    """In place of a kill."""
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    """Options of a run over topics; the last word of each text stands in no other."""
+    folder = tmp_path_factory.mktemp("few")
+    lines = [f"{line} own{i}" for i, line in enumerate(topic_lines(NUM_TEXTS, 1))]
+    (folder / "train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return {
+        "train_file": str(folder / "train.tsv"), "cache_dir": str(folder / "cache"),
+        "hidden_size": 8, "embedding_dim": 8, "bidirectional": False, "num_epochs": 2,
+        "min_epoch_steps": 10, "learning_rate": 0.01, "checkpoint_minutes": 1e-9,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(options, tmp_path_factory):
+    """A run that nothing disturbs."""
+    run_dir = str(tmp_path_factory.mktemp("whole") / "run")
+    return runner.run({**options, "run_dir": run_dir}, export=export_run)
+
+
+def history_of(folder):
+    return [json.loads(line) for line in folder.metrics.read_text("utf-8").splitlines()]
+
+
+def test_the_report_is_of_the_model_that_has_not_seen_the_share(whole):
+    report, held_out = whole.report, whole.folder.fold(0)
+    scores = checkpoints.read(held_out.scores)[0]["scores"]
+    assert whole.folder.read_config().data.folds == 1
+    assert (report["evaluated_on"], report["texts"]) == ("valid", {"train": NUM_TEXTS})
+    lines = whole.folder.predictions.read_text("utf-8").splitlines()[1:]
+    assert len(lines) == len(scores) == 12
+    accuracy = np.mean([line.split("\t")[1] == line.split("\t")[2] for line in lines])
+    assert report["accuracy"] == report["valid_accuracy"] == pytest.approx(accuracy)
+    assert not whole.folder.suspicious.exists()
+
+
+def test_the_exported_model_has_learned_every_text_for_the_epochs_of_the_best(whole, options):
+    best = min(history_of(whole.folder.fold(0)), key=lambda epoch: epoch["valid_loss"])
+    assert whole.report["epochs"] == whole.report["best_epoch"] == best["epoch"] + 1
+    with open(options["train_file"], encoding="utf-8") as file:
+        labels, texts = zip(*(line.rstrip().split("\t") for line in file), strict=True)
+    own_words = [text.split()[-1] for text in texts]
+    np.testing.assert_array_equal(api.load(whole.export).predict(own_words), labels)
+
+
+@pytest.mark.parametrize(
+    ("changes", "folds"),
+    [
+        ({}, 1),
+        ({"folds": 0}, 0),
+        ({"folds": 3}, 3),
+        ({"batch_size": NUM_TEXTS // 10}, 0),
+        ({"batch_size": NUM_TEXTS // 10 + 1}, 1),
+        ({"learning_curve": True}, 0),
+        ({"init_from": "runs/old"}, 0),
+        ({"valid_file": "train"}, 0),
+    ],
+)
+def test_a_share_is_held_out_where_texts_are_few_and_nothing_speaks_against_it(
+    options, changes, folds
+):
+    if "valid_file" in changes:
+        changes = {"valid_file": options["train_file"]}
+    settled, _ = settle(Config().replace(**options, **changes), None)
+    assert settled.data.folds == folds
+
+
+def test_several_devices_train_once(options):
+    workers = Workers()
+    workers.num_replicas = 2
+    assert runner._shared_config(options, workers, None)[0].data.folds == 0
+
+
+def test_check_says_that_the_share_is_trained_on_too(options, capsys):
+    flags = [f"--{name}={options[name]}" for name in ("train_file", "cache_dir")]
+    assert cli.run(["check", *flags]) == 0
+    assert (
+        "valid: 10% of the texts to train on (--valid_fraction=0.1); the last model trains on them "
+        "too (--folds=1)"
+    ) in capsys.readouterr().out.splitlines()
+
+
+def test_kills_in_both_trainings_lose_nothing(whole, options, tmp_path):
+    run_dir = str(tmp_path / "run")
+    resumed = {"run_dir": run_dir, "resume": True}
+
+    def kill_at(number):
+        def kill(step):
+            calls.append(step)
+            if len(calls) == number:
+                raise Killed
+
+        calls = []
+        return kill
+
+    epochs = [len(history_of(folder)) for folder in (whole.folder.fold(0), whole.folder)]
+    with pytest.raises(Killed):
+        runner.run({**options, "run_dir": run_dir}, on_step=kill_at(12))
+    with pytest.raises(Killed):
+        runner.run(resumed, on_step=kill_at(10 * epochs[0] - 10 + 3))
+    finished = runner.run({**resumed, "folds": -1})
+    assert weights(finished.folder) == weights(whole.folder)
+    assert finished.folder.predictions.read_bytes() == whole.folder.predictions.read_bytes()
