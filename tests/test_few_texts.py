@@ -55,6 +55,10 @@ def test_the_report_is_of_the_model_that_has_not_seen_the_share(whole):
     accuracy = np.mean([line.split("\t")[1] == line.split("\t")[2] for line in lines])
     assert report["accuracy"] == report["valid_accuracy"] == pytest.approx(accuracy)
     assert not whole.folder.suspicious.exists()
+    page = whole.folder.report_page.read_text("utf-8")
+    assert "The exported model has trained for as many epochs on all texts." in page
+    for epoch in history_of(held_out):
+        assert f">{epoch['valid_loss']:.4g}<" in page
 
 
 def test_the_exported_model_has_learned_every_text_for_the_epochs_of_the_best(whole, options):

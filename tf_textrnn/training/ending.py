@@ -104,7 +104,7 @@ def end_run(
         if flows := measure_longest(trainer.model, data.valid):
             figures["gradient_flow"] = gradient_flow_figure(flows)
     with terminal.optional("the picture of each label's F1"):
-        measured = [metrics for metrics in history if metrics.get("valid_f1")]
+        measured = [metrics for metrics in trainer.shown_history if metrics.get("valid_f1")]
         if measured and len(data.labels) > MOST_CURVES:
             epochs = [metrics["epoch"] + 1 for metrics in measured]
             f1 = np.array([metrics["valid_f1"] for metrics in measured])
@@ -123,7 +123,14 @@ def end_run(
             )
         steps = next_steps(folder.path, exported)
         contents = Contents(
-            values, history, answers, mistakes[shown], quotes, marks, steps, suspicious
+            values,
+            trainer.shown_history,
+            answers,
+            mistakes[shown],
+            quotes,
+            marks,
+            steps,
+            suspicious,
         )
         write_page(folder, contents)
     report.show_report(folder, values, mistakes, suspicious)

@@ -9,7 +9,7 @@ texts.
 import contextlib
 import gc
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from tf_textrnn.data.parts import fold_of
 from tf_textrnn.data.splits import Data
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.runs.history import read_history
 from tf_textrnn.training.distribution import Workers
 from tf_textrnn.training.ending import read_best_epoch
 from tf_textrnn.training.loop import Trainer
@@ -66,6 +67,12 @@ class LastTrainer(Trainer):
         config = config.replace(num_epochs=out_of_fold.num_epochs, patience=0)
         super().__init__(config, data, folder, workers, on_step)
         self._weighed = out_of_fold.weighed
+        self._history = out_of_fold.history
+
+    @property
+    def shown_history(self) -> Sequence[dict[str, Any]]:
+        """The metrics of the epochs that the report draws: of one fold, those that chose."""
+        return self._history or super().shown_history
 
     def weigh(self) -> Weighed:
         """Weighs the branches as the models of the folds are weighed together."""
@@ -91,10 +98,12 @@ class OutOfFold(NamedTuple):
     Attributes:
       weighed: the branches on the texts in folds, each scored by the model that has not seen it.
       num_epochs: the median of the folds' best epochs, counted from 1; of two, the higher.
+      history: the metrics of each epoch where there is one fold; empty with several.
     """
 
     weighed: Weighed
     num_epochs: int
+    history: Sequence[dict[str, Any]]
 
 
 def train_folds(
@@ -130,7 +139,8 @@ def train_folds(
     num_epochs = statistics.median_high(best_epochs)
     best = f"best epoch{'s' if len(best_epochs) > 1 else ''} {', '.join(map(str, best_epochs))}"
     show(f"{best}: trains on all {len(data.train):,} texts for {num_epochs}")
-    return OutOfFold(weigh_on(branches, data.valid, config.threshold_rule), num_epochs)
+    history = read_history(folder.fold(0).path) if len(best_epochs) == 1 else []
+    return OutOfFold(weigh_on(branches, data.valid, config.threshold_rule), num_epochs, history)
 
 
 class Part(NamedTuple):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -90,6 +90,11 @@ class Trainer:
     def progress(self) -> Progress:
         """Where the run stands."""
         return self._recorder.progress
+
+    @property
+    def shown_history(self) -> Sequence[dict[str, Any]]:
+        """The metrics of the epochs that the report draws."""
+        return self.progress.history
 
     def train(self) -> None:
         """Trains until the last epoch, or until `patience` is at its end.

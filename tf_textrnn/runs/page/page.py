@@ -37,7 +37,7 @@ class Contents:
 
     Attributes:
       values: of `report.json`.
-      history: of `metrics.jsonl`, the metrics of each epoch.
+      history: the metrics of each epoch, as in `metrics.jsonl`.
       answers: what the model says of the scored texts.
       mistakes: the worst ones, most confident first.
       quotes: the start of the text of each.
@@ -104,7 +104,9 @@ def _body(contents: Contents) -> Html:
     return joined(
         sections.answer_section(values, total_lines(values), initial_text(values)),
         sections.data_section(values["data"]),
-        sections.curves_section(contents.history, values["best_epoch"]),
+        sections.curves_section(
+            contents.history, values["best_epoch"], values["config"]["folds"] == 1
+        ),
         sections.texts_section(values["learning_curve"]) if "learning_curve" in values else "",
         confusion_section(confusions(contents.answers)),
         _trust_section(contents.answers),

@@ -92,8 +92,16 @@ def _finding(finding: Mapping[str, Any]) -> Html:
     )
 
 
-def curves_section(history: Sequence[Mapping[str, Any]], best_epoch: int) -> Html:
-    """Loss and accuracy by epoch."""
+def curves_section(
+    history: Sequence[Mapping[str, Any]], best_epoch: int, is_of_first: bool
+) -> Html:
+    """Loss and accuracy by epoch.
+
+    Args:
+      history: the metrics of each epoch.
+      best_epoch: which is marked, counted from 1.
+      is_of_first: whether a second training on all texts has followed.
+    """
     charts = []
     for measure in ("loss", "accuracy"):
         lines = [
@@ -103,7 +111,11 @@ def curves_section(history: Sequence[Mapping[str, Any]], best_epoch: int) -> Htm
         values = [y for line in lines for _, y in line.points]
         x, y = Axis("epoch", 1, max(len(history), 2), True), axis_over(measure, values)
         charts.append(chart(f"{measure.title()} by epoch", x, y, lines, marked=best_epoch))
-    note = "The upright line marks the best epoch, whose weights are kept."
+    note = "The upright line marks the best epoch" + (
+        ". The exported model has trained for as many epochs on all texts."
+        if is_of_first
+        else ", whose weights are kept."
+    )
     return section("How it learned", tag("p", note), tag("div", *charts, class_="charts"))
 
 
