@@ -45,9 +45,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     `cross_val_score`, `GridSearchCV` and `Pipeline` take it; texts go in as strings. It trains
     through the same code as `textrnn train`, on one device, and predicts with what that exports.
-    A share `valid_fraction` of the texts is set apart to choose the best epoch on; of few texts,
-    at least one. With `folds=5` none is: five models score a fifth each, and the one that predicts
-    trains on all.
+    A share `valid_fraction` of the texts is set apart to choose the best epoch on, at least one; of
+    few texts (`folds=-1`) a second training learns all. With `folds=5` five models score a fifth
+    each, and the one that predicts trains on all.
 
     With `init_from`, the `run_dir` of an earlier one, `fit` goes on from what that has learned. Its
     labels are in `classes_` too. The parameters that shape its network are the earlier one's where
