@@ -86,10 +86,9 @@ def test_model_card_tells_what_the_run_was(exported, path):
     assert card["train_again"].split() == [
         "textrnn", "train", f"--train_file={config.data.train_file}",
         f"--valid_file={config.data.valid_file}", f"--test_file={config.data.test_file}",
-        "--nomulti_label", "--tokenizer=word", "--hidden_size=16", "--nobidirectional",
+        "--folds=0", "--nomulti_label", "--tokenizer=word", "--hidden_size=16", "--nobidirectional",
         "--embedding_dim=8", "--ngrams=2", "--batch_size=32", "--num_epochs=3",
-        "--min_epoch_steps=1",
-        "--learning_rate=0.01",
+        "--min_epoch_steps=1", "--learning_rate=0.01",
     ]  # fmt: skip
     text = (path / "assets.extra" / "model_card.md").read_text()
     assert f"| test accuracy | {report['test_accuracy']:.4f} |" in text

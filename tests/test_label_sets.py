@@ -83,7 +83,7 @@ def test_a_separator_that_no_label_has_is_refused(tmp_path):
 
 def test_an_empty_cell_is_a_text_without_labels_where_sets_are_asked_for(tmp_path):
     content = "label,text\n" + "".join(f"a|b,x{i}\n,y{i}\nb,z{i}\n" for i in range(10))
-    asked = {"label_separator": "|", "valid_fraction": 0.5}
+    asked = {"label_separator": "|", "valid_fraction": 0.5, "folds": 0}
     data = settled(tmp_path / "x.csv", content, multi_label=True, **asked)
     assert len(data.train) + len(data.valid) == 30
     skipped = settled(tmp_path / "x.csv", content, skip_unlabeled=True, **asked)

@@ -165,7 +165,8 @@ def test_check_says_how_a_table_is_read(tmp_path, monkeypatch, capsys):
     assert cli.run(["check", "--train_file=films.csv", "--cache_dir=cache"]) == 0
     assert capsys.readouterr().out.startswith(
         "films.csv: csv; utf-8; columns separated by semicolons; header label, text, ''\n"
-        "valid: 10% of the texts to train on (--valid_fraction=0.1)\n"
+        "valid: 10% of the texts to train on (--valid_fraction=0.1); the last model trains on them "
+        "too (--folds=1)\n"
     )
 
 
