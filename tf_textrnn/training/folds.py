@@ -173,7 +173,7 @@ def fold_part(config: Config, data: Data, folder: RunFolder, fold: int) -> Part:
     least = epoch.min_steps(len(part.train))
     config = config.replace(batch_size=epoch.batch_size, min_epoch_steps=least)
     num_folds = config.data.folds
-    name = f"fold {fold + 1} of {num_folds}" if num_folds > 1 else "without a share of the texts"
+    name = f"fold {fold + 1} of {num_folds}" if num_folds > 1 else "first training"
     return Part(name, config, part, folder.fold(fold))
 
 
