@@ -124,16 +124,19 @@ def test_a_damaged_journal_is_one_line(tmp_path, content):
 TIMES = st.tuples(st.floats(1, 100), st.floats(0, 20)).map(lambda t: Times(t[0], t[0] + t[1]))
 
 
-@given(st.floats(10, 10_000), TIMES, TIMES, st.integers(1, 8))
-def test_the_last_training_is_kept_free_and_other_seeds_get_a_third(total, default, best, slots):
-    found = plan(total, default, best, slots)
+@given(st.floats(10, 10_000), TIMES, TIMES, st.integers(1, 8), st.sampled_from([1, 2]))
+def test_the_last_trainings_are_kept_free_and_other_seeds_get_a_third(
+    total, default, best, slots, trainings
+):
+    found = plan(total, default, best, slots, trainings)
     rest = max(0, total - default.seconds - found.final)
-    assert found.final == pytest.approx(best.trained + default.seconds - default.trained)
+    at_end = default.seconds - default.trained
+    assert found.final == pytest.approx(trainings * best.trained + at_end)
     assert found.num_pairs * found.pair <= rest / 3 + 1e-6
     spent = found.search_end + found.num_pairs * found.pair + found.final
     assert spent == pytest.approx(0.99 * total)  # stopping takes a moment
-    end = plan(total, default, None, slots).search_end
-    assert end == pytest.approx(0.99 * total - default.seconds)
+    end = plan(total, default, None, slots, trainings).search_end
+    assert end == pytest.approx(0.99 * total - trainings * default.trained - at_end)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=6, unique=True))
