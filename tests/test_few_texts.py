@@ -7,11 +7,13 @@ import pytest
 
 from tests.conftest import topic_lines, weights
 from tf_textrnn import api, cli
+from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.data.settling import settle
 from tf_textrnn.exporting.saved_model import export_run
 from tf_textrnn.runs import checkpoints
-from tf_textrnn.training import runner
+from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.training import resume, runner
 from tf_textrnn.training.distribution import Workers
 
 NUM_TEXTS = 120
@@ -49,7 +51,9 @@ def test_the_report_is_of_the_model_that_has_not_seen_the_share(whole):
     report, held_out = whole.report, whole.folder.fold(0)
     scores = checkpoints.read(held_out.scores)[0]["scores"]
     assert whole.folder.read_config().data.folds == 1
-    assert (report["evaluated_on"], report["texts"]) == ("valid", {"train": NUM_TEXTS})
+    assert (report["evaluated_on"], report["texts"]) == ("valid", {"train": 108, "valid": 12})
+    told = "valid (by a model that had not learned it; there is no test file): accuracy"
+    assert whole.folder.report_text.read_text("utf-8").startswith(told)
     lines = whole.folder.predictions.read_text("utf-8").splitlines()[1:]
     assert len(lines) == len(scores) == 12
     accuracy = np.mean([line.split("\t")[1] == line.split("\t")[2] for line in lines])
@@ -92,14 +96,27 @@ def test_a_share_is_held_out_where_texts_are_few_and_nothing_speaks_against_it(
     assert settled.data.folds == folds
 
 
-def test_several_devices_train_once(options):
+def test_several_devices_train_once_and_do_not_go_on_with_two_trainings(whole, options):
     workers = Workers()
     workers.num_replicas = 2
-    assert runner._shared_config(options, workers, None)[0].data.folds == 0
+    for given in (options, {**options, "folds": -1}):
+        assert resume.open_run(given, workers, None)[0].data.folds == 0
+    going_on = {"run_dir": str(whole.folder.path), "resume": True}
+    assert resume.open_run(going_on, workers, None)[0].data.folds == 1  # which `run` refuses
+
+
+def test_what_a_run_that_has_chosen_its_epochs_goes_on_with(whole, options, capsys):
+    going_on = {"run_dir": str(whole.folder.path), "resume": True}
+    with pytest.raises(UserError, match=r"--valid_file=v\.tsv: the run to resume"):
+        runner.run({**going_on, "valid_file": "v.tsv"})
+    assert runner.run({**going_on, "num_epochs": 9}).report == whole.report
+    assert "as its first training has chosen; a new run with --folds=0" in capsys.readouterr().out
 
 
 def test_check_says_that_the_share_is_trained_on_too(options, capsys):
     flags = [f"--{name}={options[name]}" for name in ("train_file", "cache_dir")]
+    assert cli.run(["check", "--deep", "--folds=1", *flags]) == 2
+    assert "--deep and --folds=1: expected at least 2 folds" in capsys.readouterr().err
     assert cli.run(["check", *flags]) == 0
     assert (
         "valid: 10% of the texts to train on (--valid_fraction=0.1); the last model trains on them "
@@ -107,7 +124,7 @@ def test_check_says_that_the_share_is_trained_on_too(options, capsys):
     ) in capsys.readouterr().out.splitlines()
 
 
-def test_kills_in_both_trainings_lose_nothing(whole, options, tmp_path):
+def test_kills_in_both_trainings_lose_nothing(whole, options, tmp_path, capsys):
     run_dir = str(tmp_path / "run")
     resumed = {"run_dir": run_dir, "resume": True}
 
@@ -120,11 +137,14 @@ def test_kills_in_both_trainings_lose_nothing(whole, options, tmp_path):
         calls = []
         return kill
 
-    epochs = [len(history_of(folder)) for folder in (whole.folder.fold(0), whole.folder)]
-    with pytest.raises(Killed):
-        runner.run({**options, "run_dir": run_dir}, on_step=kill_at(12))
-    with pytest.raises(Killed):
-        runner.run(resumed, on_step=kill_at(10 * epochs[0] - 10 + 3))
+    steps = [line["step"] for line in history_of(whole.folder.fold(0))]
+    with pytest.raises(Killed):  # in the second epoch
+        runner.run({**options, "run_dir": run_dir}, on_step=kill_at(steps[0] + 2))
+    with pytest.raises(Killed):  # in the first of the last training
+        runner.run(resumed, on_step=kill_at(steps[-1] - steps[0] + 3))
+    assert RunFolder(run_dir).fold(0).scores.exists()
+    (RunFolder(run_dir).fold(0).path / "metrics.jsonl").write_bytes(b"\xff")  # for curves alone
     finished = runner.run({**resumed, "folds": -1})
+    assert "report.html: left out" in capsys.readouterr().err
     assert weights(finished.folder) == weights(whole.folder)
     assert finished.folder.predictions.read_bytes() == whole.folder.predictions.read_bytes()

@@ -63,7 +63,7 @@ def initial(finished):
 @pytest.fixture(scope="module")
 def begun(options, initial):
     """The config, data and model of such a run before its first step."""
-    config, _ = resume.open_run({**options, "run_dir": "unused"}, False, None)
+    config, _ = resume.open_run({**options, "run_dir": "unused"}, Workers(), None)
     data = splits.load(config, known=initial.known)
     return config, data, new_model(config, data, initial)[0]
 
@@ -258,15 +258,15 @@ def test_a_run_that_has_not_ended_or_is_damaged_is_refused(options, finished, in
 
 def test_an_equal_value_or_an_automatic_one_is_no_contradiction(options, tmp_path):
     given = {"hidden_size": 16, "tokenizer": "auto", "ngrams": -1, "run_dir": str(tmp_path / "run")}
-    config, _ = resume.open_run({**options, **given}, False, None)
+    config, _ = resume.open_run({**options, **given}, Workers(), None)
     assert (config.model.hidden_size, config.text.tokenizer, config.model.ngrams) == (16, "word", 2)
 
 
 def test_texts_that_were_learned_already_are_told(options, topics, tmp_path, capsys):
     given = {**options, "run_dir": str(tmp_path / "run")}
-    resume.open_run(given, False, None)
+    resume.open_run(given, Workers(), None)
     assert capsys.readouterr().err == ""
-    resume.open_run({**given, "train_file": str(topics / "train.tsv")}, False, None)
+    resume.open_run({**given, "train_file": str(topics / "train.tsv")}, Workers(), None)
     assert "train.tsv: the run of --init_from=" in capsys.readouterr().err
 
 
@@ -288,7 +288,7 @@ def test_branches_of_label_sets_begin_with_the_log_odds_of_all_texts(
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     others = {name: value for name, value in set_options.items() if name not in SHAPE}
     given = {**others, "train_file": str(path), "init_from": str(exported_sets.path)}
-    config, sources = resume.open_run({**given, "run_dir": str(tmp_path / "r")}, False, None)
+    config, sources = resume.open_run({**given, "run_dir": str(tmp_path / "r")}, Workers(), None)
     initial = read_initial(given["init_from"])
     data = splits.load(config, sources, known=initial.known)
     model, _ = new_model(config, data, initial)

@@ -12,6 +12,7 @@ from tf_textrnn.cli import train_options
 from tf_textrnn.config import Config
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training import resume, runner
+from tf_textrnn.training.distribution import Workers
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,9 @@ def test_what_a_run_begins_with(finished, tmp_path):
     new, held = str(tmp_path / "new"), str(finished.path)
 
     def resumes(run_dir, is_cluster=False, **given):
-        config, _ = resume.open_run({"run_dir": run_dir, **given}, is_cluster, None)
+        workers = Workers()
+        workers.count = 2 if is_cluster else 1
+        config, _ = resume.open_run({"run_dir": run_dir, **given}, workers, None)
         return config.run.resume
 
     assert resumes(new, resume="auto") is False

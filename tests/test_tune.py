@@ -55,6 +55,7 @@ def test_a_tuning_keeps_what_is_best_on_validation_and_reads_the_test_file_once(
     root = tmp_path / "t"
     for run in [file.parent for file in root.rglob("config.json")]:
         assert (options_of(run)["test_file"] == "test.tsv") is (run.name == "final")
+        assert options_of(run)["folds"] == (1 if run.name == "final" else 0)
         assert options_of(run)["seed"] == int((re.findall(r"-(\d+)$", run.name) or ["1"])[0])
     state = json.loads((root / "state.json").read_text(encoding="utf-8"))
     trained = [run for run in (root / "trials").iterdir() if len(read_history(run)) == 8]

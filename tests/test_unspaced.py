@@ -7,6 +7,7 @@ from tf_textrnn.data.memory import memory_source
 from tf_textrnn.data.sources import Example, Source
 from tf_textrnn.data.unspaced import best_tokenizer, unspaced_share
 from tf_textrnn.runs.folder import RunFolder
+from tf_textrnn.training.distribution import Workers
 from tf_textrnn.training.resume import open_run
 
 THAI, ENGLISH = "อาหารอร่อยมาก", "a fine film"
@@ -38,7 +39,7 @@ def test_the_first_texts_tell_and_no_more_are_read():
 def opened(folder, text, **given):
     (folder / "x.tsv").write_text(f"a\t{text}\nb\t{text}\n", encoding="utf-8")
     given = {"train_file": str(folder / "x.tsv"), "run_dir": str(folder / "r"), **given}
-    config, _ = open_run(given, False, None)
+    config, _ = open_run(given, Workers(), None)
     return config
 
 
@@ -51,7 +52,7 @@ def test_a_run_begins_with_what_its_texts_ask_for(tmp_path):
     assert (config.text.tokenizer, config.model.ngrams) == ("word", 2)
     source = memory_source("texts", [THAI, THAI], ["a", "b"])
     given = {"dataset": "(texts)", "run_dir": str(tmp_path / "r")}
-    config, sources = open_run(given, False, {"train": source})
+    config, sources = open_run(given, Workers(), {"train": source})
     assert config.text.tokenizer == "char" and sources == {"train": source}
 
 

@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def train(path: pathlib.Path, options: dict) -> None:
-    config = Config().replace(**options).settled()
+    config = Config().replace(**options).settled(file_folds=1)  # its texts are few
     (path / "config.json").write_text(config.to_json(), encoding="utf-8")
     (path / "labels.txt").write_text("a\nb\nc\n", encoding="utf-8")
     file = path / "metrics.jsonl"

@@ -175,6 +175,8 @@ def _check(arguments: list[str]) -> None:
             f"--deep and --valid_file={given['valid_file']}: expected one of the two, as --deep "
             f"validates in folds"
         )
+    if is_deep and given.get("folds") == 1:
+        raise UserError("--deep and --folds=1: expected at least 2 folds, or no --folds")
     if is_deep and given.get("folds", 0) < 2:
         given["folds"] = check.DEEP_FOLDS
     settled = check.check(Config().replace(**given))

@@ -138,7 +138,7 @@ class Config:
         folds = data.folds
         if folds < 0:
             is_free = not (data.valid_file or self.model.init_from or self.run.learning_curve)
-            folds = file_folds if is_free else 0
+            folds = max(file_folds, 0) if is_free else 0
         asked = self.options() | {"folds": folds}
         for flag in ("folds", "learning_curve", "pretrained_embeddings"):
             if self.model.init_from and (value := asked[flag]):

@@ -100,6 +100,11 @@ class Split:
         ids = np.where(is_known[self.id_of_type], self.id_of_type, np.int32(UNKNOWN_ID))
         return dataclasses.replace(self, id_of_type=ids)
 
+    def some(self, is_in: np.ndarray) -> "Split":
+        """The texts that are in, by bool[texts]."""
+        weights = None if self.weights is None else self.weights[is_in]
+        return dataclasses.replace(self, rows=self.rows[is_in], weights=weights)
+
     @property
     def classes(self) -> np.ndarray:
         """int32[texts], the class of each text, where each has one label."""

@@ -22,7 +22,7 @@ def fold_of(data: Data, fold: int) -> Data:
     """
     assert data.folds is not None
     is_held_out = data.folds == fold
-    held_out = _some(data.train, is_held_out)
+    held_out = data.train.some(is_held_out)
     return _part(data, ~is_held_out, held_out, str(fold).encode())
 
 
@@ -62,7 +62,7 @@ def _part(data: Data, is_in: np.ndarray, valid: Split, name: bytes) -> Data:
       valid: the texts that it is validated on.
       name: tells the part from others, in its fingerprint.
     """
-    train = _some(data.train, is_in)
+    train = data.train.some(is_in)
     counts = count_types(train.corpus, train.rows, train.max_len)
     is_seen = np.zeros(len(data.vocabulary), bool)
     is_seen[train.id_of_type[counts > 0]] = True
@@ -71,9 +71,3 @@ def _part(data: Data, is_in: np.ndarray, valid: Split, name: bytes) -> Data:
         data, train=train.knowing(is_seen), valid=valid.knowing(is_seen), test=None, folds=None,
         fingerprint=fingerprint,
     )  # fmt: skip
-
-
-def _some(split: Split, is_in: np.ndarray) -> Split:
-    """The texts of a split that are in."""
-    weights = None if split.weights is None else split.weights[is_in]
-    return dataclasses.replace(split, rows=split.rows[is_in], weights=weights)

@@ -63,8 +63,11 @@ class Data:
     @property
     def splits(self) -> dict[str, Split]:
         """The splits that there are, by name; no text is in two of them."""
-        valid = self.valid if self.folds is None else None
-        named = {"train": self.train, "valid": valid, "test": self.test}
+        train = self.train
+        if self.folds is not None and not self.is_scored_whole:
+            train = train.some(self.folds < 0)
+        valid = None if self.is_scored_whole else self.valid
+        named = {"train": train, "valid": valid, "test": self.test}
         return {name: split for name, split in named.items() if split}
 
 

@@ -6,7 +6,7 @@ warning line.
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,11 @@ from tf_textrnn.runs.words import words_text
 
 MISTAKES_KEPT = 100
 MISTAKES_SHOWN = 5
+HELD_OUT = "held out"
 _EVALUATED_ON = {
     "test": "test",
     "valid": "valid (there is no test file)",
+    HELD_OUT: "valid (by a model that had not learned it; there is no test file)",
     "folds": "folds (each text by a model that has not seen it; there is no test file)",
 }
 
@@ -203,10 +205,16 @@ def report_text(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n" + (curve_text(curve) if curve else "")
 
 
+def measured_on(report: Mapping[str, Any]) -> str:
+    """What a report is of: `evaluated_on`, or `HELD_OUT` where a last model has learned `valid`."""
+    is_learned = report["evaluated_on"] == "valid" and report["config"]["folds"] == 1
+    return HELD_OUT if is_learned else report["evaluated_on"]
+
+
 def total_lines(report: dict[str, Any]) -> list[str]:
     """What `report.txt` says before the table of the labels."""
     return [
-        evaluation_text(_EVALUATED_ON[report["evaluated_on"]], report),
+        evaluation_text(_EVALUATED_ON[measured_on(report)], report),
         f"best epoch {report['best_epoch']} of {report['epochs']} "
         f"(valid accuracy {report['valid_accuracy']:.4f}), "
         f"{report['train_examples_per_second']:,.0f} examples/s, "

@@ -104,11 +104,12 @@ def end_run(
         if flows := measure_longest(trainer.model, data.valid):
             figures["gradient_flow"] = gradient_flow_figure(flows)
     with terminal.optional("the picture of each label's F1"):
-        measured = [metrics for metrics in trainer.shown_history if metrics.get("valid_f1")]
-        if measured and len(data.labels) > MOST_CURVES:
-            epochs = [metrics["epoch"] + 1 for metrics in measured]
-            f1 = np.array([metrics["valid_f1"] for metrics in measured])
-            figures["f1_of_each_label"] = f1_figure(epochs, f1, data.labels)
+        if len(data.labels) > MOST_CURVES:
+            measured = [metrics for metrics in trainer.shown_history if metrics.get("valid_f1")]
+            if measured:
+                epochs = [metrics["epoch"] + 1 for metrics in measured]
+                f1 = np.array([metrics["valid_f1"] for metrics in measured])
+                figures["f1_of_each_label"] = f1_figure(epochs, f1, data.labels)
     with terminal.optional(str(folder.tensorboard)):
         table = [dataclasses.astuple(mistake) for mistake in mistakes]
         trainer.summaries.report(trainer.replicas.steps, values, figures, table, data.vocabulary)

@@ -64,15 +64,17 @@ class LastTrainer(Trainer):
         out_of_fold: "OutOfFold",
         on_step: Callable[[int], None] | None = None,
     ):
+        self._num_folds = config.data.folds
         config = config.replace(num_epochs=out_of_fold.num_epochs, patience=0)
         super().__init__(config, data, folder, workers, on_step)
         self._weighed = out_of_fold.weighed
-        self._history = out_of_fold.history
 
     @property
     def shown_history(self) -> Sequence[dict[str, Any]]:
         """The metrics of the epochs that the report draws: of one fold, those that chose."""
-        return self._history or super().shown_history
+        if self._num_folds > 1:
+            return super().shown_history
+        return read_history(self.folder.fold(0).path)
 
     def weigh(self) -> Weighed:
         """Weighs the branches as the models of the folds are weighed together."""
@@ -98,12 +100,10 @@ class OutOfFold(NamedTuple):
     Attributes:
       weighed: the branches on the texts in folds, each scored by the model that has not seen it.
       num_epochs: the median of the folds' best epochs, counted from 1; of two, the higher.
-      history: the metrics of each epoch where there is one fold; empty with several.
     """
 
     weighed: Weighed
     num_epochs: int
-    history: Sequence[dict[str, Any]]
 
 
 def train_folds(
@@ -139,8 +139,7 @@ def train_folds(
     num_epochs = statistics.median_high(best_epochs)
     best = f"best epoch{'s' if len(best_epochs) > 1 else ''} {', '.join(map(str, best_epochs))}"
     show(f"{best}: trains on all {len(data.train):,} texts for {num_epochs}")
-    history = read_history(folder.fold(0).path) if len(best_epochs) == 1 else []
-    return OutOfFold(weigh_on(branches, data.valid, config.threshold_rule), num_epochs, history)
+    return OutOfFold(weigh_on(branches, data.valid, config.threshold_rule), num_epochs)
 
 
 class Part(NamedTuple):

@@ -177,7 +177,10 @@ def read_initial(path: str) -> Initial:
             f"--init_from={path}: its n-grams have no counts, as in a run of tf_textrnn 0.1; "
             f"expected a run of a newer one"
         )
-    num_texts = report["texts"]["train"] + report.get("init_from", {"texts": 0})["texts"]
+    texts = report["texts"]
+    num_texts = texts["train"] + report.get("init_from", {"texts": 0})["texts"]
+    if run.config.data.folds == 1:
+        num_texts += texts["valid"]
     return Initial(path, run, checkpoints.checksum(run.weights), num_texts)
 
 

@@ -44,14 +44,14 @@ def training_to_end(
 
 
 def open_run(
-    given: Mapping[str, Any], is_cluster: bool, sources: Mapping[str, Source] | None
+    given: Mapping[str, Any], workers: Workers, sources: Mapping[str, Source] | None
 ) -> tuple[Config, Mapping[str, Source] | None]:
     """The run's config, its folder named; a resumed run keeps the options that it began with.
 
     Args:
       given: the options that the caller named, by name.
-      is_cluster: whether several workers train, which schedulers restart by the same command: for
-        them `--resume=auto` is the default where there is a `--run_dir`.
+      workers: all that train together. Where they are several, which schedulers restart by the same
+        command, `--resume=auto` is the default with a `--run_dir`.
       sources: as in `splits.load`.
 
     Returns:
@@ -62,7 +62,7 @@ def open_run(
         the first training texts have a mistake.
     """
     run_dir = given.get("run_dir", "")
-    resume = given.get("resume", "auto" if is_cluster and run_dir else False)
+    resume = given.get("resume", "auto" if workers.count > 1 and run_dir else False)
     if resume and not run_dir:
         raise UserError("--resume: expected --run_dir, the folder of the run to go on with")
     if resume == "auto":
@@ -70,6 +70,8 @@ def open_run(
     given = {**given, "resume": resume}
     if not resume:
         asked = Config().replace(**given)
+        if asked.data.folds < 0 and workers.num_replicas > 1:
+            asked = asked.replace(folds=0)  # folds train on one device
         if path := asked.model.pretrained_embeddings:
             asked = asked.with_vectors(given, vector_size(path))
         if path := asked.model.init_from:
@@ -85,6 +87,11 @@ def open_run(
         return config.replace(run_dir=run_dir or new_run_dir()), sources
     saved = RunFolder(run_dir).read_config(is_resumed=True)
     saved.check_resume(given)
+    if given.get("valid_file") and not saved.data.valid_file:
+        raise UserError(
+            f"--valid_file={given['valid_file']}: the run to resume began without one; expected "
+            f"none, or a new run"
+        )
     # The cache is this machine's matter: a run folder from elsewhere must not say where to write.
     config = saved.replace(**{"cache_dir": "", **given}).settled(
         saved.text.tokenizer, saved.has_label_sets, saved.data.folds

@@ -136,7 +136,11 @@ def run(
 
 def _nothing_left(folder: RunFolder, config: Config, report: Any, exported: str) -> Finished:
     why = f"--num_epochs={config.training.num_epochs}, --patience={config.training.patience}"
-    if config.data.folds:
+    if config.data.folds == 1:
+        why = (
+            "as its first training has chosen; a new run with --folds=0 trains once, and can go on"
+        )
+    elif config.data.folds:
         why = f"as its folds say, --folds={config.data.folds}"
     show(
         f"run: {folder.path}\nnothing is left to do: it has ended after epoch {report['epochs']} "
@@ -149,14 +153,12 @@ def _shared_config(
     given: Mapping[str, Any], workers: Workers, sources: Mapping[str, Source] | None
 ) -> tuple[Config, Mapping[str, Source] | None]:
     """What `open_run` gives the chief; the other workers read the config from its JSON."""
-    if workers.num_replicas > 1:
-        given = {"folds": 0, **given}  # folds train on one device
     if workers.count == 1:
-        return open_run(given, False, sources)
+        return open_run(given, workers, sources)
 
     def open_as_chief() -> str:
         nonlocal sources
-        config, sources = open_run(given, True, sources)
+        config, sources = open_run(given, workers, sources)
         return config.to_json()
 
     opened = workers.broadcast(open_as_chief)
@@ -233,11 +235,11 @@ def _show_start(folder: RunFolder, config: Config, data: Data, workers: Workers)
     """Says what the run trains on, and returns what the report keeps of that."""
     summary = summarize(data, config.text)
     show(
-        f"{data.train.corpus.source.name}: {len(data.train):,} training texts, "
+        f"{data.train.corpus.source.name}: {len(data.splits['train']):,} training texts, "
         + (
             f"in {config.data.folds} folds"
             if data.is_scored_whole
-            else f"{len(data.valid):,} {'' if data.folds is None else 'of them '}to validate on"
+            else f"{len(data.valid):,} to validate on"
         )
         + (f", {len(data.test):,} to test on" if data.test else "")
         + f"; {len(data.labels)} labels, {len(data.vocabulary):,} token ids"

@@ -72,15 +72,19 @@ class Trials:
     Args:
       tuning: has trained the default.
       search: proposes trials, and says which to stop.
+
+    Attributes:
+      last_options: what the last run is told beside the best trial's options, for want of time.
     """
 
     def __init__(self, tuning: Tuning, search: Search):
         self._tuning = tuning
         self._search = search
         self._failures = 0
-        texts, asked = tuning.report(DEFAULT)["texts"], tuning.asked
-        is_few = texts["train"] + texts["valid"] < asked.training.enough_texts
-        self._last_trainings = 1 + asked.settled(file_folds=int(is_few)).data.folds
+        default = tuning.times(DEFAULT)
+        has_time = 2 * default.seconds + default.trained < tuning.clock.total
+        self._last_trainings = 2 if self._learns_all and has_time else 1
+        self.last_options = {} if has_time or not self._learns_all else {"folds": 0}
         if not any(trial.number == 0 for trial in search.ended()):
             self._tell_default()
         self._show_best()
@@ -93,6 +97,13 @@ class Trials:
         self._search.report(trial, self._values(history))
         self._search.complete(trial, self._tuning.value(history))
         self._tell(0, history, "the default")
+
+    @property
+    def _learns_all(self) -> bool:
+        """Whether the last run, left to itself, learns the share held out by a second training."""
+        texts, asked = self._tuning.report(DEFAULT)["texts"], self._tuning.asked
+        is_few = texts["train"] + texts["valid"] < asked.training.enough_texts
+        return asked.settled(file_folds=int(is_few)).data.folds > 0
 
     @property
     def best(self) -> FrozenTrial:

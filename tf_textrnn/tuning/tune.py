@@ -147,7 +147,7 @@ def _tune(root: pathlib.Path, given: Mapping[str, Any], clock: Clock) -> None:
             found = repeats.gain(pairs, metric.sign)
             clock.kept = 0 if found and found.mean < 0 else clock.chosen
             clock.save()
-        final_options = {**given, **(options if clock.kept else {})}
+        final_options = {**given, **(options if clock.kept else {}), **trials.last_options}
         ending.write_flags(root / ending.FLAGS, final_options, metric, trials.value_of(clock.kept))
         (final,) = tuning.run([(FINAL, final_options)])
         if final.status:

@@ -7,6 +7,7 @@ from tf_textrnn.base.tables import shown_labels
 from tf_textrnn.runs.next_steps import NextStep
 from tf_textrnn.runs.page.markup import Html, joined, section, table, tag
 from tf_textrnn.runs.page.svg import Axis, Line, axis_over, chart
+from tf_textrnn.runs.report import HELD_OUT, measured_on
 from tf_textrnn.runs.words import branches_text
 
 LABELS_SHOWN = 1_000  # in the table of labels
@@ -24,6 +25,7 @@ _LABEL_COLUMNS = {
 _EVALUATED_ON = {
     "test": "the test texts",
     "valid": "the validation texts (there is no test file)",
+    HELD_OUT: "the validation texts, by a model that had not learned them (there is no test file)",
     "folds": "every text, each by a model that has not seen it (there is no test file)",
 }
 
@@ -54,7 +56,7 @@ def answer_section(values: Mapping[str, Any], lines: Sequence[str], before: str)
     told = "\n".join(lines).splitlines()
     return joined(
         tag("dl", *items, class_="figures"),
-        tag("p", f"Measured on {_EVALUATED_ON[values['evaluated_on']]}."),
+        tag("p", f"Measured on {_EVALUATED_ON[measured_on(values)]}."),
         tag("p", f"{before[0].upper()}{before[1:]}.") if before else "",
         tag("details", tag("summary", "all measures"), *[tag("p", line) for line in told]),
     )
