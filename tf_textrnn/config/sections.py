@@ -56,7 +56,8 @@ class DataConfig(CheckedOptions):
         -1,
         "Number of folds of --train_file, each of which a model scores that has not seen it; the "
         "last model trains on all; 1 = a fold of --valid_fraction; 0 = none, that share is "
-        "validated on; -1 = 1 where texts are too few for --min_epoch_steps, else 0",
+        "validated on; -1 = 0, or 1 where texts are too few for --min_epoch_steps, on one device "
+        "without --valid_file, --init_from and --learning_curve",
         minimum=-1,
         maximum=1_000,
     )
