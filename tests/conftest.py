@@ -5,6 +5,7 @@ import os
 import pathlib
 import random
 import sys
+from collections.abc import Iterable
 
 import pytest
 
@@ -51,6 +52,19 @@ def topic_lines(count: int, seed: int) -> list[str]:
         chooser.shuffle(words)
         lines.append(f"{label}\t{' '.join(words)}")
     return lines
+
+
+def options_over(folder: pathlib.Path, lines: Iterable[str]) -> dict[str, object]:
+    """Writes lines to train on, and returns options of a run over them that keeps each epoch.
+
+    Nothing else validates; tests add what they are about.
+    """
+    (folder / "train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return {
+        "train_file": str(folder / "train.tsv"), "cache_dir": str(folder / "cache"),
+        "hidden_size": 8, "embedding_dim": 8, "bidirectional": False, "learning_rate": 0.01,
+        "checkpoint_minutes": 1e-9,
+    }  # fmt: skip
 
 
 def lines_of_sets(count: int, seed: int) -> list[str]:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.conftest import topic_lines, weights
+from tests.conftest import options_over, topic_lines, weights
 from tf_textrnn import api, cli
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
@@ -28,12 +28,7 @@ def options(tmp_path_factory):
     """Options of a run over topics; the last word of each text stands in no other."""
     folder = tmp_path_factory.mktemp("few")
     lines = [f"{line} own{i}" for i, line in enumerate(topic_lines(NUM_TEXTS, 1))]
-    (folder / "train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return {
-        "train_file": str(folder / "train.tsv"), "cache_dir": str(folder / "cache"),
-        "hidden_size": 8, "embedding_dim": 8, "bidirectional": False, "num_epochs": 2,
-        "min_epoch_steps": 10, "learning_rate": 0.01, "checkpoint_minutes": 1e-9,
-    }  # fmt: skip
+    return {**options_over(folder, lines), "num_epochs": 2, "min_epoch_steps": 10}
 
 
 @pytest.fixture(scope="module")

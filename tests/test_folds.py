@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from scipy import optimize, special
 
-from tests.conftest import topic_lines, weights
+from tests.conftest import options_over, topic_lines, weights
 from tests.train_process import HOOK, Run
 from tf_textrnn import api, cli
 from tf_textrnn.base import locks
@@ -50,12 +50,7 @@ def options(tmp_path_factory):
     own = [f"{label}\t{' '.join(f'own{i}x{j}' for j in 'abc')}" for i, label in enumerate(labels)]
     lines = topic_lines(NUM_TOPICS, 1) + own
     lines[WRONG] = "animals\t" + lines[WRONG].split("\t")[1]
-    (folder / "train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return {
-        "train_file": str(folder / "train.tsv"), "cache_dir": str(folder / "cache"), "folds": 2,
-        "hidden_size": 8, "embedding_dim": 8, "bidirectional": False, "batch_size": 32,
-        "num_epochs": 3, "learning_rate": 0.01, "checkpoint_minutes": 1e-9,
-    }  # fmt: skip
+    return {**options_over(folder, lines), "folds": 2, "batch_size": 32, "num_epochs": 3}
 
 
 @pytest.fixture(scope="module")
