@@ -81,10 +81,14 @@ class Trials:
         self._tuning = tuning
         self._search = search
         self._failures = 0
-        default = tuning.times(DEFAULT)
-        has_time = 2 * default.seconds + default.trained < tuning.clock.total
-        self._last_trainings = 2 if self._learns_all and has_time else 1
-        self.last_options = {} if has_time or not self._learns_all else {"folds": 0}
+        self._last_trainings, self.last_options = 1, dict[str, int]()
+        if self._learns_all:
+            default, total = tuning.times(DEFAULT), tuning.clock.total
+            twice = plan(total, default, None, tuning.slots, last_trainings=2).final
+            if default.seconds + twice < total:
+                self._last_trainings = 2
+            else:
+                self.last_options = {"folds": 0}
         if not any(trial.number == 0 for trial in search.ended()):
             self._tell_default()
         self._show_best()
