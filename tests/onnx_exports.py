@@ -9,6 +9,7 @@ import onnx
 
 from tf_textrnn.config import Config
 from tf_textrnn.exporting import onnx as onnx_export
+from tf_textrnn.exporting.saved_model import write_stems
 from tf_textrnn.exporting.signatures import ServedTextRNN
 from tf_textrnn.network.model import TextRNN
 from tf_textrnn.network.ngrams import ngram_keys
@@ -57,6 +58,7 @@ class UntrainedRun:
             self.run.temperature,
             self.run.thresholds,
             self.run.config.has_label_sets,
+            write_stems(self.path / "stems.txt", self.run.token_ids),
         )
 
     def export(self, is_int8: bool = False) -> pathlib.Path:

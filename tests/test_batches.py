@@ -21,6 +21,7 @@ from tf_textrnn.data.batches import (
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example
+from tf_textrnn.predictor.encoder import TokenIds
 
 lengths = st.lists(st.integers(0, 400), min_size=1, max_size=300).map(np.array)
 
@@ -66,7 +67,9 @@ def split(tmp_path_factory):
     )
     vocabulary = [b"[PAD]", b"[UNK]", *(f"w{i}".encode() for i in range(40))]
     class_of_label = np.array([2, 0, 1], np.int32)
-    return Split(corpus, np.arange(7, 500), ids_of_types(corpus, vocabulary), class_of_label, 12)
+    return Split(
+        corpus, np.arange(7, 500), ids_of_types(corpus, TokenIds(vocabulary)), class_of_label, 12
+    )
 
 
 def test_a_batch_holds_its_examples_cut_and_padded(split):

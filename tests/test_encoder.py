@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import write_lines
 from tf_textrnn.exporting.encoder_tables import read_tables
+from tf_textrnn.exporting.saved_model import write_stems
 from tf_textrnn.network.ngrams import NgramScores
-from tf_textrnn.predictor.encoder import Encoder, NgramTable
+from tf_textrnn.predictor.encoder import Encoder, NgramTable, TokenIds
 from tf_textrnn.predictor.encoder_tables import check_tables
 from tf_textrnn.text import MAX_TEXT_BYTES, SPECIAL_TOKENS, TextEncoder, tokenize
 
@@ -37,15 +38,17 @@ def paths(tmp_path_factory):
     return (folder / f"vocabulary{number}.txt" for number in itertools.count())
 
 
-def assert_encoded_alike(paths, texts, tokenizer, max_len=MAX_TEXT_BYTES, every=1):
+def assert_encoded_alike(paths, texts, tokenizer, max_len=MAX_TEXT_BYTES, every=1, stems=False):
     """Compares the encoders, with each `every`th token that the texts have in the vocabulary."""
     tokens = tokenize(tf.constant(texts, tf.string), tokenizer, None).flat_values.numpy()
     vocabulary = [*SPECIAL_TOKENS, *sorted(set(tokens.tolist()))[::every]]
     path = next(paths)
     write_lines(path, vocabulary)
-    in_graph = TextEncoder(str(path), tokenizer, max_len).encode(tf.constant(texts, tf.string))
+    stems_file = write_stems(path.with_suffix(".stems"), TokenIds(vocabulary, stems))
+    encoder = TextEncoder(str(path), tokenizer, max_len, stems_file)
+    in_graph = encoder.encode(tf.constant(texts, tf.string))
     tables = json.loads(json.dumps(read_tables(tokenizer)))
-    outside = Encoder(tables, vocabulary, max_len)(texts)
+    outside = Encoder(tables, vocabulary, max_len, stems)(texts)
     for ours, expected in zip(outside, in_graph, strict=True):
         np.testing.assert_array_equal(ours, expected)
         assert ours.dtype == expected.dtype.as_numpy_dtype
@@ -103,12 +106,55 @@ hostile_pieces = st.sampled_from("".join(HOSTILE)) | st.sampled_from(["aΣ", "a�
     st.lists(st.lists(st.text(max_size=3) | hostile_pieces).map("".join), max_size=5),
     st.sampled_from(TOKENIZERS),
     st.integers(1, 12),
+    st.booleans(),
 )
-@example([], "word", 1)
-@example(["", " "], "char", 1)
-def test_hostile_texts(paths, texts, tokenizer, max_len):
+@example([], "word", 1, True)
+@example(["", " "], "char", 1, True)
+def test_hostile_texts(paths, texts, tokenizer, max_len, stems):
     texts = [text.encode("utf-8", "replace") for text in texts]
-    assert_encoded_alike(paths, texts, tokenizer, max_len, every=2)
+    assert_encoded_alike(paths, texts, tokenizer, max_len, every=2, stems=stems)
+
+
+words_alike = st.builds(
+    lambda stem, ending: stem + ending,
+    st.sampled_from(["film", "watch", "беспокой", "ǆenan", "ab1cd", "𐐀𐐀𐐀𐐀𐐀𐐀", "a" * 30]),
+    st.text("sǆ𐐨2", max_size=8),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(words_alike, min_size=1, max_size=12), st.integers(2, 3))
+def test_words_that_begin_alike(paths, words, every):
+    assert_encoded_alike(paths, [" ".join(words).encode()], "word", every=every, stems=True)
+
+
+@pytest.mark.parametrize(
+    ("word", "read_as"),
+    [
+        ("filmed", "film"),  # six characters, of which four are two thirds
+        ("filming", None),  # seven, of which four are fewer
+        ("watch", "watched"),  # the shortest of those that go on, not the more frequent one
+        ("watches", "watched"),  # by watche-
+        ("watchings", None),  # watch- is five of nine
+        ("unfilmed", None),
+        ("car", None),  # a stem has four characters
+        ("route66", None),
+        ("internationalisations", None),  # lacks six of internationalis-
+        ("internationalism", "international"),
+    ],
+)
+def test_an_unknown_word_is_read_by_its_longest_stem(word, read_as):
+    known = ["[PAD]", "[UNK]", "watchings2", "watcheding", "watched", "film", "filter", "cars"]
+    known += ["route6", "international"]
+    ids = TokenIds([name.encode() for name in known], stems_unknown=True)
+    assert ids[word] == (known.index(read_as) if read_as else 1)
+    assert TokenIds([name.encode() for name in known])[word] == 1
+
+
+def test_who_knows_fewer_words_reads_by_their_stems():
+    ids = TokenIds([b"[PAD]", b"[UNK]", b"film", b"filmed"], stems_unknown=True)
+    fewer = ids.among(np.array([True, True, False, True]))
+    assert [fewer[word] for word in ("film", "films", "filmed")] == [3, 3, 3]
 
 
 @settings(max_examples=60, deadline=None)

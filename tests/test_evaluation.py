@@ -12,6 +12,7 @@ from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example
+from tf_textrnn.predictor.encoder import TokenIds
 from tf_textrnn.runs import evaluation, measures
 from tf_textrnn.runs.answered import answered
 from tf_textrnn.runs.evaluation import Evaluation, evaluation_text
@@ -41,7 +42,7 @@ def test_worst_mistakes_are_the_surest_with_their_own_text(tmp_path):
     examples = [Example("a" if i % 2 else "b", f"text {i}\twith tab") for i in range(10)]
     corpus = open_corpus(examples_source("x", examples), "word", str(tmp_path))
     rows = np.array([1, 4, 6, 7])
-    ids = ids_of_types(corpus, [b"[PAD]", b"[UNK]"])
+    ids = ids_of_types(corpus, TokenIds([b"[PAD]", b"[UNK]"]))
     classes = np.array([corpus.label_names.index(x) for x in corpus.label_names], np.int32)
     split = Split(corpus, rows, ids, classes, 9)
     labels = corpus.label_names  # b, a
@@ -151,7 +152,7 @@ def test_predictions_hold_every_text_with_its_line(tmp_path):
     examples = [Example("a" if i % 2 else "b", f"text {i}", line=2 * i + 1) for i in range(6)]
     examples[5] = Example("a", "of no file")
     corpus = open_corpus(examples_source("x", examples), "word", str(tmp_path / "cache"))
-    ids = ids_of_types(corpus, [b"[PAD]", b"[UNK]"])
+    ids = ids_of_types(corpus, TokenIds([b"[PAD]", b"[UNK]"]))
     split = Split(corpus, np.array([1, 4, 5]), ids, np.array([0, 1], np.int32), 9)
     folder = RunFolder(str(tmp_path))
     scores = np.array([[3.0, 0], [0, 1], [0, 2]], np.float32)

@@ -52,7 +52,7 @@ def test_the_encoder_in_javascript_finds_the_same_ids_and_ngrams(tmp_path, token
     tokens = tokenize(tf.constant(texts, tf.string), tokenizer, None).flat_values.numpy()
     vocabulary = [*SPECIAL_TOKENS, *sorted(set(tokens.tolist()))[::2]]
     settings = {"max_len": 60, "ngrams": 3, "vocab_size": len(vocabulary)}
-    settings["tokenizer"] = read_tables(tokenizer)
+    settings |= {"tokenizer": read_tables(tokenizer), "stem_unknown_words": tokenizer == "word"}
     ids = TextModel(settings, vocabulary, np.zeros(0), 2, None).inputs(texts)[0]["token_ids"]
     keys = np.unique(ngram_keys(ids, 3, len(vocabulary)))[1::2]  # the first is the padding's
     python = TextModel(settings, vocabulary, keys, 2, None)

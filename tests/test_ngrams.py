@@ -19,6 +19,7 @@ from tf_textrnn.data.own_counts import OwnCounts
 from tf_textrnn.data.sources import Example
 from tf_textrnn.network.ngram_counts import count_ngrams, counted_texts
 from tf_textrnn.network.ngrams import COUNTED, SCALE, NgramScores, log_count_ratios, ngram_keys
+from tf_textrnn.predictor.encoder import TokenIds
 
 VOCAB_SIZE = 9
 token_lists = st.lists(st.lists(st.integers(1, VOCAB_SIZE - 1), max_size=12), min_size=1)
@@ -75,7 +76,7 @@ def test_scores_are_the_mean_by_root_of_the_known_ngrams_weights(texts, order):
 
 def split_of(examples, tmp_path):
     corpus = open_corpus(examples_source("x", examples), "word", str(tmp_path))
-    ids = ids_of_types(corpus, [b"[PAD]", b"[UNK]", b"w", b"x", b"y", b"z"])
+    ids = ids_of_types(corpus, TokenIds([b"[PAD]", b"[UNK]", b"w", b"x", b"y", b"z"]))
     classes = np.array(["ab".index(label) for label in corpus.label_names], np.int32)
     return Split(corpus, np.arange(len(corpus)), ids, classes, 9)
 

@@ -12,6 +12,7 @@ from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import open_corpus
 from tf_textrnn.data.datasets import examples_source
 from tf_textrnn.data.sources import Example
+from tf_textrnn.predictor.encoder import TokenIds
 from tf_textrnn.text import MAX_TEXT_BYTES, TextEncoder, build_vocabulary, tokenize
 
 
@@ -91,7 +92,9 @@ def test_training_and_serving_see_the_same_ids(tmp_path_factory, texts, tokenize
     encoder = TextEncoder(str(folder / "vocabulary.txt"), tokenizer, max_len)
     token_ids, lengths = encoder(tf.constant(texts))
     rows = np.arange(len(texts))
-    split = Split(corpus, rows, ids_of_types(corpus, vocabulary), np.zeros(1, np.int32), max_len)
+    split = Split(
+        corpus, rows, ids_of_types(corpus, TokenIds(vocabulary)), np.zeros(1, np.int32), max_len
+    )
     batch = split.batch(rows)
     np.testing.assert_array_equal(lengths, batch.lengths)
     width = token_ids.shape[1]  # the encoder pads to no step at all where every text is empty

@@ -92,6 +92,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         folds: int = -1,
         tokenizer: str = "auto",
         vocab_size: int = 20_000,
+        stem_unknown_words: bool = True,
         max_len: int = 400,
         cell: str = "lstm",
         hidden_size: int = 128,
@@ -133,6 +134,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.folds = folds
         self.tokenizer = tokenizer
         self.vocab_size = vocab_size
+        self.stem_unknown_words = stem_unknown_words
         self.max_len = max_len
         self.cell = cell
         self.hidden_size = hidden_size

@@ -10,7 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_textrnn.predictor.encoder import MAX_TEXT_BYTES, UNKNOWN_ID
+from tf_textrnn.predictor.encoder import (
+    LONGEST_ENDING,
+    MAX_TEXT_BYTES,
+    SHORTEST_STEM,
+    UNKNOWN_ID,
+)
 
 PADDING_ID = 0
 SPECIAL_TOKENS = (b"[PAD]", b"[UNK]")  # neither tokenizer makes a token like these
@@ -105,9 +110,13 @@ class TextEncoder(tf.Module):
       vocabulary_file: file of one token a line, as `build_vocabulary` returns them.
       tokenizer: "word" or "char", as in `tokenize`.
       max_len: maximum number of tokens of a text; the rest is cut.
+      stems_file: a stem, a tab and the id of the word that it stands for in each line, those of
+        `TokenIds.of_stems`; None = words that the vocabulary lacks are not read by their stems.
     """
 
-    def __init__(self, vocabulary_file: str, tokenizer: str, max_len: int):
+    def __init__(
+        self, vocabulary_file: str, tokenizer: str, max_len: int, stems_file: str | None = None
+    ):
         super().__init__()
         self.tokenizer = tokenizer
         self.max_len = max_len
@@ -121,6 +130,12 @@ class TextEncoder(tf.Module):
             ),
             default_value=UNKNOWN_ID,
         )
+        self._of_stems = None
+        if stems_file:
+            self._of_stems = tf.lookup.StaticHashTable(
+                tf.lookup.TextFileInitializer(stems_file, tf.string, 0, tf.int64, 1),
+                default_value=UNKNOWN_ID,
+            )
 
     def __call__(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Encodes texts.
@@ -145,6 +160,25 @@ class TextEncoder(tf.Module):
         """
         tokens = tokenize(texts, self.tokenizer, None)
         is_cut = tokens.row_lengths() > self.max_len
-        token_ids = tf.cast(self._ids.lookup(tokens[:, : self.max_len]), tf.int32)
+        tokens = tokens[:, : self.max_len]
+        token_ids = tokens.with_flat_values(self._look_up(tokens.flat_values))
         lengths = tf.cast(token_ids.row_lengths(), tf.int32)
         return token_ids.to_tensor(PADDING_ID), lengths, is_cut
+
+    def _look_up(self, tokens: tf.Tensor) -> tf.Tensor:
+        """Returns int32[tokens], the ids of tokens string[tokens], as `TokenIds` has them."""
+        token_ids = tf.cast(self._ids.lookup(tokens), tf.int32)
+        if self._of_stems is None:
+            return token_ids
+        places = tf.where(token_ids == UNKNOWN_ID)
+        words = tf.gather_nd(tokens, places)
+        sizes = tf.strings.length(words, unit="UTF8_CHAR")
+        has_stems = ~tf.strings.regex_full_match(words, ".*[0-9].*")
+        found = tf.fill(tf.shape(words), UNKNOWN_ID)
+        for ending in range(LONGEST_ENDING, -1, -1):  # the longest stem comes last, and counts
+            size = tf.maximum(sizes - ending, 0)
+            is_stem = has_stems & (size >= SHORTEST_STEM) & (3 * size >= 2 * sizes)
+            stems = tf.strings.substr(words, tf.zeros_like(size), size, unit="UTF8_CHAR")
+            ids = tf.cast(self._of_stems.lookup(stems), tf.int32)
+            found = tf.where(is_stem & (ids != UNKNOWN_ID), ids, found)
+        return tf.tensor_scatter_nd_update(token_ids, places, found)

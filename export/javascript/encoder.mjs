@@ -3,6 +3,8 @@
 
 const MAX_TEXT_BYTES = 1 << 20; // a longer text is cut here
 const UNKNOWN_ID = 1;
+const SHORTEST_STEM = 4; // characters
+const LONGEST_ENDING = 5; // characters
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 // A class of characters, to stand within brackets: ranges of [first code point, after the last].
@@ -42,18 +44,43 @@ export function makeEncoder(settings, vocabulary, ngrams) {
   const split = tokenizer(settings.tokenizer);
   const tokens = utf8.decode(vocabulary).replace(/\n$/, "").split("\n");
   const ids = new Map(tokens.map((token, id) => [token, id]));
+  const ofStems = settings.stem_unknown_words ? idsOfStems(tokens) : new Map();
+  const idOf = (token) =>
+    ids.get(token) ?? ofStems.get(stems(token).find((stem) => ofStems.has(stem))) ?? UNKNOWN_ID;
   const keys = ngrams && readKeys(ngrams);
   return (texts) => {
     const rows = texts.map((text) => {
       const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
       const found = split(utf8.decode(bytes.subarray(0, MAX_TEXT_BYTES)));
-      return found.slice(0, settings.max_len).map((token) => ids.get(token) ?? UNKNOWN_ID);
+      return found.slice(0, settings.max_len).map(idOf);
     });
     const inputs = { token_ids: padded(rows, 0) };
     inputs.lengths = { data: Int32Array.from(rows, (row) => row.length), dims: [rows.length] };
     if (keys) inputs.ngram_rows = padded(rows.map((row) => knownNgrams(row, keys, settings)), keys.size);
     return inputs;
   };
+}
+
+// The stems of a word, the longest first: two thirds of its characters at least, none with a digit.
+function stems(word) {
+  if (/[0-9]/.test(word)) return [];
+  const characters = Array.from(word);
+  const size = characters.length;
+  const shortest = Math.max(SHORTEST_STEM, Math.ceil((2 * size) / 3), size - LONGEST_ENDING);
+  const found = [];
+  for (let end = size; end >= shortest; end--) found.push(characters.slice(0, end).join(""));
+  return found;
+}
+
+// Which known word stands for all that share a stem: the shortest, and of those the first.
+function idsOfStems(tokens) {
+  const found = new Map();
+  const sizes = tokens.map((token) => Array.from(token).length);
+  tokens.forEach((token, id) => {
+    for (const stem of stems(token))
+      if (!found.has(stem) || sizes[id] < sizes[found.get(stem)]) found.set(stem, id);
+  });
+  return found;
 }
 
 // The place of each key in ngrams.bin, which has the difference of each from the one before: seven

@@ -28,6 +28,7 @@ INHERITED = (
     "activation", "leak", "pooling", "embedding_dim", "ngrams",
 )  # fmt: skip
 _AUTOMATIC = ("auto", -1)
+_EARLIER = {"stem_unknown_words": False}  # what runs did that came before an option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +163,7 @@ class Config:
             multi_label=multi_label,
             threshold="f1" if multi_label and is_auto else self.training.threshold,
             tokenizer=tokenizer,
+            stem_unknown_words=self.text.stem_unknown_words and tokenizer == "word",
             ngrams=ngrams,
             cache_dir=self.run.cache_dir or default_cache_dir(),
         )
@@ -223,7 +225,7 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str, source: str, is_resumed: bool = False) -> "Config":
-        """The config that `to_json` wrote; an option that is absent has its default.
+        """The config that `to_json` wrote; an option that is absent is as it was before it came.
 
         Args:
           text: JSON.
@@ -248,7 +250,8 @@ class Config:
         ):
             raise UserError(f"{source}: expected an object with the sections {sorted(known)}")
         try:
-            return cls().replace(**{k: v for part in sections.values() for k, v in part.items()})
+            saved = {name: v for part in sections.values() for name, v in part.items()}
+            return cls().replace(**(_EARLIER | saved))
         except UserError as error:
             raise UserError(f"{source}: {error}") from error
 

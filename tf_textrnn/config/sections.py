@@ -141,6 +141,11 @@ class TextConfig(CheckedOptions):
         minimum=3,
         maximum=50_000_000,
     )
+    stem_unknown_words: bool = option(
+        True,
+        "Reads a word that the training texts lack as the known one with the longest common "
+        "beginning, of two thirds of each at least; --tokenizer=word",
+    )
     max_len: int = option(
         400,
         "Maximum number of tokens of a text that are read; the rest is cut",

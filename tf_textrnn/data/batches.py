@@ -14,6 +14,7 @@ from scipy import sparse
 from tf_textrnn.config import TrainingConfig
 from tf_textrnn.data.corpus import Corpus
 from tf_textrnn.data.own_counts import OwnCounts
+from tf_textrnn.predictor.encoder import TokenIds
 from tf_textrnn.text import PADDING_ID, UNKNOWN_ID
 
 SMALL_BATCH = 16  # texts of a batch, where an epoch of larger ones would have too few steps
@@ -95,10 +96,9 @@ class Split:
         num_known = known_before[starts + lengths] - known_before[starts]
         return (num_known > 0) & (2 * num_known >= lengths)
 
-    def knowing(self, is_known: np.ndarray) -> "Split":
-        """The same texts as one reads them who knows bool[token ids] alone; the rest is unknown."""
-        ids = np.where(is_known[self.id_of_type], self.id_of_type, np.int32(UNKNOWN_ID))
-        return dataclasses.replace(self, id_of_type=ids)
+    def read_with(self, ids: TokenIds) -> "Split":
+        """The same texts with other ids of tokens."""
+        return dataclasses.replace(self, id_of_type=ids_of_types(self.corpus, ids))
 
     def some(self, is_in: np.ndarray) -> "Split":
         """The texts that are in, by bool[texts]."""
@@ -156,10 +156,10 @@ class Split:
         return batch._replace(left_out=self.own_counts.of(indices)) if self.own_counts else batch
 
 
-def ids_of_types(corpus: Corpus, vocabulary: list[bytes]) -> np.ndarray:
+def ids_of_types(corpus: Corpus, ids: TokenIds) -> np.ndarray:
     """Returns int32[types], the token id of each type of the corpus."""
-    ids = {token: token_id for token_id, token in enumerate(vocabulary)}
-    return np.array([ids.get(token, UNKNOWN_ID) for token in corpus.types], np.int32)
+    names = (token.decode("utf-8", "surrogateescape") for token in corpus.types)
+    return np.fromiter((ids[name] for name in names), np.int32, len(corpus.types))
 
 
 class Epoch(NamedTuple):

@@ -14,7 +14,7 @@ from tf_textrnn.data.type_counts import count_types
 def fold_of(data: Data, fold: int) -> Data:
     """The data of the model that does not see one fold: it validates on that, trains on the rest.
 
-    Vocabulary and labels are those of all folds; a word that the rest lacks is read as unknown.
+    Vocabulary and labels are those of all folds; a word that the rest lacks is an unknown one.
 
     Args:
       data: with folds.
@@ -44,7 +44,7 @@ def eighths(data: Data, seed: int, has_sets: bool) -> np.ndarray:
 def share_of(data: Data, is_in: np.ndarray) -> Data:
     """The data of a model that trains on some of the texts, and is validated on the same ones.
 
-    A word that these texts lack is read as unknown.
+    A word that these texts lack is an unknown one.
 
     Args:
       data: without folds.
@@ -54,7 +54,7 @@ def share_of(data: Data, is_in: np.ndarray) -> Data:
 
 
 def _part(data: Data, is_in: np.ndarray, valid: Split, name: bytes) -> Data:
-    """The data of a model that trains on some of the texts, and reads words they lack as unknown.
+    """The data of a model that trains on some of the texts, and knows no word that they lack.
 
     Args:
       data: of the run.
@@ -67,7 +67,8 @@ def _part(data: Data, is_in: np.ndarray, valid: Split, name: bytes) -> Data:
     is_seen = np.zeros(len(data.vocabulary), bool)
     is_seen[train.id_of_type[counts > 0]] = True
     fingerprint = hashlib.sha256(f"{data.fingerprint} ".encode() + name).hexdigest()
+    ids = data.token_ids.among(is_seen)
     return dataclasses.replace(
-        data, train=train.knowing(is_seen), valid=valid.knowing(is_seen), test=None, folds=None,
+        data, train=train.read_with(ids), valid=valid.read_with(ids), test=None, folds=None,
         fingerprint=fingerprint,
     )  # fmt: skip

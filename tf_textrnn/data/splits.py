@@ -18,6 +18,7 @@ from tf_textrnn.data.holdout import assign_folds, deal_sets, stratified_split
 from tf_textrnn.data.sources import Source, file_source
 from tf_textrnn.data.type_counts import count_types
 from tf_textrnn.data.weights import loss_weights
+from tf_textrnn.predictor.encoder import TokenIds
 from tf_textrnn.text import SPECIAL_TOKENS, build_vocabulary
 
 MAX_SCORES = 1 << 28  # texts × labels of a scored split; scoring takes about 5 GiB
@@ -49,6 +50,12 @@ class Data:
     test: Split | None
     fingerprint: str
     folds: np.ndarray | None = None
+    stems_unknown: bool = False
+
+    @property
+    def token_ids(self) -> TokenIds:
+        """The ids by which texts are read."""
+        return TokenIds(self.vocabulary, self.stems_unknown)
 
     @property
     def all_labels(self) -> list[str]:
@@ -141,12 +148,13 @@ def load(
         config.text.vocab_size,
         known.vocabulary,
     )
+    ids = TokenIds(vocabulary, config.text.stem_unknown_words)
     class_of_name = {name: index for index, name in enumerate(labels + unknown_labels)}
     splits = {
         split: Split(
             corpus,
             rows[split],
-            ids_of_types(corpus, vocabulary),
+            ids_of_types(corpus, ids),
             np.array([class_of_name[name] for name in corpus.label_names], np.int32),
             max_len,
             set_size=len(labels) if config.has_label_sets else 0,
@@ -181,6 +189,7 @@ def load(
         splits.get("test"),
         digest.hexdigest(),
         folds,
+        config.text.stem_unknown_words,
     )
 
 

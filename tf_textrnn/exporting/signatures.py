@@ -17,7 +17,7 @@ class ServedTextRNN:
 
     The model traces ops that every machine has, as it does wherever it does not train.
 
-    `resources` is what the signatures read: weights, and the two text files, which become the
+    `resources` is what the signatures read: weights, and the text files, which become the
     SavedModel's assets. The Keras model itself stays out of it.
 
     Args:
@@ -29,6 +29,7 @@ class ServedTextRNN:
       temperature: probabilities are the softmax, or the sigmoid, of the scores divided by this.
       thresholds: float[classes], least probability of an accepted label; None = none.
       has_sets: whether a text has a set of labels: sigmoid, and any number are accepted.
+      stems_file: of the words, as `TextEncoder` takes it.
     """
 
     def __init__(
@@ -41,12 +42,13 @@ class ServedTextRNN:
         temperature: float = 1.0,
         thresholds: Sequence[float] | None = None,
         has_sets: bool = False,
+        stems_file: str | None = None,
     ):
         self._has_sets = has_sets
         self._model = model
         self._thresholds = thresholds
         self._temperature = temperature
-        self._encoder = TextEncoder(vocabulary_file, tokenizer, max_len)
+        self._encoder = TextEncoder(vocabulary_file, tokenizer, max_len, stems_file)
         self._labels = tf.lookup.StaticHashTable(
             tf.lookup.TextFileInitializer(
                 labels_file,
@@ -101,7 +103,8 @@ class ServedTextRNN:
           whether the text is taken to have the label: of none where no token of it is known or,
           with thresholds, fewer than half of them are;
           `num_tokens` int32[n], the number of tokens that were read, `num_known` int32[n], those of
-          them that the vocabulary has, and `is_cut` bool[n], whether the text has more of them.
+          them that were not read as unknown, and `is_cut` bool[n], whether the text has
+          more of them.
         """
         token_ids, lengths, is_cut = self._encoder.encode(text)
         scores = self._model((token_ids, lengths), training=False)

@@ -17,7 +17,7 @@ from tf_textrnn.base import terminal
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.data.batches import Split, evaluation_batches
 from tf_textrnn.exporting.onnx_parts import Parts, file_contents, parts_of, sizes_of_keys
-from tf_textrnn.predictor.encoder import NgramTable
+from tf_textrnn.predictor.encoder import NgramTable, TokenIds
 from tf_textrnn.predictor.onnx_run import open_session
 from tf_textrnn.predictor.runtime import ONNX
 from tf_textrnn.runs.answered import Answered, answered
@@ -170,9 +170,9 @@ def _outputs(
     names = [name for name in names if name in has]
     table = NgramTable(parts.keys, run.config.model.ngrams, len(parts.vocabulary))
     outputs = np.zeros((len(split), len(names), len(run.labels)), np.float32)
-    for texts, batch in evaluation_batches(split):
-        ids = np.where(batch.token_ids < len(parts.vocabulary), batch.token_ids, UNKNOWN_ID)
-        inputs = {"token_ids": ids.astype(np.int32), "lengths": batch.lengths}
+    ids = TokenIds(parts.vocabulary, run.config.text.stem_unknown_words)
+    for texts, batch in evaluation_batches(split.read_with(ids)):
+        inputs = {"token_ids": batch.token_ids, "lengths": batch.lengths}
         if len(parts.keys):
             inputs["ngram_rows"] = table(inputs["token_ids"])
         outputs[texts] = np.stack(session.run(names, inputs), axis=1)

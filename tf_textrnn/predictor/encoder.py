@@ -4,6 +4,7 @@ Which characters are spaces, letters or marks is looked up in the tables of `mod
 asked of Python, which knows another version of Unicode than the graph.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,9 @@ import numpy as np
 
 MAX_TEXT_BYTES = 1 << 20  # a longer text is cut here
 UNKNOWN_ID = 1
+SHORTEST_STEM = 4  # characters
+LONGEST_ENDING = 5  # characters
+_DIGIT = re.compile("[0-9]")
 # Python's `re` looks a character up at once in a class of characters below U+10000, and tries the
 # ranges one by one above. So the two are apart.
 _HIGH = r"\U00010000-\U0010FFFF"
@@ -33,6 +37,59 @@ class Encoded(NamedTuple):
     is_cut: np.ndarray
 
 
+class TokenIds(dict[str, int]):
+    """The id of each token, by its name; `UNKNOWN_ID` of one that the vocabulary lacks.
+
+    With `stems_unknown` an unknown word has the id of the known one that shares its longest stem,
+    and of those the shortest, where there is one. A stem is a beginning of at least two thirds of a
+    word's characters and of four, and lacks at most five of them; a word with a digit has none, as
+    another number is another thing.
+
+    Args:
+      vocabulary: the token of each id, in UTF-8.
+      stems_unknown: whether words that the vocabulary lacks are read by their stems.
+
+    Example:
+      >>> from tf_textrnn.predictor.encoder import TokenIds
+      >>> ids = TokenIds([b"[PAD]", b"[UNK]", b"films", b"directed"], stems_unknown=True)
+      >>> [ids[word] for word in ("films", "film", "directs", "fiction")]
+      [2, 2, 3, 1]
+    """
+
+    def __init__(self, vocabulary: Sequence[bytes], stems_unknown: bool = False):
+        names = (token.decode("utf-8", "surrogateescape") for token in vocabulary)
+        super().__init__({name: token_id for token_id, name in enumerate(names)})
+        self._stems_unknown = stems_unknown
+
+    def __missing__(self, word: str) -> int:
+        of_stems = self.of_stems
+        return next((of_stems[stem] for stem in _stems(word) if stem in of_stems), UNKNOWN_ID)
+
+    def among(self, is_known: np.ndarray) -> "TokenIds":
+        """The same ids for one who knows only some of the tokens, bool[tokens]."""
+        fewer = TokenIds((), self._stems_unknown)
+        fewer.update({name: token_id for name, token_id in self.items() if is_known[token_id]})
+        return fewer
+
+    @functools.cached_property
+    def of_stems(self) -> dict[str, int]:
+        """The id of the shortest word with each stem, and of those the smallest."""
+        found: dict[str, tuple[int, int]] = {}
+        for word, token_id in self.items() if self._stems_unknown else ():
+            for stem in _stems(word):
+                found[stem] = min(found.get(stem, (len(word), token_id)), (len(word), token_id))
+        return {stem: token_id for stem, (_, token_id) in found.items()}
+
+
+def _stems(word: str) -> Sequence[str]:
+    """The stems of a word, the longest first, which is the word."""
+    size = len(word)
+    shortest = max(SHORTEST_STEM, -(-2 * size // 3), size - LONGEST_ENDING)
+    if size < shortest or _DIGIT.search(word):
+        return ()
+    return [word[:end] for end in range(size, shortest - 1, -1)]
+
+
 class Encoder:
     """Encodes texts as token ids.
 
@@ -40,11 +97,17 @@ class Encoder:
       tables: the tokenizer's, as `exporting.encoder_tables.read_tables` returns them.
       vocabulary: the token of each id, in UTF-8.
       max_len: maximum number of tokens of a text; the rest is cut.
+      stems_unknown: whether words that the vocabulary lacks are read by their stems (`TokenIds`).
     """
 
-    def __init__(self, tables: Mapping[str, Any], vocabulary: Sequence[bytes], max_len: int):
-        tokens = [token.decode("utf-8", "surrogateescape") for token in vocabulary]
-        self._ids = {token: token_id for token_id, token in enumerate(tokens)}
+    def __init__(
+        self,
+        tables: Mapping[str, Any],
+        vocabulary: Sequence[bytes],
+        max_len: int,
+        stems_unknown: bool = False,
+    ):
+        self._ids = TokenIds(vocabulary, stems_unknown)
         self._max_len = max_len
         self._tokenizer = _Words(tables) if tables["name"] == "word" else _Characters(tables)
 
@@ -54,7 +117,7 @@ class Encoder:
         rows, is_cut = [], []
         for text in texts:
             tokens = split(text[:MAX_TEXT_BYTES])
-            rows.append([ids.get(token, UNKNOWN_ID) for token in tokens[:max_len]])
+            rows.append([ids[token] for token in tokens[:max_len]])
             is_cut.append(len(tokens) > max_len)
         lengths = np.array([len(row) for row in rows], np.int32)
         token_ids = np.zeros((len(rows), lengths.max(initial=0)), np.int32)

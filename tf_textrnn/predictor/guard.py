@@ -34,10 +34,10 @@ COMPUTING_OPS = frozenset(
     Pack Pad ParseExampleV2 Placeholder Prod RaggedGather RaggedRange RaggedTensorToTensor Range
     RealDiv Relu Reshape ReverseSequence ReverseV2 Rsqrt SegmentSum Select SelectV2 Shape Sigmoid
     Size Softmax Split SplitV Sqrt Square Squeeze StaticRegexFullMatch StaticRegexReplace
-    StopGradient StridedSlice StringJoin StringLower StringSplitV2 StringStrip Sub Substr Sum Tanh
-    TensorListFromTensor TensorListGetItem TensorListReserve TensorListSetItem TensorListStack Tile
-    Transpose UnicodeDecode UnicodeEncode UnicodeTranscode Unique Unpack UnsortedSegmentMax
-    UnsortedSegmentSum UpperBound Where ZerosLike
+    StopGradient StridedSlice StringJoin StringLength StringLower StringSplitV2 StringStrip Sub
+    Substr Sum Tanh TensorListFromTensor TensorListGetItem TensorListReserve TensorListSetItem
+    TensorListStack TensorScatterUpdate Tile Transpose UnicodeDecode UnicodeEncode UnicodeTranscode
+    Unique Unpack UnsortedSegmentMax UnsortedSegmentSum UpperBound Where ZerosLike
     If PartitionedCall StatefulPartitionedCall StatelessIf StatelessWhile While
     AssignVariableOp DisableCopyOnRead ReadVariableOp ResourceGather VarHandleOp
     VarIsInitializedOp HashTableV2 LookupTableFindV2

@@ -157,6 +157,8 @@ def _read_settings(path: pathlib.Path) -> dict[str, Any]:
     for name, kind in kinds.items():
         if type(settings.get(name)) is not kind:
             raise UserError(f"{path}: damaged ({name} is {settings.get(name)!r:.40})")
+    if type(settings.get("stem_unknown_words", False)) is not bool:
+        raise UserError(f"{path}: damaged (stem_unknown_words is neither true nor false)")
     if settings["max_len"] < 1 or not 0 <= settings["ngrams"] <= 4:
         raise UserError(f"{path}: damaged (max_len or ngrams are out of range)")
     return settings

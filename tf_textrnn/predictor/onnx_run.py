@@ -61,7 +61,12 @@ class TextModel:
         num_classes: int,
         run: Callable[[list[str], dict[str, np.ndarray]], Sequence[np.ndarray]],
     ):
-        self.encoder = Encoder(settings["tokenizer"], vocabulary, settings["max_len"])
+        self.encoder = Encoder(
+            settings["tokenizer"],
+            vocabulary,
+            settings["max_len"],
+            settings.get("stem_unknown_words", False),  # older exports do not
+        )
         self.ngrams = NgramTable(keys, settings["ngrams"], len(vocabulary)) if len(keys) else None
         self._num_classes = num_classes
         self._run = run
@@ -73,7 +78,7 @@ class TextModel:
           int64[n], the most probable class of each; float32[n, classes], the probabilities;
           int32[n], the number of tokens that were read; bool[n], whether there are more;
           bool[n, classes], the labels that the text is taken to have; float32[n, classes], the
-          scores; and int32[n], the tokens that the vocabulary has.
+          scores; and int32[n], the tokens that were not read as unknown.
         """
         inputs, is_cut = self.inputs(texts)
         size = len(texts)

@@ -26,7 +26,7 @@ class Predictions(NamedTuple):
       accepted: bool[texts, classes], the labels that the text is taken to have; to exports of 0.1
         it has the most probable one.
       scores: float32[texts, classes].
-      num_known: int32[texts], the tokens that the vocabulary has; to exports that do not tell, all.
+      num_known: int32[texts], the tokens not read as unknown; to exports that do not tell, all.
     """
 
     classes: Array

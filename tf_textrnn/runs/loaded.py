@@ -12,6 +12,7 @@ from tf_textrnn.config import Config
 from tf_textrnn.data import splits
 from tf_textrnn.data.splits import Data, Known
 from tf_textrnn.network.model import TextRNN, min_weights
+from tf_textrnn.predictor.encoder import TokenIds
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.best import read_best
 from tf_textrnn.runs.folder import RunFolder
@@ -40,6 +41,11 @@ class LoadedRun:
     best: dict[str, Any]
     values: list[Any]
     weights: pathlib.Path
+
+    @property
+    def token_ids(self) -> TokenIds:
+        """The ids by which the model reads texts."""
+        return TokenIds(self.vocabulary, self.config.text.stem_unknown_words)
 
     @property
     def thresholds(self) -> list[float] | None:

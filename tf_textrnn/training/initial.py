@@ -120,9 +120,8 @@ class Initial:
         run, split = self.run, data.test or data.valid
         labels = [*run.labels, *(label for label in data.all_labels if label not in run.labels)]
         classes = [labels.index(name) for name in split.corpus.label_names]
-        is_known = np.arange(len(data.vocabulary)) < len(run.vocabulary)
         of_old = dataclasses.replace(
-            split.knowing(is_known),
+            split.read_with(run.token_ids),
             class_of_label=np.array(classes, np.int32),
             set_size=len(run.labels) if split.set_size else 0,
         )

@@ -130,7 +130,7 @@ class Metrics:
                 ("unsure_texts_total", "counter", "Texts without an accepted label", self._unsure),
                 ("cut_texts_total", "counter", "Texts longer than the model reads", self._cut),
                 ("tokens_total", "counter", "Tokens that were read", self._tokens),
-                ("unknown_tokens_total", "counter", "Tokens that the vocabulary lacks",
+                ("unknown_tokens_total", "counter", "Tokens that were read as unknown",
                  self._unknown),
                 ("labels_total", "counter", "Texts that were taken to have the label", labels),
                 ("model_version", "gauge", "The version that is served", version),
