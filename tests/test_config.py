@@ -117,6 +117,21 @@ def test_resume_accepts_automatic_values_and_what_they_came_to():
         saved.check_resume({"max_len": 7})
 
 
+def test_a_run_from_before_words_were_read_by_their_stems_goes_on_without():
+    content = json.loads(Config().to_json())
+    del content["text"]["stem_unknown_words"]
+    assert not Config.from_json(json.dumps(content), "config.json").text.stem_unknown_words
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "asked", "comes_to"),
+    [("word", True, True), ("word", False, False), ("char", True, False)],
+)
+def test_words_alone_have_stems(tokenizer, asked, comes_to):
+    config = Config().replace(tokenizer=tokenizer, stem_unknown_words=asked).settled()
+    assert config.text.stem_unknown_words == comes_to
+
+
 def test_the_format_of_0_1_is_read_and_a_newer_one_refused():
     config = Config().replace(hidden_size=7)
     content = json.loads(config.to_json())

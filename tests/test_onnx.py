@@ -110,6 +110,14 @@ def test_training_exports_what_it_is_asked_for(run):
     assert found.classifier.labels == ["animals", "colours", "numbers"]
 
 
+def test_a_word_that_the_training_texts_lack_is_read_by_its_stem(run):
+    assert not {b"yellowish", b"goats"} & set((run.path / "vocabulary.txt").read_bytes().split())
+    for export in (run.path / "export" / "2", run.path / "export_onnx" / "1"):
+        predictor = tf_textrnn.load(export)
+        assert predictor.predict(["yellowish", "goats"]).tolist() == ["colours", "animals"]
+        assert predictor(["yellowish", "goats", "fox"]).num_known.tolist() == [1, 1, 0]
+
+
 def test_the_command_exports_what_it_is_asked_for(run, capsys, tmp_path):
     copy = shutil.copytree(run.path, tmp_path / "r")
     (copy / "classes.json").write_text("[7, 9, 8]")  # as a TextClassifier leaves it

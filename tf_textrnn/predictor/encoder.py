@@ -74,11 +74,12 @@ class TokenIds(dict[str, int]):
     @functools.cached_property
     def of_stems(self) -> dict[str, int]:
         """The id of the shortest word with each stem, and of those the smallest."""
-        found: dict[str, tuple[int, int]] = {}
-        for word, token_id in self.items() if self._stems_unknown else ():
+        found: dict[str, int] = {}
+        by_length = sorted(self.items(), key=lambda item: (len(item[0]), item[1]))
+        for word, token_id in by_length if self._stems_unknown else ():
             for stem in _stems(word):
-                found[stem] = min(found.get(stem, (len(word), token_id)), (len(word), token_id))
-        return {stem: token_id for stem, (_, token_id) in found.items()}
+                found.setdefault(stem, token_id)
+        return found
 
 
 def _stems(word: str) -> Sequence[str]:
