@@ -82,6 +82,7 @@ def test_a_vocabulary_makes_texts_readable(tmp_path: pathlib.Path, arrays) -> No
     run = load_run(folder)
     assert run.labels == ["a", "b", "c", "d"]
     assert (run.config.text.tokenizer, run.config.text.max_len) == ("word", 7)
+    assert not run.config.text.stem_unknown_words
     encoder = TextEncoder(
         str(folder.vocabulary), run.config.text.tokenizer, run.config.text.max_len
     )

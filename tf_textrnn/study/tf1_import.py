@@ -262,6 +262,7 @@ def import_checkpoint(options: ImportOptions) -> None:
     vocabulary, embedding = word_table(source, words, options.unknown_token)
     config = Config().replace(
         tokenizer=options.tokenizer,
+        stem_unknown_words=False,
         vocab_size=max(len(vocabulary), 3),
         max_len=options.max_len,
         hidden_size=source.hidden_size,

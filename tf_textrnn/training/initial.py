@@ -18,7 +18,6 @@ from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.answered import answered
 from tf_textrnn.runs.folder import RunFolder, read_report, trained_run
 from tf_textrnn.runs.loaded import LoadedRun, load_run
-from tf_textrnn.text import UNKNOWN_ID
 from tf_textrnn.training.distribution import Workers
 from tf_textrnn.training.saved_state import SavedState
 from tf_textrnn.training.validation import SplitScorer
@@ -140,8 +139,9 @@ class Initial:
             f"{len(self.run.labels)} of {len(data.labels)} labels; on the texts of the report it "
             f"has accuracy {measured['accuracy']:.4f}, macro F1 {measured['macro_f1']:.4f}"
         )
-        counts = count_types(train.corpus, train.rows, train.max_len)
-        if num_old == num_words and counts[train.id_of_type == UNKNOWN_ID].any():
+        counts, known = count_types(train.corpus, train.rows, train.max_len), set(data.vocabulary)
+        is_new = np.array([token not in known for token in train.corpus.types])
+        if num_old == num_words and counts[is_new].any():
             warn(
                 f"{self.path} has {num_old:,} token ids, and new words get none; expected a larger "
                 f"--vocab_size"
