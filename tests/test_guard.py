@@ -84,6 +84,13 @@ def test_an_asset_outside_would_be_read(model, tmp_path):
     assert "is outside of its folder" in refusal(model)
 
 
+@pytest.mark.parametrize("token_id", [99_999, -7, "many"])
+def test_stems_of_words_that_are_none_are_one_line(model, token_id):
+    (model / "assets" / "stems.txt").write_text(f"wolf\t{token_id}\n")
+    with pytest.raises(UserError, match=r"cannot be run|not a model of this project"):
+        Predictor(model).predict(["wolfs"])
+
+
 @pytest.mark.parametrize(
     "name", ["assets/labels.txt", "variables/variables.index", "saved_model.pb", "assets", "extra"]
 )

@@ -29,18 +29,23 @@ class SavedModelRuntime:
         guard.check(path)
         self.labels = (path / "assets" / "labels.txt").read_text("utf-8").splitlines()
         self._model = tf.saved_model.load(str(path))
-        self._signature = self._model.signatures["serving_default"]
-        classes = self._signature.structured_outputs["probability"].shape[-1]
+        signature = self._model.signatures["serving_default"]
+        classes = signature.structured_outputs["probability"].shape[-1]
         if len(self.labels) != classes:
             raise UserError(f"{path}: {len(self.labels)} labels, expected {classes}")
         self.has_sets = _has_sets(path)
         self.values = _read_values(path)
         self._path = path
         self._to_tensor = tf.constant
+        self._graph_error = tf.errors.OpError
 
     def run(self, texts: list[bytes]) -> Predictions:
-        """Classifies texts, all of them together."""
-        outputs = self._signature(text=self._to_tensor(texts))
+        """Classifies texts, all of them together.
+
+        Raises:
+          UserError: the graph fails.
+        """
+        outputs = self._outputs("serving_default", texts)
         none = np.zeros(len(texts), np.int32)
         tells, accepts = "is_cut" in outputs, "accepted" in outputs
         classes = outputs["prediction"].numpy()
@@ -62,12 +67,13 @@ class SavedModelRuntime:
 
         Raises:
           NoExplanationsError: the export is of a version that had no explanations.
+          UserError: the graph fails.
         """
         if EXPLAIN not in self._model.signatures:
             raise NoExplanationsError(
                 f"{self._path}: this export has no explanations; export its run again"
             )
-        outputs = self._model.signatures[EXPLAIN](text=self._to_tensor([text]))
+        outputs = self._outputs(EXPLAIN, [text])
         found = {name: value.numpy()[0] for name, value in outputs.items()}
         return Shares(
             [token.decode("utf-8", "replace") for token in found["tokens"].tolist()],
@@ -75,6 +81,14 @@ class SavedModelRuntime:
             found["ngram_shares"],
             found["network_shares"],
         )
+
+    def _outputs(self, signature: str, texts: list[bytes]) -> dict[str, Any]:
+        try:
+            outputs: dict[str, Any] = self._model.signatures[signature](text=self._to_tensor(texts))
+        except self._graph_error as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{self._path}: cannot be run ({reason})") from error
+        return outputs
 
 
 def _read_values(path: pathlib.Path) -> list[Any]:
