@@ -129,7 +129,7 @@ def test_a_run_from_before_words_were_read_by_their_stems_goes_on_without():
 )
 def test_words_alone_have_stems(tokenizer, asked, comes_to):
     config = Config().replace(tokenizer=tokenizer, stem_unknown_words=asked).settled()
-    assert config.text.stem_unknown_words == comes_to
+    assert config.text.reads_stems == comes_to
 
 
 def test_the_format_of_0_1_is_read_and_a_newer_one_refused():

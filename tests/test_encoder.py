@@ -146,13 +146,13 @@ def test_words_that_begin_alike(paths, words, every):
 def test_an_unknown_word_is_read_by_its_longest_stem(word, read_as):
     known = ["[PAD]", "[UNK]", "watchings2", "watcheding", "watched", "film", "filter", "cars"]
     known += ["route6", "international"]
-    ids = TokenIds([name.encode() for name in known], stems_unknown=True)
+    ids = TokenIds([name.encode() for name in known], stem_unknown_words=True)
     assert ids[word] == (known.index(read_as) if read_as else 1)
     assert TokenIds([name.encode() for name in known])[word] == 1
 
 
 def test_who_knows_fewer_words_reads_by_their_stems():
-    ids = TokenIds([b"[PAD]", b"[UNK]", b"film", b"filmed"], stems_unknown=True)
+    ids = TokenIds([b"[PAD]", b"[UNK]", b"film", b"filmed"], stem_unknown_words=True)
     fewer = ids.among(np.array([True, True, False, True]))
     assert [fewer[word] for word in ("film", "films", "filmed")] == [3, 3, 3]
 

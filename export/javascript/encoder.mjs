@@ -44,15 +44,15 @@ export function makeEncoder(settings, vocabulary, ngrams) {
   const split = tokenizer(settings.tokenizer);
   const tokens = utf8.decode(vocabulary).replace(/\n$/, "").split("\n");
   const ids = new Map(tokens.map((token, id) => [token, id]));
-  const ofStems = settings.stem_unknown_words ? idsOfStems(tokens) : new Map();
-  const idOf = (token) =>
-    ids.get(token) ?? ofStems.get(stems(token).find((stem) => ofStems.has(stem))) ?? UNKNOWN_ID;
+  const ofStems = settings.stem_unknown_words && idsOfStems(tokens);
+  const unknown = (token) =>
+    (ofStems && ofStems.get(stems(token).find((stem) => ofStems.has(stem)))) || UNKNOWN_ID;
   const keys = ngrams && readKeys(ngrams);
   return (texts) => {
     const rows = texts.map((text) => {
       const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
       const found = split(utf8.decode(bytes.subarray(0, MAX_TEXT_BYTES)));
-      return found.slice(0, settings.max_len).map(idOf);
+      return found.slice(0, settings.max_len).map((token) => ids.get(token) ?? unknown(token));
     });
     const inputs = { token_ids: padded(rows, 0) };
     inputs.lengths = { data: Int32Array.from(rows, (row) => row.length), dims: [rows.length] };
@@ -77,7 +77,7 @@ function idsOfStems(tokens) {
   const found = new Map();
   const sizes = tokens.map((token) => Array.from(token).length);
   tokens.forEach((token, id) => {
-    for (const stem of stems(token))
+    for (const stem of id > UNKNOWN_ID ? stems(token) : [])
       if (!found.has(stem) || sizes[id] < sizes[found.get(stem)]) found.set(stem, id);
   });
   return found;

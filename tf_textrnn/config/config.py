@@ -28,7 +28,7 @@ INHERITED = (
     "activation", "leak", "pooling", "embedding_dim", "ngrams",
 )  # fmt: skip
 _AUTOMATIC = ("auto", -1)
-_EARLIER = {"stem_unknown_words": False}  # what runs did that came before an option
+_EARLIER = {"stem_unknown_words": False}  # what versions before an option did
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +163,6 @@ class Config:
             multi_label=multi_label,
             threshold="f1" if multi_label and is_auto else self.training.threshold,
             tokenizer=tokenizer,
-            stem_unknown_words=self.text.stem_unknown_words and tokenizer == "word",
             ngrams=ngrams,
             cache_dir=self.run.cache_dir or default_cache_dir(),
         )
@@ -225,7 +224,9 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str, source: str, is_resumed: bool = False) -> "Config":
-        """The config that `to_json` wrote; an option that is absent is as it was before it came.
+        """The config that `to_json` wrote.
+
+        An option that is absent has its default, or what versions before it did.
 
         Args:
           text: JSON.

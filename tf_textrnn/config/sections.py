@@ -143,8 +143,8 @@ class TextConfig(CheckedOptions):
     )
     stem_unknown_words: bool = option(
         True,
-        "Reads a word that the training texts lack as the known one with the longest common "
-        "beginning, of two thirds of each at least; --tokenizer=word",
+        "Reads a word that the vocabulary lacks as the known one with the longest common "
+        "beginning, at least two thirds of each and four characters; --tokenizer=word",
     )
     max_len: int = option(
         400,
@@ -152,6 +152,11 @@ class TextConfig(CheckedOptions):
         minimum=1,
         maximum=MAX_TEXT_TOKENS,
     )
+
+    @property
+    def reads_stems(self) -> bool:
+        """Whether unknown words are read by their stems; characters have none."""
+        return self.stem_unknown_words and self.tokenizer == "word"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,6 +69,6 @@ def _part(data: Data, is_in: np.ndarray, valid: Split, name: bytes) -> Data:
     fingerprint = hashlib.sha256(f"{data.fingerprint} ".encode() + name).hexdigest()
     ids = data.token_ids.among(is_seen)
     return dataclasses.replace(
-        data, train=train.read_with(ids), valid=valid.read_with(ids), test=None, folds=None,
+        data, train=train, valid=valid.read_with(ids), test=None, folds=None,
         fingerprint=fingerprint,
     )  # fmt: skip

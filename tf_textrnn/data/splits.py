@@ -40,6 +40,7 @@ class Data:
       fingerprint: hash of everything else.
       folds: int64[texts], the fold of each text of `train`, from 0; -1 = it is in none, as most
         are where one fold is held out. None = there are no folds.
+      stem_unknown_words: whether words that the vocabulary lacks are read by their stems.
     """
 
     vocabulary: list[bytes]
@@ -50,12 +51,12 @@ class Data:
     test: Split | None
     fingerprint: str
     folds: np.ndarray | None = None
-    stems_unknown: bool = False
+    stem_unknown_words: bool = False
 
     @property
     def token_ids(self) -> TokenIds:
         """The ids by which texts are read."""
-        return TokenIds(self.vocabulary, self.stems_unknown)
+        return TokenIds(self.vocabulary, self.stem_unknown_words)
 
     @property
     def all_labels(self) -> list[str]:
@@ -148,7 +149,7 @@ def load(
         config.text.vocab_size,
         known.vocabulary,
     )
-    ids = TokenIds(vocabulary, config.text.stem_unknown_words)
+    ids = TokenIds(vocabulary, config.text.reads_stems)
     class_of_name = {name: index for index, name in enumerate(labels + unknown_labels)}
     splits = {
         split: Split(
@@ -189,7 +190,7 @@ def load(
         splits.get("test"),
         digest.hexdigest(),
         folds,
-        config.text.stem_unknown_words,
+        config.text.reads_stems,
     )
 
 

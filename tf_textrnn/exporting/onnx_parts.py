@@ -106,7 +106,7 @@ def _settings(run: "LoadedRun", parts: Parts, hashes: dict[str, str]) -> dict[st
         "multi_label": run.config.has_label_sets,
         "classes": run.values,
         "max_len": run.config.text.max_len,
-        "stem_unknown_words": run.config.text.stem_unknown_words,
+        "stem_unknown_words": run.config.text.reads_stems,
         "vocab_size": len(parts.vocabulary),
         "ngrams": run.config.model.ngrams if len(parts.keys) else 0,
         "temperature": run.temperature,

@@ -170,7 +170,7 @@ def _outputs(
     names = [name for name in names if name in has]
     table = NgramTable(parts.keys, run.config.model.ngrams, len(parts.vocabulary))
     outputs = np.zeros((len(split), len(names), len(run.labels)), np.float32)
-    ids = TokenIds(parts.vocabulary, run.config.text.stem_unknown_words)
+    ids = TokenIds(parts.vocabulary, run.config.text.reads_stems)
     for texts, batch in evaluation_batches(split.read_with(ids)):
         inputs = {"token_ids": batch.token_ids, "lengths": batch.lengths}
         if len(parts.keys):

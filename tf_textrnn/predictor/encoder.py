@@ -40,34 +40,36 @@ class Encoded(NamedTuple):
 class TokenIds(dict[str, int]):
     """The id of each token, by its name; `UNKNOWN_ID` of one that the vocabulary lacks.
 
-    With `stems_unknown` an unknown word has the id of the known one that shares its longest stem,
-    and of those the shortest, where there is one. A stem is a beginning of at least two thirds of a
-    word's characters and of four, and lacks at most five of them; a word with a digit has none, as
-    another number is another thing.
+    With `stem_unknown_words` an unknown word has the id of the known one that shares its longest
+    stem, and of those the shortest, where there is one. A stem is a beginning of at least two
+    thirds of a word's characters and of four, and lacks at most five of them; a word with a digit
+    has none, as another number is another thing.
 
     Args:
       vocabulary: the token of each id, in UTF-8.
-      stems_unknown: whether words that the vocabulary lacks are read by their stems.
+      stem_unknown_words: whether words that the vocabulary lacks are read by their stems.
 
     Example:
       >>> from tf_textrnn.predictor.encoder import TokenIds
-      >>> ids = TokenIds([b"[PAD]", b"[UNK]", b"films", b"directed"], stems_unknown=True)
+      >>> ids = TokenIds([b"[PAD]", b"[UNK]", b"films", b"directed"], stem_unknown_words=True)
       >>> [ids[word] for word in ("films", "film", "directs", "fiction")]
       [2, 2, 3, 1]
     """
 
-    def __init__(self, vocabulary: Sequence[bytes], stems_unknown: bool = False):
+    def __init__(self, vocabulary: Sequence[bytes], stem_unknown_words: bool = False):
         names = (token.decode("utf-8", "surrogateescape") for token in vocabulary)
         super().__init__({name: token_id for token_id, name in enumerate(names)})
-        self._stems_unknown = stems_unknown
+        self._stem_unknown_words = stem_unknown_words
 
     def __missing__(self, word: str) -> int:
+        if not self._stem_unknown_words:
+            return UNKNOWN_ID
         of_stems = self.of_stems
         return next((of_stems[stem] for stem in _stems(word) if stem in of_stems), UNKNOWN_ID)
 
     def among(self, is_known: np.ndarray) -> "TokenIds":
-        """The same ids for one who knows only some of the tokens, bool[tokens]."""
-        fewer = TokenIds((), self._stems_unknown)
+        """The same ids, with only some of the tokens known, bool[tokens]."""
+        fewer = TokenIds((), self._stem_unknown_words)
         fewer.update({name: token_id for name, token_id in self.items() if is_known[token_id]})
         return fewer
 
@@ -76,8 +78,8 @@ class TokenIds(dict[str, int]):
         """The id of the shortest word with each stem, and of those the smallest."""
         found: dict[str, int] = {}
         by_length = sorted(self.items(), key=lambda item: (len(item[0]), item[1]))
-        for word, token_id in by_length if self._stems_unknown else ():
-            for stem in _stems(word):
+        for word, token_id in by_length if self._stem_unknown_words else ():
+            for stem in _stems(word) if token_id > UNKNOWN_ID else ():
                 found.setdefault(stem, token_id)
         return found
 
@@ -98,7 +100,7 @@ class Encoder:
       tables: the tokenizer's, as `exporting.encoder_tables.read_tables` returns them.
       vocabulary: the token of each id, in UTF-8.
       max_len: maximum number of tokens of a text; the rest is cut.
-      stems_unknown: whether words that the vocabulary lacks are read by their stems (`TokenIds`).
+      stem_unknown_words: whether unknown words are read by their stems (`TokenIds`).
     """
 
     def __init__(
@@ -106,9 +108,9 @@ class Encoder:
         tables: Mapping[str, Any],
         vocabulary: Sequence[bytes],
         max_len: int,
-        stems_unknown: bool = False,
+        stem_unknown_words: bool = False,
     ):
-        self._ids = TokenIds(vocabulary, stems_unknown)
+        self._ids = TokenIds(vocabulary, stem_unknown_words)
         self._max_len = max_len
         self._tokenizer = _Words(tables) if tables["name"] == "word" else _Characters(tables)
 

@@ -45,7 +45,7 @@ class LoadedRun:
     @property
     def token_ids(self) -> TokenIds:
         """The ids by which the model reads texts."""
-        return TokenIds(self.vocabulary, self.config.text.stem_unknown_words)
+        return TokenIds(self.vocabulary, self.config.text.reads_stems)
 
     @property
     def thresholds(self) -> list[float] | None:

@@ -107,7 +107,7 @@ class Initial:
     def measure(self, data: Data, workers: Workers) -> dict[str, Any]:
         """Says how good the model is on the texts that the run's report is on.
 
-        Words that it lacks are unknown to it, and each text of a label that it lacks is a mistake.
+        It reads them as it would in use, and each text of a label that it lacks is a mistake.
 
         Args:
           data: of the new run.
@@ -139,13 +139,14 @@ class Initial:
             f"{len(self.run.labels)} of {len(data.labels)} labels; on the texts of the report it "
             f"has accuracy {measured['accuracy']:.4f}, macro F1 {measured['macro_f1']:.4f}"
         )
-        counts, known = count_types(train.corpus, train.rows, train.max_len), set(data.vocabulary)
-        is_new = np.array([token not in known for token in train.corpus.types])
-        if num_old == num_words and counts[is_new].any():
-            warn(
-                f"{self.path} has {num_old:,} token ids, and new words get none; expected a larger "
-                f"--vocab_size"
-            )
+        if num_old == num_words:
+            counts = count_types(train.corpus, train.rows, train.max_len)
+            known, types = set(data.vocabulary), zip(train.corpus.types, counts, strict=True)
+            if any(count and token not in known for token, count in types):
+                warn(
+                    f"{self.path} has {num_old:,} token ids, and new words get none; expected a "
+                    f"larger --vocab_size"
+                )
         has_texts = count_labels([train])
         if lacking := [label for label in self.run.labels if label not in has_texts]:
             more = f" and {len(lacking) - _SHOWN:,} more" if len(lacking) > _SHOWN else ""
