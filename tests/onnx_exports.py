@@ -25,8 +25,9 @@ class UntrainedRun:
     """A run with weights far from zero, served by TensorFlow and exported for ONNX Runtime."""
 
     def __init__(self, path: pathlib.Path, thresholds: list[float] | None = None, **options):
-        config = Config().replace(hidden_size=5, embedding_dim=4, max_len=40, **options)
-        config = config.settled("word", bool(options.get("multi_label")))
+        options = {"tokenizer": "word", "hidden_size": 5, "embedding_dim": 4, **options}
+        config = Config().replace(max_len=40, **options)
+        config = config.settled(file_multi_label=bool(options.get("multi_label")))
         vocabulary = [*SPECIAL_TOKENS, *(word.encode() for word in WORDS)]
         ids, order, num_ngrams = len(vocabulary), config.model.ngrams, 30
         random = np.random.default_rng(3)

@@ -12,10 +12,12 @@ from tf_textrnn import cli
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import ModelConfig
 from tf_textrnn.exporting import card as extras
-from tf_textrnn.exporting.saved_model import export_run
+from tf_textrnn.exporting.saved_model import export_run, write_stems
 from tf_textrnn.exporting.signatures import ServedTextRNN
 from tf_textrnn.network.model import TextRNN
 from tf_textrnn.predictor import guard
+from tf_textrnn.predictor.encoder import TokenIds
+from tf_textrnn.text import SPECIAL_TOKENS
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def traced_ops(served):
     ],
 )
 def test_every_kind_of_model_is_of_stock_ops(
-    monkeypatch, files, cell, pooling, bptt_truncate, bidirectional, tokenizer
+    monkeypatch, tmp_path, files, cell, pooling, bptt_truncate, bidirectional, tokenizer
 ):
     # As on a host with a GPU, where Keras uses cuDNN's ops if it can.
     keras_rnn = importlib.import_module("keras.src.backend.tensorflow.rnn")
@@ -65,7 +67,10 @@ def test_every_kind_of_model_is_of_stock_ops(
     )  # fmt: skip
     network = TextRNN(config, 3, 2, num_ngrams=5)
     network.build()
-    nodes = list(traced_ops(ServedTextRNN(network, *files, tokenizer, 10)))
+    stems = TokenIds([*SPECIAL_TOKENS, b"film"], tokenizer == "word")
+    stems_file = write_stems(tmp_path / "stems.txt", stems)
+    served = ServedTextRNN(network, *files, tokenizer, 10, stems_file=stems_file)
+    nodes = list(traced_ops(served))
     for node in nodes:
         assert op_def_registry.get(node.op) is not None
         assert not node.attr["_XlaMustCompile"].b

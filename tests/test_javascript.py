@@ -49,8 +49,13 @@ def test_the_encoder_in_javascript_finds_the_same_ids_and_ngrams(tmp_path, token
         b"a" * (1 << 20) + b" b",
     ]
     texts += [*characters(range(0xD800, 0xD810)), *hostile_texts(300)]
-    tokens = tokenize(tf.constant(texts, tf.string), tokenizer, None).flat_values.numpy()
-    vocabulary = [*SPECIAL_TOKENS, *sorted(set(tokens.tolist()))[::2]]
+    unknown = ["films", "filmingly", "𐐀𐐀𐐀𐐀𐐀𐐀𐐨", "беспокойства", "film2", "b" * 40, "watchings"]
+    texts.append(" ".join(unknown).encode())
+    tokens = tokenize(tf.constant(texts[:-1], tf.string), tokenizer, None).flat_values.numpy()
+    known = ["filming", "film", "film1", "𐐨𐐨𐐨𐐨𐐨", "беспокойство", "b" * 41, "watch"]
+    others = {name.encode() for name in known} | set(tokens.tolist())
+    vocabulary = [*SPECIAL_TOKENS, *sorted(others)[::-2], *(name.encode() for name in known)]
+    vocabulary = list(dict.fromkeys(vocabulary))
     settings = {"max_len": 60, "ngrams": 3, "vocab_size": len(vocabulary)}
     settings |= {"tokenizer": read_tables(tokenizer), "stem_unknown_words": tokenizer == "word"}
     ids = TextModel(settings, vocabulary, np.zeros(0), 2, None).inputs(texts)[0]["token_ids"]
@@ -72,6 +77,10 @@ def test_the_encoder_in_javascript_finds_the_same_ids_and_ngrams(tmp_path, token
     assert done.stderr == b""
     found = json.loads(done.stdout)
     expected, is_cut = python.inputs(texts)
+    if tokenizer == "word":
+        read_as = ["film", "filming", "𐐨𐐨𐐨𐐨𐐨", "беспокойство", "[UNK]", "b" * 41, "[UNK]"]
+        found_as = [vocabulary[i].decode() for i in expected["token_ids"][-1, : len(read_as)]]
+        assert found_as == read_as
     assert is_cut.any() and (expected["token_ids"] > 1).any()
     assert (expected["ngram_rows"] < len(keys)).any()
     for name, array in expected.items():

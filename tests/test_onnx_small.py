@@ -10,13 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_strategies
 
+from tests.onnx_exports import UntrainedRun
 from tf_textrnn import cli
-from tf_textrnn.exporting.onnx_parts import Parts, packed_keys, sizes_of_keys
+from tf_textrnn.data.batches import Split, ids_of_types
+from tf_textrnn.data.corpus import open_corpus
+from tf_textrnn.data.datasets import examples_source
+from tf_textrnn.data.sources import Example
+from tf_textrnn.exporting import small
+from tf_textrnn.exporting.onnx_parts import Parts, packed_keys, parts_of, sizes_of_keys
 from tf_textrnn.network.ngrams import ngram_keys
-from tf_textrnn.predictor.encoder import NgramTable
+from tf_textrnn.predictor.encoder import NgramTable, TokenIds
 from tf_textrnn.predictor.onnx_run import unpacked_keys
 from tf_textrnn.predictor.predictor import Predictor
-from tf_textrnn.text import UNKNOWN_ID
+from tf_textrnn.predictor.runtime import ONNX
+from tf_textrnn.text import SPECIAL_TOKENS, UNKNOWN_ID
 
 
 @given(st.sets(st.integers(1, 2**63 - 1), min_size=1))
@@ -84,6 +91,19 @@ def test_int8_and_a_size_are_told_with_their_cost(exported, tmp_path, capsys):
     status, out, err = export("--max_megabytes=0.01")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "--max_megabytes: the smallest form takes 0.0" in err
+
+
+def test_what_a_small_form_costs_is_measured_on_what_it_reads(tmp_path):
+    run = UntrainedRun(tmp_path)
+    texts = ["words wolfs a", "red reds", "b"]
+    examples = examples_source("x", [Example("1", text) for text in texts])
+    corpus = open_corpus(examples, "word", str(tmp_path / "cache"))
+    ids = ids_of_types(corpus, TokenIds(SPECIAL_TOKENS))
+    split = Split(corpus, np.arange(len(texts)), ids, np.zeros(1, np.int32), 40)
+    export = run.export()
+    content = (export / ONNX).read_bytes()
+    found = small._outputs(run.run, parts_of(run.run), content, split, ["scores"])
+    np.testing.assert_allclose(found[:, 0], Predictor(export)(texts).scores, rtol=1e-5)
 
 
 @pytest.mark.parametrize("flag", ["--quantize=int8", "--max_megabytes=2"])

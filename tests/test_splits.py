@@ -6,6 +6,7 @@ import pytest
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
+from tf_textrnn.data.parts import share_of
 
 
 def load(tmp_path, train, valid=None, **options):
@@ -22,6 +23,30 @@ def test_the_vocabulary_is_that_of_the_training_texts_as_far_as_they_are_read(tm
     assert data.vocabulary == [b"[PAD]", b"[UNK]", b"two", b"one", b"three"]
     assert data.labels == ["a", "b"]
     assert data.valid.batch(np.array([0])).token_ids.tolist() == [[1]]
+
+
+def read_as(data, split, text=0):
+    batch = split.batch(np.array([text]))
+    return [data.vocabulary[i].decode() for i in batch.token_ids[0]]
+
+
+def test_words_that_the_vocabulary_lacks_are_read_by_their_stems(tmp_path):
+    train, valid = "a\tfilms ride films\nb\tgoing rides\n", "a\tfilm rides fox\n"
+    data = load(tmp_path, train, valid, vocab_size=5)  # for films, going and ride
+    assert read_as(data, data.valid) == ["films", "ride", "[UNK]"]
+    assert read_as(data, data.train, 1) == ["going", "ride"]
+    data = load(tmp_path, train, valid, vocab_size=5, stem_unknown_words=False)
+    assert read_as(data, data.valid) == ["[UNK]"] * 3
+    assert read_as(data, data.train, 1) == ["going", "[UNK]"]
+
+
+def test_who_trains_on_a_part_reads_by_the_stems_of_its_words(tmp_path):
+    data = load(tmp_path, "a\tfilm\nb\tfilms\na\tfilmed\n", "a\tfilms filming\n")
+    part = share_of(data, np.array([False, True, True]))
+    assert read_as(part, part.train) == ["films"]
+    assert read_as(part, part.valid) == ["films", "[UNK]"]
+    part = share_of(data, np.array([True, False, False]))
+    assert read_as(part, part.valid) == ["film", "[UNK]"]
 
 
 def test_a_validation_split_is_no_part_of_the_vocabulary(tmp_path):
