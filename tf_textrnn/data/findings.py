@@ -235,8 +235,8 @@ def _unknown(split: Split, vocab_size: int) -> Finding | None:
     return Finding(
         "unknown_tokens",
         unknown,
-        f"{unknown / read:.1%} of the tokens to validate on are read as unknown; the training "
-        f"texts give {vocab_size:,}",
+        f"{unknown / read:.1%} of the tokens to validate on are read as unknown; the vocabulary "
+        f"has {vocab_size:,} token ids",
     )
 
 
