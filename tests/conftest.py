@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import Iterable
 
+import numpy as np
 import pytest
 
 from tests import posixless
@@ -39,6 +40,8 @@ TOPICS = {
     "numbers": ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
 }
 FILLERS = ["the", "a", "of", "and", "with", "under", "over", "near"]
+# The texts of the run in folds: of topics, of words of their own, and the one whose label is wrong.
+NUM_TOPIC_TEXTS, NUM_OWN_TEXTS, WRONG_TEXT = 90, 30, 9
 
 
 def topic_lines(count: int, seed: int) -> list[str]:
@@ -186,3 +189,27 @@ def exported_sets(set_options: dict[str, object], tmp_path_factory: pytest.TempP
 
     folder = tmp_path_factory.mktemp("exported_sets") / "r"
     return runner.run({**set_options, "run_dir": str(folder)}, export=export_run).folder
+
+
+@pytest.fixture(scope="session")
+def folds_options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """Options of a run of two folds, over texts of topics and texts that share no word.
+
+    One label is wrong.
+    """
+    folder = tmp_path_factory.mktemp("folds")
+    labels = np.random.default_rng(1).choice(["animals", "colours", "numbers"], NUM_OWN_TEXTS)
+    own = [f"{label}\t{' '.join(f'own{i}x{j}' for j in 'abc')}" for i, label in enumerate(labels)]
+    lines = topic_lines(NUM_TOPIC_TEXTS, 1) + own
+    lines[WRONG_TEXT] = "animals\t" + lines[WRONG_TEXT].split("\t")[1]
+    return {**options_over(folder, lines), "folds": 2, "batch_size": 32, "num_epochs": 3}
+
+
+@pytest.fixture(scope="session")
+def folds_run(folds_options: dict[str, object], tmp_path_factory: pytest.TempPathFactory):
+    """A finished run of two folds that nothing disturbed."""
+    from tf_textrnn.exporting.saved_model import export_run
+    from tf_textrnn.training import runner
+
+    run_dir = str(tmp_path_factory.mktemp("whole") / "run")
+    return runner.run({**folds_options, "run_dir": run_dir}, export=export_run)
