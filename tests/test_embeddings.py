@@ -9,7 +9,9 @@ import pytest
 
 from tf_textrnn import TextClassifier
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.data.embeddings import checksum, read_vectors, vector_size
+from tf_textrnn.config import Config
+from tf_textrnn.data import splits
+from tf_textrnn.data.embeddings import checksum, read_vectors, vector_size, vector_words
 from tf_textrnn.data.pieces import Pieces
 from tf_textrnn.runs.loaded import load_run
 from tf_textrnn.training import runner
@@ -33,8 +35,8 @@ def test_the_vectors_of_the_vocabulary_are_found(tmp_path, header, ending):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("cat 1 2", ":2: expected a token and 3 numbers, as the first line says; found 2"),
-        ("cat 1 2 3 4", ":2: expected a token and 3 numbers, as the first line says; found 4"),
+        ("cat 1 2", ":2: expected a word and 3 numbers, as the first line says; found 2"),
+        ("cat 1 2 3 4", ":2: expected a word and 3 numbers, as the first line says; found 4"),
         ("cat 1 2 x", ":2: not a vector"),
         ("cat 1 2 nan", ":2: expected finite numbers"),
     ],
@@ -117,6 +119,33 @@ def test_arrays_have_their_words_beside_them(tmp_path, kind):
     assert checksum(str(path)) != before
 
 
+@pytest.mark.parametrize("name", ["w.txt", "w.txt.gz", "w.bin", "w.npy", "w.safetensors"])
+def test_the_words_of_a_file_come_in_its_order(tmp_path, name):
+    path, words, rows = tmp_path / name, ["dog", "köln", "Cat", "dog"], np.ones((4, 3))
+    if name.endswith(("npy", "safetensors")):
+        path.with_suffix(".txt").write_text("\n".join(words))
+    if name.endswith(".npy"):
+        np.save(path, rows)
+    else:
+        lines = [" ".join([w, *map(str, row)]) for w, row in zip(words, rows, strict=True)]
+        text = "\n".join(["4 3", *lines]).encode()
+        content = {
+            "w.txt": text,
+            "w.txt.gz": gzip.compress(text),
+            "w.bin": word2vec(words, rows),
+            "w.safetensors": safetensors(rows),
+        }
+        path.write_bytes(content[name])
+    assert list(vector_words(str(path), 3)) == words
+
+
+def test_pieces_that_begin_a_word_are_words(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(tokenizer("BPE"))
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(safetensors(np.zeros((7, 4))))
+    assert list(vector_words(str(path), 4)) == ["", "do", "a"]
+
+
 TOKENIZERS = {
     "WordPiece": (
         ["[UNK]", "do", "##g", "##gs", "#", "##s", "##k"],
@@ -177,7 +206,7 @@ BAD_FILES = {
     "nan.safetensors": (safetensors(ROWS * np.nan), "the vector of 'dog' holds NaN"),
     "over.safetensors": (safetensors(ROWS * 1e300, "F64"), "the vector of 'dog' holds NaN or inf"),
     "wide.safetensors": (safetensors(np.zeros((1, 70_000)), "F16"), "70,000 numbers; expected 1"),
-    "words.txt": (b"one\ntwo\n", ":1: expected a token and numbers"),
+    "words.txt": (b"one\ntwo\n", ":1: expected a word and numbers"),
     "empty.txt": (b"", "expected vectors, found nothing"),
 }
 
@@ -298,6 +327,24 @@ def test_vectors_are_tuned_from_their_epoch_on(small_options, tmp_path, capsys, 
     assert np.allclose(found, vector, atol=1e-6) != is_tuned
     printed = capsys.readouterr().out
     assert f"{path}: vectors of 1 of {len(run.vocabulary)} token ids, which are " in printed
+
+
+def test_words_that_only_the_file_has_follow_those_of_the_training_texts(topics, tmp_path):
+    words = ["cat", "Lynx", "lynx", "a lynx", "lynx's", "\ufffd", "lynx", "puma", "ocelot"]
+    path = tmp_path / "vectors.npy"
+    np.save(path, np.zeros((len(words), 8)))
+    path.with_suffix(".txt").write_text("\n".join(words))
+
+    def vocabulary(**options):
+        given = {"train_file": str(topics / "train.tsv"), "tokenizer": "word", **options}
+        return splits.load(Config().replace(**given).settled()).vocabulary
+
+    own = vocabulary()
+    vectors = {"pretrained_embeddings": str(path)}
+    assert b"cat" in own
+    assert vocabulary(**vectors)[len(own) :] == [b"lynx", "\ufffd".encode(), b"puma", b"ocelot"]
+    assert vocabulary(**vectors, vocab_size=len(own) + 1)[-1] == b"lynx"
+    assert vocabulary(**vectors, vocab_size=len(own) - 1) == own[:-1]
 
 
 @pytest.mark.slow

@@ -53,6 +53,29 @@ def vector_size(path: str) -> int:
     return size
 
 
+def vector_words(path: str, size: int) -> Iterator[str]:
+    """Yields the words of a file in its order, which mostly is that of their frequency.
+
+    Args:
+      path: the file; of pieces of words, those that begin a word are words.
+      size: length of a vector, as `vector_size` gives it.
+
+    Raises:
+      UserError: the file cannot be read, or is not of its format.
+    """
+    _check_file(path)
+    if _is_array(path):
+        words = _words_beside(path)
+        if words.endswith(".json"):
+            yield from Pieces(words, len(open_array(path))).words()
+        else:
+            yield from (line.rstrip("\r\n") for _, line in numbered_lines(words, "\n"))
+    elif _is_word2vec(path):
+        yield from (word for word, _ in word2vec_vectors(path, size))
+    else:
+        yield from (word for _, word, _ in _text_lines(path, size))
+
+
 def read_vectors(path: str, vocabulary: list[bytes], size: int) -> Vectors:
     """Reads the vectors of a vocabulary's tokens; if a token occurs twice, the first one counts.
 
@@ -181,21 +204,8 @@ def _first_of_each(
 
 
 def _text_vectors(path: str, ids: dict[str, int], size: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields the words of a text file that a vocabulary has, with their vectors.
-
-    A line is a token and `size` numbers, separated by single spaces. A first line with the number
-    of vectors and their size, as word2vec and fastText write it and GloVe does not, is skipped.
-    """
-    for number, line in numbered_lines(path, "\n"):
-        line = line.rstrip()
-        if not line or (number == 1 and _header_size(line)):
-            continue
-        token, *numbers = line.rsplit(" ", size)  # a token in GloVe's files may hold spaces
-        if len(numbers) < size or (" " in token and _is_number(token.rsplit(" ", 1)[1])):
-            raise UserError(
-                f"{path}:{number}: expected a token and {size} numbers, as the first line says; "
-                f"found {line.count(' ')}"
-            )
+    """Yields the words of a text file that a vocabulary has, with their vectors."""
+    for number, token, numbers in _text_lines(path, size):
         if token not in ids:
             continue
         try:
@@ -205,6 +215,25 @@ def _text_vectors(path: str, ids: dict[str, int], size: int) -> Iterator[tuple[s
         if not np.isfinite(vector).all():
             raise UserError(f"{path}:{number}: expected finite numbers")
         yield token, vector
+
+
+def _text_lines(path: str, size: int) -> Iterator[tuple[int, str, list[str]]]:
+    """Yields the lines of a text file: its number, its word and the numbers of its vector.
+
+    A line is a word and `size` numbers, separated by single spaces. A first line with the number
+    of vectors and their size, as word2vec and fastText write it and GloVe does not, is skipped.
+    """
+    for number, line in numbered_lines(path, "\n"):
+        line = line.rstrip()
+        if not line or (number == 1 and _header_size(line)):
+            continue
+        word, *numbers = line.rsplit(" ", size)  # a word in GloVe's files may hold spaces
+        if len(numbers) < size or (" " in word and _is_number(word.rsplit(" ", 1)[1])):
+            raise UserError(
+                f"{path}:{number}: expected a word and {size} numbers, as the first line says; "
+                f"found {line.count(' ')}"
+            )
+        yield number, word, numbers
 
 
 def _text_size(path: str) -> int:
@@ -217,7 +246,7 @@ def _text_size(path: str) -> int:
             return size
         numbers = list(itertools.takewhile(_is_number, reversed(fields[1:])))
         if not numbers:
-            raise UserError(f"{path}:{number}: expected a token and numbers")
+            raise UserError(f"{path}:{number}: expected a word and numbers")
         return len(numbers)
     raise UserError(f"{path}: expected vectors, found nothing")
 

@@ -53,6 +53,11 @@ class Pieces:
             raise UserError(f"{path}: expected a row of the {num_rows:,} vectors for each piece")
         self._longest = max(map(len, self._rows))
 
+    def words(self) -> list[str]:
+        """The pieces that begin a word, without what marks that, in the order of their rows."""
+        pieces = sorted(self._rows, key=self._rows.__getitem__)
+        return [x.removeprefix(self._first) for x in pieces if x.startswith(self._first)]
+
     def rows_of(self, word: str) -> list[int]:
         """The rows of a word's pieces; none where some of it is no piece."""
         if len(word) > _MAX_WORD:

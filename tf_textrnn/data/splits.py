@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +14,10 @@ from tf_textrnn.config import Config
 from tf_textrnn.data import datasets
 from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import Corpus, open_corpus
+from tf_textrnn.data.embeddings import vector_words
 from tf_textrnn.data.holdout import assign_folds, deal_sets, stratified_split
 from tf_textrnn.data.sources import Source, file_source
+from tf_textrnn.data.tokens import single_tokens
 from tf_textrnn.data.type_counts import count_types
 from tf_textrnn.data.weights import loss_weights
 from tf_textrnn.predictor.encoder import TokenIds
@@ -148,6 +150,7 @@ def load(
         count_types(train_corpus, rows["train"], max_len),
         config.text.vocab_size,
         known.vocabulary,
+        _words_of_vectors(config),
     )
     ids = TokenIds(vocabulary, config.text.reads_stems)
     class_of_name = {name: index for index, name in enumerate(labels + unknown_labels)}
@@ -192,6 +195,13 @@ def load(
         folds,
         config.text.reads_stems,
     )
+
+
+def _words_of_vectors(config: Config) -> Iterator[bytes]:
+    """Yields the tokens that the file of --pretrained_embeddings has vectors of, in its order."""
+    if path := config.model.pretrained_embeddings:
+        words = vector_words(path, config.model.embedding_dim)
+        yield from single_tokens(words, config.text.tokenizer)
 
 
 def _folds(config: Config, corpora: Mapping[str, Corpus]) -> np.ndarray:

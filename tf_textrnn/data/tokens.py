@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -44,3 +45,11 @@ def tokenized(
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+
+
+def single_tokens(words: Iterable[str], tokenizer: str) -> Iterator[bytes]:
+    """Yields those of many words that are one token as they stand; arguments as `tokenize`'s."""
+    unread = (word.encode("utf-8", "replace") for word in words)
+    while chunk := list(itertools.islice(unread, _CHUNK_TEXTS)):
+        tokens = tokenize(tf.constant(chunk), tokenizer, 2).to_list()
+        yield from (word for word, found in zip(chunk, tokens, strict=True) if found == [word])

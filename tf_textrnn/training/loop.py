@@ -250,13 +250,13 @@ class Trainer:
             self.summaries.open({})
             return dataclasses.asdict(Progress())
         saved = read_state(checkpoint, self.folder)
-        if saved.data != self.data.fingerprint:
-            raise self.folder.other_texts()
         if saved.vectors != self._vectors:
             raise UserError(
                 f"--pretrained_embeddings={path}: not the vectors that this run began with; "
                 f"expected the same file, or a new run"
             )
+        if saved.data != self.data.fingerprint:
+            raise self.folder.other_texts()
         checkpoints.assign(checkpoint.path, checkpoint.arrays, self.replicas.first.variables)
         self.best = saved.best
         self.summaries.open(saved.summaries)
