@@ -28,4 +28,5 @@ def as_data(texts: Contest, max_len: int) -> Data:
     identity = np.arange(texts.vocab_size, dtype=np.int32)
     rows = np.arange(len(texts.classes))
     split = Split(corpus, rows, identity, identity[: texts.num_classes], max_len)
-    return Data(vocabulary, labels, [], split, split, None, "encoded")
+    is_pretrained = np.zeros(len(vocabulary), bool)
+    return Data(vocabulary, labels, [], split, split, None, "encoded", is_pretrained)

@@ -12,7 +12,9 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.data import splits
 from tf_textrnn.data.embeddings import checksum, read_vectors, vector_size, vector_words
+from tf_textrnn.data.parts import fold_of
 from tf_textrnn.data.pieces import Pieces
+from tf_textrnn.predictor.encoder import UNKNOWN_ID
 from tf_textrnn.runs.loaded import load_run
 from tf_textrnn.training import runner
 
@@ -345,6 +347,24 @@ def test_words_that_only_the_file_has_follow_those_of_the_training_texts(topics,
     assert vocabulary(**vectors)[len(own) :] == [b"lynx", "\ufffd".encode(), b"puma", b"ocelot"]
     assert vocabulary(**vectors, vocab_size=len(own) + 1)[-1] == b"lynx"
     assert vocabulary(**vectors, vocab_size=len(own) - 1) == own[:-1]
+
+
+def test_a_fold_knows_words_of_the_file_that_only_its_held_out_texts_have(tmp_path):
+    own = [f"own{row}" for row in range(18)]
+    lines = [f"{'ab'[row % 2]}\t{word} of all" for row, word in enumerate(own)]
+    (tmp_path / "train.tsv").write_text("\n".join(lines))
+    path = tmp_path / "vectors.npy"
+    np.save(path, np.zeros((2, 8)))
+    path.with_suffix(".txt").write_text("own3\nelsewhere")
+    options = {"train_file": str(tmp_path / "train.tsv"), "folds": 2, "tokenizer": "word"}
+    options["pretrained_embeddings"] = str(path)
+    data = splits.load(Config().replace(**options).settled())
+    known = set()
+    for fold in range(2):
+        valid = fold_of(data, fold).valid
+        first = valid.batch(np.arange(len(valid))).token_ids[:, 0]
+        known |= {own[row] for row in valid.rows[first != UNKNOWN_ID]}
+    assert known == {"own3"}
 
 
 @pytest.mark.slow

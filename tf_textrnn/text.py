@@ -5,7 +5,7 @@ and 1 stand for padding and for tokens that are not in the vocabulary.
 """
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -87,26 +87,20 @@ def build_vocabulary(
     counts: np.ndarray,
     size: int,
     known: Sequence[bytes] = SPECIAL_TOKENS,
-    more: Iterable[bytes] = (),
 ) -> list[bytes]:
-    """Returns the known tokens, then the most frequent ones, ties by their bytes, then more.
+    """Returns the known tokens, then the most frequent ones; ties are in order of their bytes.
 
     Args:
       tokens: distinct tokens.
       counts: int[len(tokens)], how often each occurs; tokens that never occur are left out.
       size: maximum number of entries, the known ones among them; these are never left out.
       known: tokens that keep their ids, the special ones first.
-      more: tokens that follow in their order while there is room; no more of them are read.
     """
     are_known = frozenset(known)
     counted = zip(counts.tolist(), tokens, strict=True)
     others = ((-count, token) for count, token in counted if count and token not in are_known)
     best = heapq.nsmallest(size - len(known), others)
-    vocabulary = dict.fromkeys([*known, *(token for _, token in best)])
-    unread = iter(more)
-    while len(vocabulary) < size and (token := next(unread, None)):
-        vocabulary.setdefault(token)
-    return list(vocabulary)
+    return [*known, *(token for _, token in best)]
 
 
 class TextEncoder(tf.Module):

@@ -16,9 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.config import Config
 from tf_textrnn.config.sections import MAX_EMBEDDING_DIM
 from tf_textrnn.data.encodings import numbered_lines
 from tf_textrnn.data.pieces import Pieces
+from tf_textrnn.data.tokens import single_tokens
 from tf_textrnn.data.vector_formats import open_array, word2vec_size, word2vec_vectors
 from tf_textrnn.text import SPECIAL_TOKENS
 
@@ -74,6 +76,28 @@ def vector_words(path: str, size: int) -> Iterator[str]:
         yield from (word for word, _ in word2vec_vectors(path, size))
     else:
         yield from (word for _, word, _ in _text_lines(path, size))
+
+
+def with_pretrained(vocabulary: list[bytes], config: Config) -> dict[bytes, bool]:
+    """Returns the tokens of a vocabulary, then more of the file of --pretrained_embeddings.
+
+    They are read in the file's order until there are --vocab_size. Each token that was read stands
+    for True, those of the vocabulary among them.
+
+    Args:
+      vocabulary: distinct tokens.
+      config: settled config.
+
+    Raises:
+      UserError: the file cannot be read, or is not of its format.
+    """
+    tokens = dict.fromkeys(vocabulary, False)
+    if path := config.model.pretrained_embeddings:
+        words = vector_words(path, config.model.embedding_dim)
+        unread = single_tokens(words, config.text.tokenizer)
+        while len(tokens) < config.text.vocab_size and (token := next(unread, None)):
+            tokens[token] = True
+    return tokens
 
 
 def read_vectors(path: str, vocabulary: list[bytes], size: int) -> Vectors:

@@ -14,7 +14,8 @@ from tf_textrnn.data.type_counts import count_types
 def fold_of(data: Data, fold: int) -> Data:
     """The data of the model that does not see one fold: it validates on that, trains on the rest.
 
-    Vocabulary and labels are those of all folds; a word that the rest lacks is an unknown one.
+    Vocabulary and labels are those of all folds; a word that the rest lacks is an unknown one,
+    unless --pretrained_embeddings has it.
 
     Args:
       data: with folds.
@@ -44,7 +45,7 @@ def eighths(data: Data, seed: int, has_sets: bool) -> np.ndarray:
 def share_of(data: Data, is_in: np.ndarray) -> Data:
     """The data of a model that trains on some of the texts, and is validated on the same ones.
 
-    A word that these texts lack is an unknown one.
+    A word that these texts lack is an unknown one, unless --pretrained_embeddings has it.
 
     Args:
       data: without folds.
@@ -54,7 +55,7 @@ def share_of(data: Data, is_in: np.ndarray) -> Data:
 
 
 def _part(data: Data, is_in: np.ndarray, valid: Split, name: bytes) -> Data:
-    """The data of a model that trains on some of the texts, and knows no word that they lack.
+    """The data of a model that trains on some of the texts, and knows no word of the others alone.
 
     Args:
       data: of the run.
@@ -64,10 +65,10 @@ def _part(data: Data, is_in: np.ndarray, valid: Split, name: bytes) -> Data:
     """
     train = data.train.some(is_in)
     counts = count_types(train.corpus, train.rows, train.max_len)
-    is_seen = np.zeros(len(data.vocabulary), bool)
-    is_seen[train.id_of_type[counts > 0]] = True
+    is_known = data.is_pretrained.copy()
+    is_known[train.id_of_type[counts > 0]] = True
     fingerprint = hashlib.sha256(f"{data.fingerprint} ".encode() + name).hexdigest()
-    ids = data.token_ids.among(is_seen)
+    ids = data.token_ids.among(is_known)
     return dataclasses.replace(
         data, train=train, valid=valid.read_with(ids), test=None, folds=None,
         fingerprint=fingerprint,

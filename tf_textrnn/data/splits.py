@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +14,9 @@ from tf_textrnn.config import Config
 from tf_textrnn.data import datasets
 from tf_textrnn.data.batches import Split, ids_of_types
 from tf_textrnn.data.corpus import Corpus, open_corpus
-from tf_textrnn.data.embeddings import vector_words
+from tf_textrnn.data.embeddings import with_pretrained
 from tf_textrnn.data.holdout import assign_folds, deal_sets, stratified_split
 from tf_textrnn.data.sources import Source, file_source
-from tf_textrnn.data.tokens import single_tokens
 from tf_textrnn.data.type_counts import count_types
 from tf_textrnn.data.weights import loss_weights
 from tf_textrnn.predictor.encoder import TokenIds
@@ -40,6 +39,8 @@ class Data:
         that are in one, each of which a model scores that has not seen it.
       test: texts that the report scores; None = it scores `valid`.
       fingerprint: hash of everything else.
+      is_pretrained: bool[tokens], whether --pretrained_embeddings makes a token known, whatever
+        texts are trained on.
       folds: int64[texts], the fold of each text of `train`, from 0; -1 = it is in none, as most
         are where one fold is held out. None = there are no folds.
       stem_unknown_words: whether words that the vocabulary lacks are read by their stems.
@@ -52,6 +53,7 @@ class Data:
     valid: Split
     test: Split | None
     fingerprint: str
+    is_pretrained: np.ndarray
     folds: np.ndarray | None = None
     stem_unknown_words: bool = False
 
@@ -150,8 +152,9 @@ def load(
         count_types(train_corpus, rows["train"], max_len),
         config.text.vocab_size,
         known.vocabulary,
-        _words_of_vectors(config),
     )
+    is_pretrained = with_pretrained(vocabulary, config)
+    vocabulary = list(is_pretrained)
     ids = TokenIds(vocabulary, config.text.reads_stems)
     class_of_name = {name: index for index, name in enumerate(labels + unknown_labels)}
     splits = {
@@ -192,16 +195,10 @@ def load(
         splits["valid"],
         splits.get("test"),
         digest.hexdigest(),
+        np.fromiter(is_pretrained.values(), bool),
         folds,
         config.text.reads_stems,
     )
-
-
-def _words_of_vectors(config: Config) -> Iterator[bytes]:
-    """Yields the tokens that the file of --pretrained_embeddings has vectors of, in its order."""
-    if path := config.model.pretrained_embeddings:
-        words = vector_words(path, config.model.embedding_dim)
-        yield from single_tokens(words, config.text.tokenizer)
 
 
 def _folds(config: Config, corpora: Mapping[str, Corpus]) -> np.ndarray:
