@@ -187,7 +187,8 @@ class ModelConfig(CheckedOptions):
     pretrained_embeddings: str = option(
         "",
         "Word vectors to start from: word2vec, GloVe or fastText text, also .gz; word2vec's .bin; "
-        "x.npy or x.safetensors, with their words in x.txt or their pieces in tokenizer.json",
+        "x.npy or x.safetensors, with their words in x.txt or their pieces in tokenizer.json; "
+        "their words fill the vocabulary up to --vocab_size",
         is_path=True,
     )
     init_from: str = option(
