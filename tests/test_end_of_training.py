@@ -13,8 +13,9 @@ import pytest
 from tests.conftest import weights
 from tf_textrnn import api
 from tf_textrnn.base.errors import DivergedError
+from tf_textrnn.data.quotes import Quotes
 from tf_textrnn.exporting.saved_model import export_run
-from tf_textrnn.runs import answered, checkpoints
+from tf_textrnn.runs import answered, checkpoints, report
 from tf_textrnn.runs.summaries import Summaries
 from tf_textrnn.training import ending, runner
 
@@ -57,13 +58,29 @@ def test_what_fails_after_training_is_left_out_with_a_warning(
     monkeypatch.setattr(ending, "strongest_words", fail("no words"))
     monkeypatch.setattr(ending, "measure_longest", fail("no flow"))
     monkeypatch.setattr(Summaries, "report", fail("no board"))
+
+    def lose_quotes(_step):
+        monkeypatch.setattr(Quotes, "of", fail("no quotes"))
+
     options = {**small_options, "num_epochs": 1, "run_dir": str(tmp_path / "run")}
-    done = runner.run(options, export=export_run)
+    done = runner.run(options, export=export_run, on_step=lose_quotes)
     warnings = [x for x in capsys.readouterr().err.splitlines() if x.startswith("warning: ")]
-    for warning, what in zip(warnings, ("words", "picture", "flow", "board"), strict=True):
+    what_fails = ("quotes", "words", "quotes", "picture", "flow", "board", "quotes")
+    for warning, what in zip(warnings, what_fails, strict=True):
         assert warning.endswith(f"left out (RuntimeError: no {what})")
     assert json.loads(done.folder.report_json.read_text("utf-8")) == done.report
     assert (done.export / "saved_model.pb").is_file()
+
+
+def test_numbers_that_fail_cost_no_export(small_options, tmp_path, monkeypatch):
+    def fail(*_args, **_options):
+        raise RuntimeError("no numbers")
+
+    monkeypatch.setattr(report, "report_values", fail)
+    options = {**small_options, "num_epochs": 1, "run_dir": str(tmp_path / "run")}
+    with pytest.raises(RuntimeError, match="no numbers"):
+        runner.run(options, export=export_run)
+    assert (tmp_path / "run" / "export" / "1" / "saved_model.pb").is_file()
 
 
 def test_labels_of_dollars_and_other_signs_are_drawn_as_they_are(tmp_path, capsys):

@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from tf_textrnn.api import train_on
 from tf_textrnn.base.errors import UserError
+from tf_textrnn.base.options import checked
 from tf_textrnn.config import INHERITED, option_fields
 from tf_textrnn.data.memory import (
     as_label_sets,
@@ -188,7 +189,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
           TypeError: a text that is no string, labels of several kinds, or no list of them.
-          ValueError: fewer than two labels, more texts than labels or fewer, or several columns.
+          ValueError: fewer than two labels, none of a text that counts, more texts than labels or
+            fewer, or several columns.
           UserError: a parameter that is not allowed, or a folder that cannot be written.
         """
         texts = as_texts(texts)
@@ -199,6 +201,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         else:
             classes, rows = sets
         weights = as_weights(sample_weight, len(texts))
+        if not rows[weights > 0].any():
+            raise ValueError("labels: no text with a weight above 0 has one")
         texts, rows = [texts[i] for i in np.flatnonzero(weights)], rows[weights > 0]
         weights = weights[weights > 0] / weights.mean(where=weights > 0)
         counts = rows.sum(axis=0)
@@ -225,7 +229,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         options["cache_dir"] = scratch.path / "cache"
         options["run_dir"] = self.run_dir or scratch.path / "run"
         # So much sets one text apart, of the label that has the most.
-        options["valid_fraction"] = max(self.valid_fraction, 0.51 / counts.max())
+        asked = checked(option_fields()["valid_fraction"], self.valid_fraction)
+        options["valid_fraction"] = max(asked, 0.51 / counts.max())
         options["multi_label"] = sets is not None
         source = memory_source(_IN_MEMORY, texts, [list(compress(names, row)) for row in rows])
         with contextlib.nullcontext() if is_verbose else _quiet():

@@ -33,7 +33,12 @@ def warn(text: str) -> None:
 
 def shows_bars() -> bool:
     """Whether somebody watches a progress bar, on a terminal or in a notebook."""
-    return (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
+    return is_terminal(sys.stderr) or "ipykernel" in sys.modules
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody reads a stream as it is written; None is one closed before Python began."""
+    return stream is not None and stream.isatty()
 
 
 def _print(text: str, stream: TextIO | None) -> None:

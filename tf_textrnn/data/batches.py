@@ -175,9 +175,8 @@ class Epoch(NamedTuple):
 
     def min_steps(self, num_texts: int) -> int:
         """The `min_epoch_steps` with which `plan_epoch` plans the same for fewer texts."""
-        if self.passes > 1:
-            return self.passes * -(-num_texts // self.batch_size)
-        return max(num_texts // self.batch_size, 1)
+        steps = -(-num_texts // self.batch_size)
+        return (self.passes - 1) * steps + 1
 
 
 def plan_epoch(num_texts: int, training: TrainingConfig) -> Epoch:

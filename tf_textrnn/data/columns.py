@@ -30,7 +30,7 @@ def is_default(config: FileConfig) -> bool:
 
 def has_numbers(config: FileConfig) -> bool:
     """Whether a column is asked for by its number."""
-    return any(map(_number, [*config.text_column.split(","), config.label_column]))
+    return any(map(column_number, [*config.text_column.split(","), config.label_column]))
 
 
 def find_name(name: str, names: list[str]) -> int | None:
@@ -60,7 +60,7 @@ def names_columns(first: list[str], config: FileConfig, needs_label: bool) -> bo
     asked = text_names(config.text_column, first)
     if needs_label:
         asked.append(config.label_column)
-    named = [name for name in asked if not _number(name)]
+    named = [name for name in asked if not column_number(name)]
     return bool(named) and all(find_name(name, first) is not None for name in named)
 
 
@@ -124,17 +124,19 @@ def _folded(name: str) -> str:
     return name.strip().casefold()
 
 
-def _number(name: str) -> int:
+def column_number(name: str) -> int:
     """The number that a column is asked for by; 0 = by name."""
     return int(name) if name.isdecimal() and len(name) < 7 else 0
 
 
 def _is_there(name: str, names: list[str], width: int) -> bool:
-    return _number(name) <= width if _number(name) else find_name(name, names) is not None
+    number = column_number(name)
+    return number <= width if number else find_name(name, names) is not None
 
 
 def _position(name: str, names: list[str], first: list[str], flag: str, header: bool) -> int:
-    found = _number(name) - 1 if _number(name) else find_name(name, names)
+    number = column_number(name)
+    found = number - 1 if number else find_name(name, names)
     if found is not None and found < len(first):
         return found
     line = "the header has" if header else "the first line has"

@@ -17,7 +17,7 @@ from tf_textrnn.data.tables import Row
 
 _BATCH_ROWS = 4_096  # of a Parquet file in memory at a time
 _BLOCK = 1 << 16  # bytes
-_ABSENT = object()
+ABSENT = object()
 
 
 class Keys:
@@ -40,17 +40,17 @@ class Keys:
           ValueError: a key is not there, or its value can be none; its text lacks the place.
         """
         config = self._config
-        label = _value(record, config.label_column)
-        if label is _ABSENT:
+        label = value_of(record, config.label_column)
+        if label is ABSENT:
             if not self._may_lack_label:
                 raise _missing(config.label_column, "label_column", record)
             label = None
-        texts = [_value(record, name) for name in self._texts]
-        if _ABSENT in texts:
+        texts = [value_of(record, name) for name in self._texts]
+        if ABSENT in texts:
             self._texts = text_names(config.text_column, list(record))
-            texts = [_value(record, name) for name in self._texts]
-            if _ABSENT in texts:
-                raise _missing(self._texts[texts.index(_ABSENT)], "text_column", record)
+            texts = [value_of(record, name) for name in self._texts]
+            if ABSENT in texts:
+                raise _missing(self._texts[texts.index(ABSENT)], "text_column", record)
         if len(texts) == 1:
             return _label(label), _text(texts[0])
         return _label(label), " ".join(filter(None, map(_text, texts)))
@@ -245,17 +245,17 @@ def _missing(name: str, flag: str, record: dict[str, Any]) -> ValueError:
     return ValueError(f"no key {name!r} (--{flag}); the object has {shown(list(record))}")
 
 
-def _value(record: Any, name: str) -> Any:
+def value_of(record: Any, name: str) -> Any:
     """The value of a key; of a key inside, with dots; case and blanks around it are forgiven."""
-    value = record.get(name, _ABSENT)
-    if value is not _ABSENT:
+    value = record.get(name, ABSENT)
+    if value is not ABSENT:
         return value
     found = find_name(name, list(record))
     if found is not None:
         return list(record.values())[found]
     outer, dot, inner = name.partition(".")
-    value = _value(record, outer) if dot else _ABSENT
-    return _value(value, inner) if isinstance(value, dict) else _ABSENT
+    value = value_of(record, outer) if dot else ABSENT
+    return value_of(value, inner) if isinstance(value, dict) else ABSENT
 
 
 def _text(value: Any) -> str:

@@ -226,10 +226,17 @@ def is_there(path: str) -> bool:
         return False
 
 
-def reads_standard_input(data: DataConfig) -> bool:
-    """Whether a file of a run is standard input, or a device, which no other process can read."""
-    paths = ",".join([data.train_file, data.valid_file, data.test_file]).split(",")
-    return any(path == "-" or path.startswith(("/dev/", "/proc/")) for path in paths)
+def standard_input_flag(data: DataConfig) -> str:
+    """The flag whose file is standard input, or a device, which no other process can read.
+
+    Returns:
+      Its name; empty where there is none.
+    """
+    for flag in ("train_file", "valid_file", "test_file"):
+        paths = getattr(data, flag).split(",")
+        if any(path == "-" or path.startswith(("/dev/", "/proc/")) for path in paths):
+            return flag
+    return ""
 
 
 def _paths(path: str, flag: str) -> list[str]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tf_textrnn.base.errors import UserError
-from tf_textrnn.data.columns import find_name
+from tf_textrnn.data.columns import column_number, find_name
+from tf_textrnn.data.objects import ABSENT, value_of
 from tf_textrnn.data.readers import OpenFile
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def text_weigher(file: OpenFile, column: str) -> Callable[[Any], float]:
     place: int | None = None
     if file.delimiter or file.format == "parquet":
         names = file.header or []
-        is_number = column.isdecimal() and len(column) < 7
-        place = int(column) - 1 if is_number else find_name(column, names)
+        asked = column_number(column)
+        place = asked - 1 if asked else find_name(column, names)
         if place is None or place < 0 or (names and place >= len(names)):
             raise UserError(
                 f"{file.name}: no column {column!r} (--weight_column); the header has "
@@ -72,9 +73,9 @@ def text_weigher(file: OpenFile, column: str) -> Callable[[Any], float]:
 
     def weight(cells: Any) -> float:
         if place is None:
-            if column not in cells:
+            if (value := value_of(cells, column)) is ABSENT:
                 raise ValueError(f"no key {column!r} (--weight_column)")
-            return number(cells[column])
+            return number(value)
         return number(cells[place] if place < len(cells) else "")
 
     return weight

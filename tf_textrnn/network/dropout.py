@@ -53,7 +53,8 @@ def dropout_mask(
     pairs = (units + 1) // 2
     draws = tf.random.stateless_uniform([*outer, pairs], seed, None, None, tf.int32)
     draws = tf.reshape(tf.bitcast(draws, tf.uint16), [*outer, 2 * pairs])[..., :units]
-    is_kept = draws < tf.constant(round(keep_prob * 2**16), tf.uint16)
+    num_kept = min(max(round(keep_prob * 2**16), 1), 2**16 - 1)  # of the values that a draw has
+    is_kept = draws < tf.constant(num_kept, tf.uint16)
     return tf.where(is_kept, tf.constant(1.0 / keep_prob, dtype), tf.constant(0.0, dtype))
 
 

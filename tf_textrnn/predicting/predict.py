@@ -19,7 +19,7 @@ import numpy as np
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import atomic_write
-from tf_textrnn.base.terminal import note
+from tf_textrnn.base.terminal import is_terminal, note
 from tf_textrnn.data.readers import OpenFile, Record
 from tf_textrnn.data.sources import Source, chunks_of_texts, file_source, open_files
 from tf_textrnn.predicting.answers import Answers, Naming, Said, answers_for
@@ -28,7 +28,7 @@ from tf_textrnn.predicting.options import PredictOptions
 from tf_textrnn.predictor.explain import MAX_SPANS, Explanation
 from tf_textrnn.predictor.predictor import Predictor
 from tf_textrnn.predictor.runtime import Predictions
-from tf_textrnn.predictor.texts import WINDOW_TEXTS, given_texts, open_texts, read_windows
+from tf_textrnn.predictor.texts import WINDOW_TEXTS, windows_of
 from tf_textrnn.runs.evaluation import Evaluation, evaluation_text, label_table
 from tf_textrnn.runs.set_evaluation import SetEvaluation
 
@@ -67,9 +67,9 @@ def predict(options: PredictOptions, texts: Sequence[str]) -> None:
         if source:
             write(_evaluated(options, predictor, source, seen))
         else:
-            is_terminal = not options.output and sys.stdout.isatty()
+            shows_here = not options.output and is_terminal(sys.stdout)
             naming = Naming(predictor.labels, options.unsure_label, predictor.has_sets)
-            answers = answers_for(options, naming, files, is_terminal)
+            answers = answers_for(options, naming, files, shows_here)
             records = itertools.chain.from_iterable(file.records() for file in files)
             windows = (
                 chunks_of_texts(records, WINDOW_TEXTS, WINDOW_CHARACTERS)
@@ -107,8 +107,8 @@ def _evaluated(options: PredictOptions, predictor: Predictor, source: Source, se
     """How good the model is on a file, for people or as JSON.
 
     Raises:
-      UserError: there is no labeled text, or, by `--strict_labels`, the model lacks a label; or it
-        lacks so many that they can be no labels.
+      UserError: there is no labeled text; by `--strict_labels`, the model lacks a label, or it
+        lacks so many that they can be no labels; or its probabilities are NaN.
     """
     evaluation = (SetEvaluation if predictor.has_sets else Evaluation)(predictor.labels)
     known = set(predictor.labels)
@@ -128,6 +128,11 @@ def _evaluated(options: PredictOptions, predictor: Predictor, source: Source, se
                 )
         predictions = predictor([example.text for example in examples])
         seen.add(predictions)
+        if not np.isfinite(predictions.probability).all():
+            raise UserError(
+                f"{options.model}: its probabilities are not finite numbers; expected a model that "
+                f"knows its words, such as one imported with --vocabulary"
+            )
         if isinstance(evaluation, SetEvaluation):
             rows = evaluation.rows([example.labels for example in examples])
             evaluation.add(rows, predictions.probability, predictions.accepted)
@@ -144,9 +149,8 @@ def _evaluated(options: PredictOptions, predictor: Predictor, source: Source, se
 
 def _windows_of_lines(texts: Sequence[str]) -> Iterator[list[Record]]:
     """The texts of the command line; where there are none, the lines of standard input."""
-    with open_texts("") as stdin:
-        for window in [given_texts(texts)] if texts else read_windows(stdin):
-            yield [Record((), text, 0, None) for text in window]
+    for window in windows_of(texts, ""):
+        yield [Record((), text, 0, None) for text in window]
 
 
 @contextlib.contextmanager
@@ -154,9 +158,11 @@ def _sink(path: str) -> Iterator[Callable[[str], None]]:
     """What takes lines: a file that is written whole or not at all, or standard output.
 
     Raises:
-      UserError: the file cannot be written.
+      UserError: the file cannot be written, or there is no standard output.
     """
     if not path:
+        if sys.stdout is None:
+            raise UserError("there is no standard output; expected --output")
         yield functools.partial(_write, sys.stdout.buffer)
         return
     try:
@@ -184,7 +190,7 @@ class Seen:
         self._notes = notes
         self._told: list[str] = []
         self._tell_notes()
-        self._shows = sys.stderr.isatty() and (is_alone or not sys.stdout.isatty())
+        self._shows = is_terminal(sys.stderr) and (is_alone or not is_terminal(sys.stdout))
         self._started = time.monotonic()
         self._texts = self._cut = self._max_tokens = self._in_spans = 0
 
@@ -203,7 +209,8 @@ class Seen:
         self._cut += num_cut
         self._max_tokens = max(self._max_tokens, num_tokens)
         if self._shows:
-            rate = self._texts / (time.monotonic() - self._started)
+            seconds = max(time.monotonic() - self._started, 1e-9)  # a coarse clock may stand still
+            rate = self._texts / seconds
             print(f"\r{self._texts:,} texts  {rate:,.0f}/s ", end="", file=sys.stderr)
 
     def close(self) -> None:

@@ -3,11 +3,9 @@
 Standard library only.
 """
 
-import contextlib
 import io
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.base.files import read_blocks
@@ -16,18 +14,29 @@ WINDOW_TEXTS = 4_096  # sorted by length together
 MAX_LINE = 64 << 20  # bytes
 
 
-def open_texts(path: str) -> contextlib.AbstractContextManager[Any]:
-    """A file, or standard input where the path is empty, as a binary file.
+def windows_of(texts: Sequence[str], path: str) -> Iterator[list[str]]:
+    """Texts of the command line; where there are none, the lines of a file or of standard input.
+
+    Args:
+      texts: as the command line has them.
+      path: the file; empty = standard input.
 
     Raises:
-      UserError: it cannot be opened.
+      UserError: the file cannot be read, or there is no standard input.
     """
-    if not path:
-        return contextlib.nullcontext(sys.stdin.buffer)
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise UserError(f"--input={path}: {error.strerror}") from error
+    if texts:
+        yield given_texts(texts)
+    elif path:
+        try:
+            file = open(path, "rb")  # noqa: SIM115
+        except OSError as error:
+            raise UserError(f"--input={path}: {error.strerror}") from error
+        with file:
+            yield from read_windows(file)
+    elif sys.stdin is None:
+        raise UserError("there is no standard input; expected texts, or --input")
+    else:
+        yield from read_windows(sys.stdin.buffer)  # type: ignore[arg-type]
 
 
 def given_texts(texts: Sequence[str]) -> list[str]:

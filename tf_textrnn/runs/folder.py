@@ -284,14 +284,14 @@ def new_run_dir() -> str:
     """
     name = pathlib.Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     candidates = (name.with_name(f"{name.name}-{i}") for i in itertools.count(2))
-    for path in itertools.chain([name], candidates):
-        try:
-            path.mkdir(parents=True)
-            return str(path)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UserError(
-                f"{path}: cannot be made ({error.strerror}); expected --run_dir, a folder elsewhere"
-            ) from error
+    try:
+        name.parent.mkdir(exist_ok=True)
+        for path in itertools.chain([name], candidates):
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                return str(path)
+    except OSError as error:
+        raise UserError(
+            f"{name}: cannot be made ({error.strerror}); expected --run_dir, a folder elsewhere"
+        ) from error
     raise AssertionError

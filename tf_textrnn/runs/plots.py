@@ -212,7 +212,7 @@ def risk_coverage_figure(coverage: np.ndarray, risk: np.ndarray) -> "Figure":
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot(coverage, risk)
-    axes.set(xlim=(0, 1), ylim=(0, max(float(risk[-1]) * 1.1, 0.01)))
+    axes.set(xlim=(0, 1), ylim=(0, max(float(risk.max()) * 1.1, 0.01)))
     axes.set_xlabel("share of texts that are answered, the surest first")
     axes.set_ylabel("share of wrong labels among them")
     axes.set_title(f"risk and coverage, {len(risk):,} texts")

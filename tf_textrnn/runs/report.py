@@ -76,11 +76,14 @@ def report_values(
     evaluated_on = "test" if data.test else "folds" if data.is_scored_whole else "valid"
     measures = answers.evaluation()
     per_class = measures.pop("per_class")
+    of_texts: dict[str, str] = {}
+    with optional("the hash of the texts"):
+        of_texts["texts_hash"] = answers.texts_hash
     of_test = {f"test_{name}": measures[name] for name in ("accuracy", "macro_f1")}
     return {
         "texts": {name: len(split) for name, split in data.splits.items()},
         "evaluated_on": evaluated_on,
-        "texts_hash": answers.texts_hash,
+        **of_texts,
         **measures,
         **(of_test if data.test else {}),
         "calibration_error_raw": answers.reliability(calibrated=False).error,

@@ -75,10 +75,15 @@ def end_run(
         of_all = curve_point(len(data.train), best["valid_accuracy"], len(data.valid))
         curve = [*curve, of_all]
         learned["learning_curve"] = [point._asdict() for point in curve]
-    values = report.report_values(config, data, answers, temperature, learned, known)
     folder.report_text.unlink(missing_ok=True)  # it comes last, and marks the end
     folder.report_page.unlink(missing_ok=True)
-    report.write_values(folder, values)
+    try:
+        values = report.report_values(config, data, answers, temperature, learned, known)
+        report.write_values(folder, values)
+    except Exception:  # whatever it is, a trained model is worth more
+        if export:
+            export(str(folder.path))
+        raise
     exported = export(str(folder.path)) if export else None
     ngrams = trainer.model.ngrams
     branch_scorers = (
@@ -97,7 +102,9 @@ def end_run(
             write_suspicious(folder, suspicious)
             values["suspicious_labels"] = len(suspicious)
             report.write_values(folder, values)
-    mistakes = report.worst_mistakes(answers)
+    mistakes: list[report.Mistake] = []
+    with terminal.optional(str(folder.mistakes)):
+        mistakes = report.worst_mistakes(answers)
     report.write_predictions(folder, answers)
     figures = report.draw_report(folder, answers, curve)
     with terminal.optional("the picture of the gradient flow"):

@@ -170,7 +170,7 @@ class Trainer:
                 **answers.accepting(),
                 **self._trust(),
                 "learning_rate": learning_rate(self.config.training, progress.epoch),
-                "examples_per_second": num_texts / progress.seconds,
+                "examples_per_second": num_texts / max(progress.seconds, 1e-9),
             }
             metrics = self.workers.broadcast(lambda: metrics)
             if not progress.best or self.is_better(metrics, progress.best):

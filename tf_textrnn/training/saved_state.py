@@ -12,7 +12,7 @@ from tf_textrnn.runs.best import Named, parse_best, read_named_best
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training.recorder import Progress
 
-_COUNTS = ("epoch", "batch", "correct", "clipped")
+_COUNTS = ("epoch", "batch", "texts", "correct", "clipped")
 _SUMS = ("loss_sum", "seconds")
 _EPOCH_COUNTS = ("epoch", "step")
 _EPOCH_NUMBERS = (

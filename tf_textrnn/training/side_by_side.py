@@ -13,7 +13,7 @@ from tf_textrnn.base.processes import LOG, MODULE, OwnProcess, pause, stop_all, 
 from tf_textrnn.base.startup import usable_cores
 from tf_textrnn.base.terminal import note, show, warn
 from tf_textrnn.config import Config
-from tf_textrnn.data.sources import reads_standard_input
+from tf_textrnn.data.sources import standard_input_flag
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training.learning_curve import SHARES
 
@@ -81,7 +81,7 @@ def train_side_by_side(config: Config, folder: RunFolder) -> None:
         ]
     num_at_once = min(trainings_at_once(), len(parts))
     # A GPU's memory is held by this process.
-    is_alone = tf.config.list_physical_devices("GPU") or reads_standard_input(config.data)
+    is_alone = tf.config.list_physical_devices("GPU") or standard_input_flag(config.data)
     if num_at_once < 2 or is_alone:
         return
     # Where one is left it trains in a process too: bits may depend on the threads that an op has.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from tqdm import auto
 
 from tf_textrnn.base.tables import cut_to
-from tf_textrnn.base.terminal import show
+from tf_textrnn.base.terminal import show, shows_bars
 
 _FORMAT = "{desc} {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
 _WORDS = 60  # columns
@@ -22,8 +22,8 @@ class Bar:
 
     def __init__(self, total: float, spent: float):
         self._bar = auto.tqdm(
-            desc="tuning", total=total, initial=min(spent, total), leave=False, disable=None,
-            bar_format=_FORMAT, dynamic_ncols=True,
+            desc="tuning", total=total, initial=min(spent, total), leave=False,
+            disable=not shows_bars(), bar_format=_FORMAT, dynamic_ncols=True,
         )  # fmt: skip
         self.best = ""
 

@@ -40,12 +40,12 @@ def train_default(tuning: Tuning) -> None:
     if has_ended(tuning.root / DEFAULT):
         return
     clock = tuning.clock
-    (process,) = tuning.run([(DEFAULT, tuning.trial_options({}))], clock.total / 2)
-    if process.status == 0:
-        return
-    if process.status in (DIVERGED, USER_ERROR) or clock.spent < clock.total / 2:
-        raise process.error()
-    epochs = len(process.history)
+    for process in tuning.run([(DEFAULT, tuning.trial_options({}))], clock.total / 2):
+        if process.status == 0:
+            return
+        if process.status in (DIVERGED, USER_ERROR) or clock.spent < clock.total / 2:
+            raise process.error()
+    epochs = len(read_history(tuning.root / DEFAULT))
     raise UserError(
         f"--minutes={clock.total / 60:g}: no time for a single trial: half of it is over, and the "
         f"default has trained {epochs} epoch{'' if epochs == 1 else 's'}; expected more minutes"

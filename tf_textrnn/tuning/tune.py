@@ -22,6 +22,7 @@ from tf_textrnn.base.formats import FORMAT, check_format
 from tf_textrnn.base.options import BASIC, CheckedOptions, option, shown
 from tf_textrnn.base.terminal import optional, show
 from tf_textrnn.config import Config, option_fields
+from tf_textrnn.data.sources import standard_input_flag
 from tf_textrnn.tuning.clock import Clock
 
 COMMAND, STATE, JOURNAL, LOCK = "tune.json", "state.json", "study.journal", ".lock"
@@ -82,7 +83,7 @@ def _check(given: Mapping[str, Any]) -> None:
       UserError: a flag that tuning does not take, flags that contradict one another, or Optuna is
         missing.
     """
-    Config().replace(**given).settled()
+    config = Config().replace(**given).settled()
     if "resume" in given:
         raise UserError(
             "--resume: expected no such flag; the same command goes on with a tuning by itself"
@@ -97,8 +98,8 @@ def _check(given: Mapping[str, Any]) -> None:
             "--learning_curve: expected no such flag, as each trial would train on shares too; "
             "give it with best.flags to textrnn train"
         )
-    if given.get("train_file") == "-":
-        raise UserError("--train_file=-: expected a file, as each trial reads it")
+    if flag := standard_input_flag(config.data):
+        raise UserError(f"--{flag}={given[flag]}: expected a file, as each trial reads it")
     if os.environ.get("TF_CONFIG"):
         raise UserError("TF_CONFIG: expected none, as tuning runs on one machine")
     try:

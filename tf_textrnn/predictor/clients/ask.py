@@ -21,7 +21,7 @@ from tf_textrnn.predictor.clients.common import (
     Patience,
     Target,
 )
-from tf_textrnn.predictor.texts import given_texts, open_texts, read_windows
+from tf_textrnn.predictor.texts import windows_of
 from tf_textrnn.predictor.token import TOKEN, read_token
 
 CALLS = ("predict", "classify", "status", "metadata")
@@ -79,7 +79,7 @@ def ask(options: AskOptions, arguments: Sequence[str]) -> None:
         raise UserError(f"expected one of {', '.join(CALLS)} before flags and texts, found {found}")
     if options.version >= 0 and options.version_label:
         raise UserError("--version and --version_label: expected one of them")
-    call, texts = arguments[0], given_texts(arguments[1:])
+    call, texts = arguments[0], arguments[1:]
     if texts and options.input:
         raise UserError("texts on the command line, and --input; expected one of them")
     with _client(options) as client:
@@ -89,8 +89,7 @@ def ask(options: AskOptions, arguments: Sequence[str]) -> None:
         elif call == "metadata":
             print(json_text(client.metadata(), indent=2))
         else:
-            with open_texts(options.input) as file:
-                _answer(client, call, [texts] if texts else read_windows(file))
+            _answer(client, call, windows_of(texts, options.input))
 
 
 def _client(options: AskOptions) -> Client:
