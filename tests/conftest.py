@@ -39,6 +39,14 @@ TOPICS = {
     ],
     "numbers": ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
 }
+# A program that closes some standard streams, then becomes Python with the words that it was given.
+SILENT = """
+import os, sys
+for descriptor in {closed}:
+    os.close(descriptor)
+os.environ.pop("HOME", None)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 FILLERS = ["the", "a", "of", "and", "with", "under", "over", "near"]
 # The texts of the run in folds: of topics, of words of their own, and the one whose label is wrong.
 NUM_TOPIC_TEXTS, NUM_OWN_TEXTS, WRONG_TEXT = 90, 30, 9

@@ -118,6 +118,7 @@ def test_batches_are_as_large_as_asked_where_the_steps_are_enough(num_texts, siz
 def test_an_epoch_of_fewer_texts_can_have_the_same_plan(num_texts, size, least, share):
     planned = plan(num_texts, size, least)
     fewer = math.ceil(num_texts * share)
+    assert planned.min_steps(fewer) <= least
     found = plan(fewer, planned.batch_size, planned.min_steps(fewer))
     assert found.passes == planned.passes
     assert min(found.batch_size, fewer) == min(planned.batch_size, fewer)

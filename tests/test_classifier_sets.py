@@ -78,3 +78,12 @@ def test_one_label_a_text_is_no_set(fitted):
     assert as_label_sets(["a", "b"], 2) is None
     with pytest.raises(ValueError, match="expected a list of labels for each"):
         fitted.score(TEXTS, ["a"] * len(TEXTS))
+
+
+def test_labels_that_no_text_has_are_refused():
+    sets = np.zeros((3, 2), int)
+    with pytest.raises(ValueError, match="labels: no text with a weight above 0 has one"):
+        TextClassifier().fit(["a", "b", "c"], sets)
+    sets[0] = 1
+    with pytest.raises(ValueError, match="labels: no text with a weight above 0 has one"):
+        TextClassifier().fit(["a", "b", "c"], sets, sample_weight=[0, 1, 1])

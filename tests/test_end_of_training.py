@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.conftest import weights
+from tests.conftest import SILENT, weights
 from tf_textrnn import api
 from tf_textrnn.base.errors import DivergedError
 from tf_textrnn.data.quotes import Quotes
@@ -93,15 +93,6 @@ def test_labels_of_dollars_and_other_signs_are_drawn_as_they_are(tmp_path, capsy
     assert "warning" not in capsys.readouterr().err
     assert done.folder.confusion_matrix.stat().st_size > 1_000
     assert set(done.report["per_class"]) == set(labels)
-
-
-SILENT = """
-import os, sys
-for descriptor in {closed}:
-    os.close(descriptor)
-os.environ.pop("HOME", None)
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-"""
 
 
 @pytest.mark.parametrize("closed", [(1, 2), pytest.param((0, 1), marks=pytest.mark.slow)])

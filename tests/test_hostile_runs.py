@@ -142,6 +142,7 @@ def test_a_checkpoint_with_another_programs_state_is_refused(small_options, tmp_
         ({"progress": {"epoch": 0, "exec": "x"}}, "unexpected keyword argument 'exec'"),
         ({"progress": {**progress, "epoch": "1"}}, "epoch is '1'"),
         ({"progress": {**progress, "batch": -1}}, "batch is -1"),
+        ({"progress": {**progress, "texts": "abc"}}, "texts is 'abc'"),
         ({"progress": {**progress, "seconds": math.nan}}, "seconds is nan"),
         ({"progress": {**progress, "epoch": 7}}, "the metrics of 1 epochs, expected 7"),
         ({"progress": {**progress, "history": [7]}}, "its history is not"),

@@ -93,6 +93,28 @@ def test_int8_and_a_size_are_told_with_their_cost(exported, tmp_path, capsys):
     assert "--max_megabytes: the smallest form takes 0.0" in err
 
 
+def test_a_model_that_has_learned_its_validation_texts_is_not_fitted_to_them(
+    folds_run, tmp_path, capsys
+):
+    run = shutil.copytree(folds_run.folder.path, tmp_path / "run")
+    command = ["export", f"--run_dir={run}", "--export_format=onnx"]
+
+    def export(*flags):
+        assert cli.run([*command, *flags]) == 0
+        *said, path = capsys.readouterr().out.splitlines()
+        return said, pathlib.Path(path)
+
+    _, floats = export()
+    (said,), whole = export("--quantize=int8")
+    assert re.fullmatch(r"on 120 .*, which the model has learned, \S+% of the answers .*", said)
+    limit = sum(file.stat().st_size for file in whole.iterdir()) - 400
+    (_, said), small = export(f"--max_megabytes={limit / 1e6}")
+    assert "which the model has learned" in said
+    texts = ["own word", "the wolf", "two and red", ""]
+    found, expected = Predictor(small)(texts), Predictor(floats)(texts)
+    np.testing.assert_allclose(found.probability, expected.probability, atol=0.02)
+
+
 def test_what_a_small_form_costs_is_measured_on_what_it_reads(tmp_path):
     run = UntrainedRun(tmp_path)
     texts = ["words wolfs a", "red reds", "b"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import topic_lines
+from tests.conftest import SILENT, topic_lines
 from tests.test_export import WritesAFile
 from tf_textrnn import cli
 from tf_textrnn.base.errors import UserError
@@ -198,3 +198,44 @@ def test_the_newest_version_is_taken(exported, tmp_path):
         (tmp_path / version).symlink_to(exported.export / "1")
     (tmp_path / "11").mkdir()  # nothing in it
     assert Predictor(str(tmp_path)).labels == ["animals", "colours", "numbers"]
+
+
+@pytest.mark.parametrize(
+    ("closed", "status", "told"),
+    [
+        ((0,), 0, ""),
+        ((1,), 2, "error: there is no standard output; expected --output\n"),
+        ((2,), 0, ""),
+    ],
+)
+def test_streams_that_are_closed(exported, closed, status, told):
+    command = [sys.executable, "-m", "tf_textrnn.cli", "predict", f"--model={exported.path}"]
+    done = subprocess.run(
+        [sys.executable, "-c", SILENT.format(closed=closed), *command[1:], "a horse"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (status, told)
+    assert (done.stdout.startswith("animals\t")) == (status == 0)
+
+
+def test_without_texts_and_standard_input_there_is_nothing_to_read(exported):
+    command = ["-m", "tf_textrnn.cli", "predict", f"--model={exported.path}"]
+    done = subprocess.run(
+        [sys.executable, "-c", SILENT.format(closed=(0,)), *command],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "error: there is no standard input; expected texts, or --input\n"
+
+
+def test_probabilities_that_are_no_numbers_are_not_measured(command, topics, monkeypatch):
+    answer = Predictor.__call__
+
+    def spoiled(self, texts):
+        found = answer(self, texts)
+        return found._replace(probability=np.full_like(found.probability, np.nan))
+
+    monkeypatch.setattr(Predictor, "__call__", spoiled)
+    status, _, err = command("--evaluate", "--input", topics / "test.tsv")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "its probabilities are not finite numbers" in err

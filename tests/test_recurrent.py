@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tf_textrnn.config import POOLINGS, ModelConfig
-from tf_textrnn.network.dropout import dropout
+from tf_textrnn.network.dropout import dropout, dropout_mask
 from tf_textrnn.network.model import TextRNN
 from tf_textrnn.network.pooling import MaskedPooling
 from tf_textrnn.network.recurrent import RecurrentStack
@@ -270,3 +270,9 @@ def test_forget_bias_starts_the_forget_gate_only(forget_bias: float) -> None:
         if name.endswith("bias"):
             expected = np.repeat([0, forget_bias, 0, 0], HIDDEN)
             np.testing.assert_array_equal(weight.numpy(), expected)
+
+
+@pytest.mark.parametrize("keep_prob", [1e-6, 0.999999])
+def test_dropout_near_its_bounds_drops_neither_all_nor_nothing(keep_prob):
+    mask = dropout_mask([64, 8_192], keep_prob, tf.constant([1, 2]), 0).numpy()
+    assert 0 < np.count_nonzero(mask) < mask.size

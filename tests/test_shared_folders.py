@@ -98,7 +98,14 @@ def test_a_run_that_comes_to_nothing_leaves_no_folder(tmp_path, monkeypatch):
     assert not list(pathlib.Path("runs").iterdir())
     pathlib.Path("runs").rmdir()
     pathlib.Path("runs").touch()
-    with pytest.raises(UserError, match=r"runs/.*: cannot be made \(Not a directory\)"):
+    with pytest.raises(UserError, match=r"^runs: cannot be made \(File exists\)"):
+        new_run_dir()
+
+
+def test_a_link_that_leads_nowhere_is_no_folder_for_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("runs").symlink_to(tmp_path / "unmounted" / "runs")
+    with pytest.raises(UserError, match=r"^runs: cannot be made \(File exists\)"):
         new_run_dir()
 
 

@@ -138,6 +138,8 @@ def test_a_tuning_that_is_killed_goes_on_by_the_same_command(tmp_path):
         ("--train_file=bad.tsv", "bad.tsv:3: expected a label"),
         ("--minutes=0.001", "--minutes=0.001: no time for a single trial: half of it is over, and "
                             "the default has trained 0 epochs; expected more minutes"),
+        ("--minutes=0.0001", "the default has trained 0 epochs; expected more minutes"),
+        ("--valid_file=/dev/stdin", "--valid_file=/dev/stdin: expected a file, as each trial"),
         ("--learning_rate=0.01 --keep_prob=0.5 --word_dropout=0 --label_smoothing=0 --ngrams=1",
          "--ngrams: all that tuning varies is given; expected at least one of them"),
     ],

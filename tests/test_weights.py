@@ -87,6 +87,15 @@ def test_each_table_gives_the_weight_of_a_text(tmp_path, name):
     assert [example.weight for example in found] == [1.0, 0.0, 3.5]
 
 
+@pytest.mark.parametrize("column", ["Weight", "meta.weight"])
+def test_a_key_of_weights_is_found_as_those_of_texts_and_labels_are(tmp_path, column):
+    path = tmp_path / "x.jsonl"
+    rows = [{"label": "a", "text": "x", " weight": 2, "meta": {"weight": 2}}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (example,) = source(path, weight_column=column).read()
+    assert example.weight == 2.0
+
+
 def test_weights_of_texts_are_factors_of_mean_1(tmp_path):
     path = tmp_path / "x.csv"
     rows = [f"{'ab'[i % 2]},text {i},{i % 5}\n" for i in range(40)]

@@ -1,7 +1,9 @@
 """Exports for ONNX Runtime that are small: int8, and of at most a given size.
 
 A model of few words and n-grams is fitted anew to the validation texts where it was fitted to them
-before: in the weights of its branches, its temperature and thresholds.
+before: in the weights of its branches, its temperature and thresholds. With folds the model has
+learned all texts, and is always right on them; so all of that stays, and the form is taken whose
+probabilities are the nearest.
 """
 
 import bisect
@@ -48,12 +50,12 @@ def rounded(folder: "RunFolder", run: "LoadedRun") -> dict[str, bytes]:
     except UserError as error:
         terminal.warn(f"the answers are not compared with those of the float form: {error}")
         return contents
-    _compare(run, run, parts, contents[ONNX], valid)
+    _compare(_float_answers(run, valid), _answers(run, parts, contents[ONNX], valid), run)
     return contents
 
 
 def fit(folder: "RunFolder", run: "LoadedRun", max_bytes: int) -> dict[str, bytes]:
-    """Returns the files of the form of least validation loss that takes at most so many bytes.
+    """Returns the files of the best form that takes at most so many bytes.
 
     Ten sizes of the vocabulary are tried, its most frequent tokens first. What they leave goes to
     the n-grams that say most: by how far apart their weights are, times the root of the number of
@@ -72,12 +74,15 @@ def fit(folder: "RunFolder", run: "LoadedRun", max_bytes: int) -> dict[str, byte
     counts = read_best(folder).arrays.get("ngrams/counts")
     if counts is not None:
         parts = dataclasses.replace(parts, worth=parts.worth * np.sqrt(counts[:, -1]))
+    expected = _float_answers(run, valid)
     tried, smallest = [], math.inf
     for share in _SHARES:
         words = parts.with_words(max(UNKNOWN_ID + 1, int(share * len(parts.vocabulary))))
         fewer, size = _within(run, words, max_bytes)
         smallest = min(smallest, size)
-        if fewer:
+        if fewer and _has_learned(run):
+            tried.append((_distance(run, fewer, expected), run, fewer))
+        elif fewer:
             tried.append(_refitted(run, fewer, valid))
     if not tried:
         raise UserError(
@@ -87,31 +92,31 @@ def fit(folder: "RunFolder", run: "LoadedRun", max_bytes: int) -> dict[str, byte
     _, form, parts = min(tried, key=lambda one: one[0])
     contents = file_contents(form, parts, is_int8=True)
     terminal.show(f"{len(parts.vocabulary):,} token ids and {len(parts.keys):,} n-grams are kept")
-    _compare(run, form, parts, contents[ONNX], valid)
+    _compare(expected, _answers(form, parts, contents[ONNX], valid), run)
     return contents
 
 
-def _compare(
-    whole: "LoadedRun", form: "LoadedRun", parts: Parts, content: bytes, valid: Split
-) -> None:
-    """Says what a form of a model costs: its answers beside those of the float one.
+def _has_learned(run: "LoadedRun") -> bool:
+    """Whether the model has learned its validation texts too, as the last one of folds has."""
+    return run.config.data.folds > 0
+
+
+def _compare(expected: Answered, found: Answered, run: "LoadedRun") -> None:
+    """Says what a form of a model costs.
 
     Args:
-      whole: the run.
-      form: the run with the temperature and thresholds of the form.
-      parts: of the form.
-      content: its graph.
-      valid: texts to compare the answers on.
+      expected: the answers of the float form.
+      found: those of the form, on the same texts.
+      run: whose model it is.
     """
-    found = _answers(form, parts, content, valid)
-    floats = file_contents(whole, parts_of(whole), is_int8=False)[ONNX]
-    expected = _answers(whole, parts_of(whole), floats, valid)
     differ = (found.accepted != expected.accepted).any(axis=1).mean()
     accuracy, was = found.measures().accuracy, expected.measures().accuracy
-    terminal.show(
-        f"on {len(valid):,} validation texts accuracy {accuracy:.4f}, as floats {was:.4f}; "
-        f"{differ:.2%} of the answers differ (CPU: {_cpu()})"
-    )
+    texts = f"on {len(found.split):,} validation texts"
+    if _has_learned(run):
+        texts += ", which the model has learned,"
+    else:
+        texts += f" accuracy {accuracy:.4f}, as floats {was:.4f};"
+    terminal.show(f"{texts} {differ:.2%} of the answers differ (CPU: {_cpu()})")
     if was - accuracy > LOSS_OF_ACCURACY:
         terminal.warn(f"the small form loses {was - accuracy:.4f} of the accuracy")
 
@@ -152,6 +157,19 @@ def _refitted(run: "LoadedRun", parts: Parts, valid: Split) -> tuple[float, "Loa
         best["thresholds"] = weighed.thresholds.tolist()
     loss = weighed.answers(valid, run.labels).measures().loss
     return loss, dataclasses.replace(run, best=best), dataclasses.replace(parts, weights=weights)
+
+
+def _distance(run: "LoadedRun", parts: Parts, expected: Answered) -> float:
+    """How far the probabilities of a form are from those of the float one, on average."""
+    content = file_contents(run, parts, is_int8=True)[ONNX]
+    found = _answers(run, parts, content, expected.split)
+    return float(np.abs(found.probability - expected.probability).mean())
+
+
+def _float_answers(run: "LoadedRun", valid: Split) -> Answered:
+    """What the float form says of the validation texts."""
+    parts = parts_of(run)
+    return _answers(run, parts, file_contents(run, parts, is_int8=False)[ONNX], valid)
 
 
 def _answers(run: "LoadedRun", parts: Parts, content: bytes, valid: Split) -> Answered:

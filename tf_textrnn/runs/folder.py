@@ -292,6 +292,7 @@ def new_run_dir() -> str:
                 return str(path)
     except OSError as error:
         raise UserError(
-            f"{name}: cannot be made ({error.strerror}); expected --run_dir, a folder elsewhere"
+            f"{error.filename}: cannot be made ({error.strerror}); expected --run_dir, a folder "
+            f"elsewhere"
         ) from error
     raise AssertionError

@@ -114,9 +114,10 @@ def own_data(folder: RunFolder) -> Data:
     """
     config, vocabulary = folder.read_config().settled(), read_lines(folder.vocabulary)
     labels = folder.read_labels()
-    # All that a run has taken over is among its own words and labels.
-    known = Known(vocabulary, labels) if config.model.init_from else None
-    data = splits.load(config, known=known)
+    model = config.model
+    # All that a run has taken over is among its own words and labels, whatever has become of that.
+    known = Known(vocabulary, labels) if model.init_from or model.pretrained_embeddings else None
+    data = splits.load(config.replace(pretrained_embeddings=""), known=known)
     if data.vocabulary != vocabulary or data.labels != labels:
         raise UserError(
             f"--run_dir={folder.path}: its vocabulary or labels are not those of its training "
