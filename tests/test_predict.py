@@ -150,8 +150,7 @@ def test_mistakes_in_flags_are_one_line(command, tmp_path):
     status, _, err = command("a", model=tmp_path)
     assert status == 2
     assert err == (
-        f"error: --model={tmp_path}: no saved_model.pb or model.onnx here; expected an exported "
-        f"model\n"
+        f"error: --model={tmp_path}: found another folder; expected the folder of a run model\n"
     )
 
 

@@ -100,6 +100,7 @@ def whole_lengths(split: Split) -> np.ndarray:
 
 
 def quantiles(lengths: np.ndarray) -> np.ndarray:
+    """The lengths at `QUANTILES`, each that of a text; arguments and result int64."""
     return np.quantile(lengths, QUANTILES, method="higher")
 
 

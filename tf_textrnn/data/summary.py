@@ -8,6 +8,7 @@ import numpy as np
 from tf_textrnn.config import TextConfig
 from tf_textrnn.data.batches import Split
 from tf_textrnn.data.findings import Finding, find, quantiles, whole_lengths
+from tf_textrnn.data.parts import fold_of
 from tf_textrnn.data.splits import Data
 from tf_textrnn.data.type_counts import count_types
 from tf_textrnn.text import UNKNOWN_ID
@@ -55,6 +56,8 @@ def summarize(data: Data, config: TextConfig) -> Summary:
       config: settled options of the texts.
     """
     splits = data.splits
+    if "valid" in splits and data.folds is not None:  # as the model reads it that is measured on it
+        splits["valid"] = fold_of(data, 0).valid
     notes = [note for split in splits.values() for note in split.corpus.notes]
     return Summary(
         list(dict.fromkeys(notes)),

@@ -29,7 +29,7 @@ from tf_textrnn.predictor.explain import MAX_SPANS, Explanation
 from tf_textrnn.predictor.predictor import Predictor
 from tf_textrnn.predictor.runtime import Predictions
 from tf_textrnn.predictor.texts import WINDOW_TEXTS, windows_of
-from tf_textrnn.runs.evaluation import Evaluation, evaluation_text, label_table
+from tf_textrnn.runs.evaluation import Evaluation, accepted_text, evaluation_text, label_table
 from tf_textrnn.runs.set_evaluation import SetEvaluation
 
 WINDOW_CHARACTERS = 1 << 24
@@ -138,13 +138,16 @@ def _evaluated(options: PredictOptions, predictor: Predictor, source: Source, se
             evaluation.add(rows, predictions.probability, predictions.accepted)
         else:
             classes = np.array([evaluation.class_of(example.label) for example in examples])
-            evaluation.add(classes, predictions.classes, predictions.probability)
+            is_accepted = np.any(predictions.accepted, axis=1)
+            evaluation.add(classes, predictions.classes, predictions.probability, is_accepted)
     report = evaluation.report()
     if options.format == "jsonl":
         return json.dumps({"texts": evaluation.num_texts, **report}) + "\n"
     text = evaluation_text(f"{evaluation.num_texts:,} texts", report)
-    error = f"expected calibration error {report['calibration_error']:.4f}"
-    return f"{text}\n{error}\n\n{label_table(report['per_class'])}\n"
+    lines = [text, f"expected calibration error {report['calibration_error']:.4f}"]
+    if "coverage" in report:
+        lines.append(accepted_text(report))
+    return "\n".join([*lines, "", label_table(report["per_class"]), ""])
 
 
 def _windows_of_lines(texts: Sequence[str]) -> Iterator[list[Record]]:

@@ -149,15 +149,20 @@ def find_export(model: str | os.PathLike[str]) -> pathlib.Path:
     Raises:
       UserError: there is none.
     """
-    path = newest_version(pathlib.Path(model))
-    if path is None and (pathlib.Path(model) / "config.json").is_file():
+    folder = pathlib.Path(model)
+    if path := newest_version(folder):
+        return path
+    if (folder / "config.json").is_file() and any(folder.glob("best/*.npz")):
         export = invocation.command_line("export", f"--run_dir={model}")
         raise UserError(f"--model={model}: this run has no export; make one with {export}")
-    if path is None:
-        raise UserError(
-            f"--model={model}: no saved_model.pb or model.onnx here; expected an exported model"
-        )
-    return path
+    if (folder / "config.json").is_file():
+        train = invocation.command_line("train", "--resume", f"--run_dir={model}")
+        raise UserError(f"--model={model}: this run has no model yet; go on with {train}")
+    found = "another folder" if folder.is_dir() else "a file" if folder.exists() else "nothing"
+    raise UserError(
+        f"--model={model}: found {found}; expected the folder of a run (config.json) or of an "
+        f"exported model (saved_model.pb or model.onnx)"
+    )
 
 
 def open_runtime(path: pathlib.Path) -> Runtime:

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tf_textrnn.runs.answered import Answered
-from tf_textrnn.runs.measures import accuracy_interval
+from tf_textrnn.runs.evaluation import accepted_text
+from tf_textrnn.runs.measures import coverage_measures
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)  # of texts, in numbers
 
@@ -37,9 +38,7 @@ def risk_coverage(confidence: np.ndarray, is_right: np.ndarray) -> RiskCoverage:
 def coverage_values(answers: Answered) -> dict[str, Any]:
     """What `report.json` holds of it: the curve at some shares, and what the thresholds come to.
 
-    `coverage` is the share of texts of which a label is accepted, `precision` the share of accepted
-    labels that are right, `precision_interval` that with 95 % confidence. They are absent without
-    thresholds, the precision where nothing is accepted.
+    The latter, `coverage_measures`, are absent without thresholds.
     """
     curve = risk_coverage(answers.confidence, answers.is_top_right)
     places = np.ceil(np.array(SHARES) * len(curve.risk)).astype(int) - 1
@@ -51,27 +50,16 @@ def coverage_values(answers: Answered) -> dict[str, Any]:
     if answers.thresholds is None:
         return values
     accepted = answers.accepted
-    given = int(accepted.sum())
-    values["coverage"] = float(accepted.any(axis=1).mean())
-    if given:
-        right = int((accepted & answers.rows[:, : accepted.shape[1]]).sum())
-        values["precision"] = right / given
-        values["precision_interval"] = list(accuracy_interval(right, given))
-    return values
+    is_right = accepted & answers.rows[:, : accepted.shape[1]]
+    num_answered = int(accepted.any(axis=1).sum())
+    return values | coverage_measures(
+        len(accepted), num_answered, int(accepted.sum()), int(is_right.sum())
+    )
 
 
 def coverage_text(report: dict[str, Any]) -> str:
     """What the thresholds come to, in a line for people; "" without thresholds."""
     if "coverage" not in report:
         return ""
-    line = (
-        f"--threshold={report['config']['threshold']}: a label is accepted for "
-        f"{report['coverage']:.1%} of the texts (valid {report['valid_coverage']:.1%})"
-    )
-    if "precision" in report:
-        low, high = report["precision_interval"]
-        line += (
-            f"; {report['precision']:.4f} of the accepted are right "
-            f"(95 % interval {low:.4f} to {high:.4f})"
-        )
-    return line
+    valid = f" (valid {report['valid_coverage']:.1%})"
+    return f"--threshold={report['config']['threshold']}: {accepted_text(report, valid)}"

@@ -10,6 +10,7 @@ from tf_textrnn.base.tables import display_width, pad, shown_labels, tab_separat
 from tf_textrnn.runs.bootstrap import measure_intervals, one_hot
 from tf_textrnn.runs.measures import (
     accuracy_interval,
+    coverage_measures,
     loss_of,
     per_class_report,
     ranking_measures,
@@ -45,7 +46,7 @@ class NumberedLabels:
 class Evaluation(NumberedLabels):
     """Takes in predictions for labeled texts, part by part, and measures all of them.
 
-    It holds 12 bytes for each text, and 4 for each of its scores while these are few enough to
+    It holds 13 bytes for each text, and 4 for each of its scores while these are few enough to
     be ranked.
 
     Args:
@@ -65,17 +66,31 @@ class Evaluation(NumberedLabels):
         self._losses = 0.0
         self._ranked: list[np.ndarray] | None = [] if len(labels) <= RANKED_LABELS else None
 
-    def add(self, classes: np.ndarray, predictions: np.ndarray, probability: np.ndarray) -> None:
+    def add(
+        self,
+        classes: np.ndarray,
+        predictions: np.ndarray,
+        probability: np.ndarray,
+        is_accepted: np.ndarray | None = None,
+    ) -> None:
         """Takes in some texts.
 
         Args:
           classes: int[texts], the class of each text, as `class_of` gives it.
           predictions: int[texts], the predicted class of each.
           probability: float[texts, classes], of the model's labels.
+          is_accepted: bool[texts], whether the predicted label is accepted; None = each is.
         """
         confidence = probability[np.arange(len(predictions)), predictions]
+        if is_accepted is None:
+            is_accepted = np.ones(len(predictions), bool)
         self._parts.append(
-            (classes.astype(np.int32), predictions.astype(np.int32), confidence.astype(np.float32))
+            (
+                classes.astype(np.int32),
+                predictions.astype(np.int32),
+                confidence.astype(np.float32),
+                is_accepted,
+            )
         )
         is_known = classes < self._num_classes
         self._losses += loss_of(probability[is_known], classes[is_known]).sum()
@@ -92,15 +107,19 @@ class Evaluation(NumberedLabels):
         the model's labels that were not; `unknown_labels`, of which every text is a mistake, are
         those that the model lacks. `roc_auc` and `average_precision` are of each label against
         the rest, and their means over the labels; they are absent where there are too many.
+        The `coverage_measures` are there where a predicted label is not accepted.
         """
-        classes, predictions, confidence = map(np.concatenate, zip(*self._parts, strict=True))
+        classes, predictions, confidence, is_accepted = map(
+            np.concatenate, zip(*self._parts, strict=True)
+        )
         per_class = per_class_report(classes, predictions, self._names)
         if self._ranked is not None:
             for name, ranked in zip(
                 self._names, ranking_measures(np.concatenate(self._ranked), classes), strict=False
             ):
                 per_class[name].update(ranked)
-        num_right = int((classes == predictions).sum())
+        is_right = classes == predictions
+        num_right = int(is_right.sum())
         num_known = int((classes < self._num_classes).sum())
         tested = [row for row in per_class.values() if row["support"]]
         support = np.array([row["support"] for row in tested])
@@ -126,9 +145,14 @@ class Evaluation(NumberedLabels):
             "micro_f1": num_right / self.num_texts,
             **({"log_loss": self._losses / num_known} if num_known else {}),
             **means,
-            "calibration_error": reliability(confidence, classes == predictions).error,
+            "calibration_error": reliability(confidence, is_right).error,
+            **({} if is_accepted.all() else self._coverage(is_accepted, is_right)),
             "per_class": per_class,
         }
+
+    def _coverage(self, is_accepted: np.ndarray, is_right: np.ndarray) -> dict[str, Any]:
+        num_accepted, num_right = int(is_accepted.sum()), int((is_accepted & is_right).sum())
+        return coverage_measures(self.num_texts, num_accepted, num_accepted, num_right)
 
 
 def evaluation_text(evaluated: str, report: Mapping[str, Any]) -> str:
@@ -161,6 +185,18 @@ def evaluation_text(evaluated: str, report: Mapping[str, Any]) -> str:
         counts = [f"{label} ({rows[label]['support']})" for label in report["unknown_labels"]]
         lines.append(f"labels that the model lacks, all mistakes: {_named(counts)}")
     return "\n".join(lines)
+
+
+def accepted_text(report: Mapping[str, Any], more: str = "") -> str:
+    """What thresholds come to, by `coverage_measures`, with something more about the coverage."""
+    text = f"a label is accepted for {report['coverage']:.1%} of the texts{more}"
+    if "precision" in report:
+        low, high = report["precision_interval"]
+        text += (
+            f"; {report['precision']:.4f} of the accepted are right "
+            f"(95 % interval {low:.4f} to {high:.4f})"
+        )
+    return text
 
 
 def _named(labels: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,6 +93,28 @@ def accuracy_interval(num_right: int, num_texts: int) -> tuple[float, float]:
     scale = 1 + z**2 / num_texts
     low, high = (center - spread) / scale, (center + spread) / scale
     return min(share, max(0.0, low)), max(share, min(1.0, high))  # rounding may cross the share
+
+
+def coverage_measures(
+    num_texts: int, num_answered: int, num_accepted: int, num_right: int
+) -> dict[str, Any]:
+    """Returns what thresholds come to, by the names that it has in `report.json`.
+
+    `coverage` is the share of texts of which a label is accepted, `precision` the share of accepted
+    labels that are right, `precision_interval` that with 95 % confidence. Without an accepted label
+    there is the coverage alone.
+
+    Args:
+      num_texts: number of texts.
+      num_answered: of which a label is accepted.
+      num_accepted: accepted labels of all texts.
+      num_right: of which are right.
+    """
+    found: dict[str, Any] = {"coverage": num_answered / num_texts}
+    if num_accepted:
+        found["precision"] = num_right / num_accepted
+        found["precision_interval"] = list(accuracy_interval(num_right, num_accepted))
+    return found
 
 
 def ranking_measures(probability: np.ndarray, classes: np.ndarray) -> Iterator[dict[str, float]]:

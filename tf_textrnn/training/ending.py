@@ -125,10 +125,10 @@ def end_run(
         texts = report.worst_texts(answers)[shown]
         quotes = split.corpus.quotes.of(split.rows[texts].tolist())
         marks: list[list[Mark]] = [[] for _ in quotes]
-        with terminal.optional("the marked words of mistakes"):
-            marks = mark_words(
-                answers, texts, quotes, directions_of_mistakes(answers, texts), *branch_scorers
-            )
+        if data.test or data.folds is None:  # else models that are gone have made these mistakes
+            with terminal.optional("the marked words of mistakes"):
+                towards = directions_of_mistakes(answers, texts)
+                marks = mark_words(answers, texts, quotes, towards, *branch_scorers)
         steps = next_steps(folder.path, exported)
         contents = Contents(
             values,

@@ -37,8 +37,13 @@ class FoldTrainer(Trainer):
     """Keeps of its best epoch the scores of the texts held out: nobody needs its weights."""
 
     def best_arrays(self, weighed: Weighed) -> dict[str, np.ndarray]:
-        """What is kept of the best epoch: float32[texts, branches, classes], before weighing."""
-        return {_SCORES: weighed.branches}
+        """What is kept of the best epoch: float32[texts, branches, classes], before weighing.
+
+        Where the texts of a part have no n-gram, its model has no such branch, which scores 0.
+        """
+        scores = np.zeros(_shape(self.config, self.data, len(self.data.valid)), np.float32)
+        scores[:, : weighed.branches.shape[1]] = weighed.branches
+        return {_SCORES: scores}
 
 
 class LastTrainer(Trainer):

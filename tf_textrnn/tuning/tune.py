@@ -131,7 +131,8 @@ def _tune(root: pathlib.Path, given: Mapping[str, Any], clock: Clock) -> None:
         return
     with bar.shown():
         side = "one trial" if tuning.slots == 1 else f"{tuning.slots} trials"
-        bar.tell(f"tuning for {clock.total / 60:g} minutes, {side} at a time: {root}")
+        minutes = f"{clock.total / 60:g} minute{'' if clock.total == 60 else 's'}"
+        bar.tell(f"tuning for {minutes}, {side} at a time: {root}")
         train_default(tuning)
         space, metric = open_space(tuning), tuning.metric
         search = Search(root / JOURNAL, space, metric.sign > 0, tuning.asked.training.seed)

@@ -65,7 +65,8 @@ def suspicious_section(suspicious: Sequence[Suspicious], count: int) -> Html:
         "Labels that may be wrong",
         tag("p", f"{count:,} texts of which models that have not seen them are surer of another "
             "label (confident learning); the surest first, all in suspicious.tsv. Words are marked "
-            "that speak for the suggested label, or against it."),
+            "that speak for the suggested label, or against it, to the exported model, which has "
+            "learned these texts."),
         tag("ol", *items, class_="mistakes"),
     )  # fmt: skip
 
