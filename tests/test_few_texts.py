@@ -38,6 +38,20 @@ def whole(options, tmp_path_factory):
     return runner.run({**options, "run_dir": run_dir}, export=export_run)
 
 
+def test_what_is_told_of_the_share_is_told_of_the_model_that_has_not_learned_it(whole):
+    data = whole.report["data"]
+    assert data["splits"]["valid"]["unknown_tokens"] >= 12  # the last words of 12 texts
+    page = whole.folder.report_page.read_text("utf-8")
+    assert "Words are marked that spoke" not in page  # the model that was wrong is gone
+
+
+def test_texts_without_a_word_are_trained_on(tmp_path):
+    lines = [f"{label}\t" for label in ("a", "b") * 20]
+    run_dir = str(tmp_path / "run")
+    done = runner.run({**options_over(tmp_path, lines), "num_epochs": 1, "run_dir": run_dir})
+    assert done.report["accuracy"] == 0.5
+
+
 def history_of(folder):
     return [json.loads(line) for line in folder.metrics.read_text("utf-8").splitlines()]
 

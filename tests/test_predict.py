@@ -150,13 +150,21 @@ def test_mistakes_in_flags_are_one_line(command, tmp_path):
     status, _, err = command("a", model=tmp_path)
     assert status == 2
     assert err == (
-        f"error: --model={tmp_path}: found another folder; expected the folder of a run model\n"
+        f"error: --model={tmp_path}: found another folder; expected the folder of a run "
+        f"(config.json) or of an exported model (saved_model.pb or model.onnx)\n"
     )
+    status, _, err = command("a", model=tmp_path / "nothing")
+    assert (status, "/nothing: found nothing; expected the folder of a run" in err) == (2, True)
 
 
 def test_a_runs_folder_stands_for_its_export(command, exported, tmp_path):
     assert command("wolf", model=exported.path) == command("wolf")
     (tmp_path / "config.json").touch()
+    status, _, err = command("wolf", model=tmp_path)
+    assert status == 2
+    assert f"--model={tmp_path}: this run has no model yet; go on with " in err
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "0000000001.npz").touch()
     status, _, err = command("wolf", model=tmp_path)
     assert status == 2
     assert f"--model={tmp_path}: this run has no export; make one with " in err

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tf_textrnn import cli
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config, ThresholdRule
 from tf_textrnn.exporting.saved_model import export_run
@@ -98,6 +99,19 @@ def test_the_export_accepts_the_predicted_label_where_it_is_sure(folder, small_o
     assert "--threshold=precision:0.97: a label is accepted for" in folder.report_text.read_text()
     known = predictor(["one two", "one two xyzzy qwert", "one two xyzzy qwert asdf", ""])
     assert known.accepted.any(axis=1).tolist() == [True, True, False, False]
+
+
+def test_an_evaluation_says_how_many_are_accepted_and_right(folder, small_options, capsys):
+    report = json.loads(folder.report_json.read_text())
+    command = ["predict", f"--model={folder.path}", "--evaluate"]
+    command.append(f"--input={small_options['test_file']}")
+    assert cli.run([*command, "--format=jsonl"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for name in ("coverage", "precision", "precision_interval"):
+        assert found[name] == pytest.approx(report[name])
+    assert cli.run(command) == 0
+    shown = f"a label is accepted for {report['coverage']:.1%} of the texts; "
+    assert shown in capsys.readouterr().out
 
 
 def test_a_threshold_that_is_none_in_the_best_file_is_refused(folder, monkeypatch):
