@@ -10,6 +10,7 @@ from tf_textrnn import api, cli
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config
 from tf_textrnn.data.settling import settle
+from tf_textrnn.exporting.card import OF_OTHERS
 from tf_textrnn.exporting.saved_model import export_run
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.folder import RunFolder
@@ -43,6 +44,13 @@ def test_what_is_told_of_the_share_is_told_of_the_model_that_has_not_learned_it(
     assert data["splits"]["valid"]["unknown_tokens"] >= 12  # the last words of 12 texts
     page = whole.folder.report_page.read_text("utf-8")
     assert "Words are marked that spoke" not in page  # the model that was wrong is gone
+
+
+def test_the_model_card_says_that_another_model_was_scored(whole):
+    card = json.loads((whole.export / "assets.extra" / "model_card.json").read_text("utf-8"))
+    assert card["metrics"]["scored_by"] == OF_OTHERS
+    text = (whole.export / "assets.extra" / "model_card.md").read_text("utf-8")
+    assert f"| scored by | {OF_OTHERS} |" in text
 
 
 def test_texts_without_a_word_are_trained_on(tmp_path):

@@ -21,6 +21,7 @@ NOT_OF_THE_MODEL = (
     "run_dir", "resume", "cache_dir", "checkpoint_minutes", "export", "export_format",
     "join_minutes", "step_seconds",
 )  # fmt: skip
+OF_OTHERS = "models that had not learned these texts; this one has learned all of them"
 
 
 def write(folder: pathlib.Path, run_folder: RunFolder, run: LoadedRun) -> None:
@@ -53,6 +54,7 @@ def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
     """What is known of a model, as `model_card.json` holds it; `docs/formats.md` has the keys."""
     report = _report_of(folder, run.best)
     data = run.config.data
+    are_others_scored = data.folds > 0 and report.get("evaluated_on") in ("valid", "folds")
     return {
         "multi_label": run.config.has_label_sets,
         "data": {
@@ -82,7 +84,8 @@ def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
                 "test_macro_f1",
             )
             if name in report
-        },
+        }
+        | ({"scored_by": OF_OTHERS} if are_others_scored else {}),
         "per_class": report.get("per_class"),
         "versions": {
             "tensorflow": tf.__version__,
