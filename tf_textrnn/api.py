@@ -115,11 +115,11 @@ def train_on(
     sample_weights: Array | None = None,
 ) -> Run | None:
     """As `train`, on `sources` and with `sample_weights` where `data.splits.load` gets these."""
-    from tf_textrnn.exporting.formats import check_format, export_as_asked
+    from tf_textrnn.exporting.formats import check_installed, export_as_asked
 
     # Before TensorFlow loads: mistakes are told at once.
     given = check_options({name: _plain(value) for name, value in options.items()})
-    check_format(given.get("export_format", "savedmodel"))
+    check_installed(given.get("export_format", "savedmodel"))
     load_tensorflow()
     from tf_textrnn.training import runner
 

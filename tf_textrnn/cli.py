@@ -175,10 +175,10 @@ def _check(arguments: list[str]) -> None:
             f"--deep and --valid_file={given['valid_file']}: expected one of the two, as --deep "
             f"validates in folds"
         )
-    if is_deep and given.get("folds") == 1:
-        raise UserError("--deep and --folds=1: expected at least 2 folds, or no --folds")
-    if is_deep and given.get("folds", 0) < 2:
-        given["folds"] = check.DEEP_FOLDS
+    if is_deep and given.setdefault("folds", check.DEEP_FOLDS) < 2:
+        raise UserError(
+            f"--deep and --folds={given['folds']}: expected at least 2 folds, or no --folds"
+        )
     settled = check.check(Config().replace(**given))
     if is_deep:
         if settled.has_label_sets:
@@ -190,7 +190,7 @@ def _export(arguments: list[str]) -> None:
     from tf_textrnn.exporting import formats
 
     options, _ = _parsed(arguments, "export", formats, formats.ExportOptions)
-    formats.check_format(options.export_format)
+    formats.check_installed(options.export_format)
     load_tensorflow()
     is_int8 = options.quantize == "int8"
     for path in formats.export_run(

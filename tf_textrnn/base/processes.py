@@ -50,7 +50,7 @@ class OwnProcess:
             environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
         with open(log, "ab") as file:
             self._start = self._read = file.tell()
-            # In a session of its own: Ctrl-C in a terminal reaches the parent alone.
+            # On POSIX a session of its own: Ctrl-C in a terminal reaches the parent alone.
             self._process = subprocess.Popen(
                 words, stdin=subprocess.PIPE, stdout=file, stderr=file, env=environment,
                 start_new_session=True,

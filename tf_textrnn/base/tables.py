@@ -9,6 +9,7 @@ from typing import Any
 
 from tf_textrnn.base.errors import printable
 
+MAX_LABEL = 1_000  # characters
 _SEPARATOR = re.compile("[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
 # Control characters, what turns the direction of a line, and surrogates.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -4,9 +4,8 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-from tf_textrnn.base.tables import can_be_label
+from tf_textrnn.base.tables import MAX_LABEL, can_be_label
 
-MAX_LABEL = 1_000  # characters
 Cell = str | tuple[str, ...] | None  # what a file has for a text's labels; None = nothing
 _WHOLE = re.compile(r"([+-]?[0-9]+)(\.0+)?")
 

@@ -7,9 +7,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.multiclass import check_classification_targets
 
-from tf_textrnn.base.tables import can_be_label
+from tf_textrnn.base.tables import MAX_LABEL, can_be_label
 from tf_textrnn.data.datasets import examples_source
-from tf_textrnn.data.labels import MAX_LABEL
 from tf_textrnn.data.sources import Example, Source
 
 

@@ -64,7 +64,7 @@ def export_run(
     """
     from tf_textrnn.exporting import onnx, saved_model
 
-    check_format(export_format)
+    check_installed(export_format)
     written = []
     if export_format in ("savedmodel", "both"):
         written.append(saved_model.export_run(run_dir))
@@ -80,7 +80,7 @@ def export_as_asked(run_dir: str) -> pathlib.Path:
     return export_run(run_dir, RunFolder(run_dir).read_config().run.export_format)[0]
 
 
-def check_format(export_format: str) -> None:
+def check_installed(export_format: str) -> None:
     """Checks that the library is there which writes a kind of export.
 
     Raises:

@@ -31,7 +31,8 @@ def write(path: pathlib.Path, folder: "RunFolder", run: "LoadedRun") -> None:
     import tensorflow as tf
 
     from tf_textrnn.exporting import card as extras
-    from tf_textrnn.exporting.signatures import CLASSIFY_METHOD, ServedTextRNN
+    from tf_textrnn.exporting.signatures import ServedTextRNN
+    from tf_textrnn.predictor.server.bodies import CLASSIFY_METHOD
 
     with tempfile.TemporaryDirectory() as assets:
         served = ServedTextRNN(

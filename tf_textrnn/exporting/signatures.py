@@ -8,7 +8,6 @@ from tf_textrnn.exporting.explain_graph import explain
 from tf_textrnn.network.model import TextRNN
 from tf_textrnn.text import UNKNOWN_ID, TextEncoder, tokenize
 
-CLASSIFY_METHOD = "tensorflow/serving/classify"
 TEXT_FEATURE = "text"  # of the tf.Examples that `classify` reads
 
 

@@ -9,11 +9,10 @@ import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from tf_textrnn.base.tables import can_be_label
+from tf_textrnn.base.tables import MAX_LABEL, can_be_label
 
 Kind = TypeVar("Kind")
 
-MAX_LABEL = 1_000  # characters
 STATES = ("UNKNOWN", "START", "LOADING", "AVAILABLE", "UNLOADING", "END")  # of a version
 KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
 ROUNDING = 1e-6  # of a probability
