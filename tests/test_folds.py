@@ -121,10 +121,12 @@ def test_the_weights_of_the_branches_are_fitted_on_all_texts_together(folds_run,
         return -log[np.arange(len(log)), data.train.classes].sum() + prior.sum()
 
     found = optimize.minimize(loss, [0.2, 0.8], method="Nelder-Mead", options={"xatol": 1e-6}).x
-    assert folds_run.report["temperature"] == pytest.approx(1 / found[0], rel=1e-3)
-    average = checkpoints.newest(folds_run.folder.checkpoints).arrays["average/average/ngrams/bias"]
-    kept = read_best(folds_run.folder).arrays["ngrams/bias"]
-    np.testing.assert_allclose(kept, average * found[1] / found[0], rtol=1e-3)
+    assert folds_run.report["temperature"] == pytest.approx(1 / found.sum(), rel=1e-3)
+    averages = checkpoints.newest(folds_run.folder.checkpoints).arrays
+    kept = read_best(folds_run.folder).arrays
+    for name, weight in zip(("softmax_b", "ngrams/bias"), found / found.sum(), strict=True):
+        expected = averages[f"average/average/{name}"] * weight
+        np.testing.assert_allclose(kept[name], expected, rtol=1e-3)
 
 
 def test_what_a_fold_has_left_is_taken_if_it_is_whole_and_of_these_texts(

@@ -147,8 +147,9 @@ def _refitted(run: "LoadedRun", parts: Parts, valid: Split) -> tuple[float, "Loa
     weighed = weigh_on(branches, valid, run.config.threshold_rule)
     weights = dict(parts.weights)
     if len(parts.keys):
-        for name in ("ngrams/kernel", "ngrams/bias"):
-            weights[name] = weights[name] * np.float32(weighed.ngrams_weight)
+        of_branches = (("softmax_w", "softmax_b"), ("ngrams/kernel", "ngrams/bias"))
+        for weight, names in zip(weighed.weights, of_branches, strict=True):
+            weights |= {name: weights[name] * np.float32(weight) for name in names}
     if weighed.offsets is not None:
         bias = "ngrams/bias" if len(parts.keys) else "softmax_b"
         weights[bias] = weights[bias] + weighed.offsets.astype(np.float32)

@@ -127,4 +127,13 @@ def _read_best_file(path: pathlib.Path, sha256: str) -> checkpoints.Checkpoint:
             f"{path}: its temperature is {temperature!r}; expected one above 0, in the best "
             f"weights of a run"
         )
+    weights = state.get("branch_weights", [1.0])  # it has none, nor has a run of 0.1
+    if not are_branch_weights(weights):
+        raise UserError(f"{path}: its branch_weights are {weights!r}; expected one or two above 0")
     return checkpoints.Checkpoint(path, arrays, state)
+
+
+def are_branch_weights(found: Any) -> bool:
+    """Whether something read from a file is the weights of one branch or two."""
+    is_list = isinstance(found, list) and len(found) in (1, 2)
+    return is_list and all(type(value) is float and 0 < value < math.inf for value in found)

@@ -57,6 +57,11 @@ class LoadedRun:
         """What the scores are divided by before they become probabilities."""
         return float(self.best.get("temperature", 1.0))  # an imported run has none
 
+    @property
+    def branch_weights(self) -> list[float]:
+        """What weighing the branches has multiplied the network by, and the n-grams."""
+        return self.best.get("branch_weights", [1.0, 1.0])  # 0.1 and imports do not tell
+
 
 def _are_thresholds(found: Any, count: int) -> bool:
     """Whether something read from a file is so many probabilities."""

@@ -78,9 +78,9 @@ class Initial:
     def give_weights(self, model: TextRNN, data: Data) -> None:
         """Writes the weights into a new model; words and labels that are new stay as they start.
 
-        The n-grams' weights are those of the best epoch, scaled to the network's. Where texts have
-        sets of labels, the n-grams' bias has taken up what the labels have in both branches. In
-        training each branch is to have it, so the new bias stays.
+        They are those of the best epoch, as they were before the branches were weighed. Where texts
+        have sets of labels, the n-grams' bias has taken up what the labels have in both branches.
+        In training each branch is to have it, so the new bias stays.
 
         Args:
           model: built, with its n-grams.
@@ -91,7 +91,7 @@ class Initial:
         if data.train.set_size:
             weights.pop("ngrams/bias", None)
         for name in weights.keys() & old.keys():
-            found, value = old[name].numpy(), weights[name].numpy()
+            found, value = old[name].numpy() / self._factor(name), weights[name].numpy()
             if name == "embedding":
                 value[: len(found)] = found
             elif name == "ngrams/kernel":
@@ -103,6 +103,12 @@ class Initial:
             else:
                 value = found
             weights[name].assign(value)
+
+    def _factor(self, name: str) -> float:
+        """What weighing the branches has multiplied a weight by."""
+        if name in ("softmax_w", "softmax_b"):
+            return self.run.branch_weights[0]
+        return self.run.branch_weights[-1] if name.startswith("ngrams/") else 1.0
 
     def measure(self, data: Data, workers: Workers) -> dict[str, Any]:
         """Says how good the model is on the texts that the run's report is on.

@@ -166,6 +166,7 @@ class Trainer:
                 "valid_accuracy": measured.accuracy,
                 **({"valid_f1": f1} if f1 else {}),
                 "temperature": weighed.temperature,
+                "branch_weights": weighed.weights.tolist(),
                 **self._metric(answers),
                 **answers.accepting(),
                 **self._trust(),
@@ -209,8 +210,9 @@ class Trainer:
         return self.scorer.score(self.data.valid)
 
     def valid_branches(self) -> np.ndarray:
-        """Returns float32[texts, branches, classes], the best model's, of the validation texts."""
-        return self.scorer.branch_scores(self.data.valid)
+        """Returns float32[texts, branches, classes], the best model's before they were weighed."""
+        weights = np.array(self.progress.best["branch_weights"], np.float32)
+        return self.scorer.branch_scores(self.data.valid) / weights[:, None]
 
     def _save_best(self, metrics: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Writes what is kept of the best epoch; the next checkpoint names it."""

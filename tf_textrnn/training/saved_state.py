@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tf_textrnn.base.errors import UserError
 from tf_textrnn.runs import checkpoints
-from tf_textrnn.runs.best import Named, parse_best, read_named_best
+from tf_textrnn.runs.best import Named, are_branch_weights, parse_best, read_named_best
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training.recorder import Progress
 
@@ -103,6 +103,7 @@ def is_of_epoch(metrics: Any) -> bool:
         and all(type(metrics.get(name)) in (int, float) for name in _EPOCH_NUMBERS)
         and math.isfinite(metrics["temperature"])
         and metrics["temperature"] > 0
+        and are_branch_weights(metrics.get("branch_weights"))
     )
 
 

@@ -33,7 +33,7 @@ class Weighed(NamedTuple):
       branches: float32[texts, branches, classes], the scores of each branch as it was.
       scores: float64[texts, classes], those of the weighed branches together.
       temperature: probabilities are the softmax of `scores` divided by it.
-      ngrams_weight: factor of the n-gram branch beside the network; 1 where there is none.
+      weights: float64[branches], factor of each branch in `scores`; their sum is 1.
       offsets: float64[classes], part of `scores`; None = nothing, where a text has one label.
       thresholds: float64[classes], least probability of an accepted label; None = the predicted
         label is accepted.
@@ -42,7 +42,7 @@ class Weighed(NamedTuple):
     branches: np.ndarray
     scores: np.ndarray
     temperature: float
-    ngrams_weight: float
+    weights: np.ndarray
     offsets: np.ndarray | None = None
     thresholds: np.ndarray | None = None
 
@@ -93,7 +93,7 @@ class SplitScorer:
         return scores[:, : self._model.num_classes]
 
     def weigh_branches(self, valid: Split, rule: ThresholdRule | None) -> Weighed:
-        """Scales the n-gram branch against the network, whose scores do not change.
+        """Scales each branch by its weight, so that the model's scores are their weighted mean.
 
         Args:
           valid: texts to fit the weights of the branches on, and the thresholds.
@@ -104,11 +104,17 @@ class SplitScorer:
         return weighed
 
     def apply(self, weighed: Weighed) -> None:
-        """Scales the n-gram branch, where there is one, and adds the offsets to a bias."""
-        ngrams, bias = self._model.ngrams, self._model.softmax.bias
+        """Scales the branches, where there are two, and adds the offsets to a bias."""
+        ngrams, softmax = self._model.ngrams, self._model.softmax
+        bias = softmax.bias
         if ngrams:
-            for variable in (ngrams.kernel, ngrams.bias, ngrams.trust):
-                variable.assign(variable * weighed.ngrams_weight)
+            of_branches = (
+                (softmax.kernel, softmax.bias),
+                (ngrams.kernel, ngrams.bias, ngrams.trust),
+            )
+            for weight, variables in zip(weighed.weights, of_branches, strict=True):
+                for variable in variables:
+                    variable.assign(variable * weight)
             bias = ngrams.bias
         if weighed.offsets is not None:
             bias.assign_add(weighed.offsets.astype(np.float32))
@@ -201,9 +207,9 @@ def weigh(branches: np.ndarray, classes: np.ndarray) -> Weighed:
     """
     is_known = classes < branches.shape[2]
     weights = fit_branch_weights(branches[is_known], classes[is_known])
-    weights, temperature = weights / weights[0], float(1.0 / weights[0])
-    scores = np.einsum("b,tbc->tc", weights, branches)
-    return Weighed(branches, scores, temperature, float(weights[-1]))
+    temperature = float(1.0 / weights.sum())
+    weights *= temperature
+    return Weighed(branches, np.einsum("b,tbc->tc", weights, branches), temperature, weights)
 
 
 def measure_branches(
@@ -270,7 +276,7 @@ def weigh_sets(branches: np.ndarray, rows: np.ndarray) -> Weighed:
       rows: bool[texts, classes], the labels of each text.
     """
     weights, offsets = fit_set_weights(branches, rows)
-    temperature = float(1.0 / weights[0])
-    scores = np.einsum("b,tbc->tc", weights * temperature, branches) + offsets * temperature
-    ngrams_weight = float(weights[-1] * temperature)
-    return Weighed(branches, scores, temperature, ngrams_weight, offsets * temperature)
+    temperature = float(1.0 / weights.sum())
+    weights, offsets = weights * temperature, offsets * temperature
+    scores = np.einsum("b,tbc->tc", weights, branches) + offsets
+    return Weighed(branches, scores, temperature, weights, offsets)
