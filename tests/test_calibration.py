@@ -1,8 +1,15 @@
 """Branch weights and calibration error against brute force and plain Python."""
 
+import json
+
 import numpy as np
 import pytest
+import tensorflow as tf
+from scipy import special
 
+from tf_textrnn.config import Config
+from tf_textrnn.data import splits
+from tf_textrnn.runs.loaded import load_run
 from tf_textrnn.runs.measures import reliability, softmax
 from tf_textrnn.training.validation import fit_branch_weights
 from tf_textrnn.training.weight_prior import WEIGHT_BOUNDS
@@ -89,3 +96,20 @@ def test_probabilities_that_are_true_have_no_error():
     for given, is_true in ((probability, True), (softmax(scores[:, 0] * 3), False)):
         found = reliability(given.max(axis=1), given.argmax(axis=1) == classes)
         assert found.error < 0.01 if is_true else found.error > 0.1
+
+
+def test_a_report_measures_each_branch_as_it_was_before_it_was_weighed(finished, small_options):
+    run = load_run(finished)
+    data = splits.load(Config().replace(**small_options).settled())
+    batch = data.valid.batch(np.arange(len(data.valid)))
+    inputs = (tf.constant(batch.token_ids), tf.constant(batch.lengths))
+    report = json.loads(finished.report_json.read_text())
+    assert sum(run.branch_weights) == pytest.approx(1)
+    branches = run.model.branch_scores(inputs)
+    found = zip(("network", "ngrams"), branches, run.branch_weights, strict=True)
+    for name, scores, weight in found:
+        branch = (scores.numpy() / weight)[:, None]
+        fitted = fit_branch_weights(branch, batch.labels)
+        log = special.log_softmax(fitted * branch[:, 0], axis=1)
+        loss = -log[np.arange(len(log)), batch.labels].mean()
+        assert report[f"{name}_loss"] == pytest.approx(loss, rel=1e-4)

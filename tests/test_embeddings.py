@@ -91,6 +91,9 @@ def test_a_run_goes_on_with_the_vectors_that_it_began_with_alone(small_options, 
     path.write_text("horse 1 2 3 4 5 6 7 9\n")
     with pytest.raises(UserError, match=r"--pretrained_embeddings=.*: not the vectors that this"):
         runner.run({**again, "num_epochs": 3})
+    path.write_text("horse 1 2 3 4 5 6 7 8\nlynx 1 2 3 4 5 6 7 8\n")
+    with pytest.raises(UserError, match=r"the texts, or the words of --pretrained_embed.*"):
+        runner.run({**again, "num_epochs": 3})
     path.unlink()
     with pytest.raises(UserError, match=r"--pretrained_embeddings=.*: No such file"):
         runner.run({**again, "num_epochs": 3})

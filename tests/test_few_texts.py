@@ -58,6 +58,7 @@ def test_texts_without_a_word_are_trained_on(tmp_path):
     run_dir = str(tmp_path / "run")
     done = runner.run({**options_over(tmp_path, lines), "num_epochs": 1, "run_dir": run_dir})
     assert done.report["accuracy"] == 0.5
+    assert "ngrams_loss" not in done.report and done.report["words"]["labels"] == {"a": {}, "b": {}}
 
 
 def history_of(folder):

@@ -178,6 +178,16 @@ def test_a_state_that_is_no_object_is_a_damaged_checkpoint(tmp_path, state):
             action(tmp_path / "0000000001.npz")
 
 
+@pytest.mark.parametrize("weights", [[0.0, 1.0], [math.nan, 1.0], ["1"], [1.0] * 3, {}])
+def test_weights_of_branches_that_are_none_are_named(finished, tmp_path, weights):
+    run = RunFolder(str(tmp_path / "run"))
+    shutil.copytree(finished.path, run.path, ignore=shutil.ignore_patterns("checkpoints"))
+    best = read_best(run)
+    checkpoints.write(best.path, best.arrays, {**best.state, "branch_weights": weights})
+    with pytest.raises(UserError, match=r"its branch_weights are .*; expected one or two above 0"):
+        load_run(run)
+
+
 def test_weights_that_are_not_finite_are_named(finished, tmp_path):
     run = RunFolder(str(tmp_path / "run"))
     shutil.copytree(finished.path, run.path)

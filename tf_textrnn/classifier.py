@@ -189,8 +189,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
           TypeError: a text that is no string, labels of several kinds, or no list of them.
-          ValueError: fewer than two labels, none of a text that counts, more texts than labels or
-            fewer, or several columns.
+          ValueError: fewer than two labels, no label on a text with a weight above 0, more texts
+            than labels or fewer, or several columns.
           UserError: a parameter that is not allowed, or a folder that cannot be written.
         """
         texts = as_texts(texts)

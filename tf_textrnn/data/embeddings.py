@@ -79,10 +79,10 @@ def vector_words(path: str, size: int) -> Iterator[str]:
 
 
 def with_pretrained(vocabulary: list[bytes], config: Config) -> dict[bytes, bool]:
-    """Returns the tokens of a vocabulary, then more of the file of --pretrained_embeddings.
+    """Adds words of the file of --pretrained_embeddings to a vocabulary, until it is full.
 
-    They are read in the file's order until there are --vocab_size. Each token that was read stands
-    for True, those of the vocabulary among them.
+    Returns the tokens in their order, and whether each was read from the file, whose words are read
+    in its order until there are --vocab_size tokens.
 
     Args:
       vocabulary: distinct tokens.

@@ -15,7 +15,7 @@ def fold_of(data: Data, fold: int) -> Data:
     """The data of the model that does not see one fold: it validates on that, trains on the rest.
 
     Vocabulary and labels are those of all folds; a word that the rest lacks is an unknown one,
-    unless --pretrained_embeddings has it.
+    unless it `is_pretrained`.
 
     Args:
       data: with folds.
@@ -45,7 +45,7 @@ def eighths(data: Data, seed: int, has_sets: bool) -> np.ndarray:
 def share_of(data: Data, is_in: np.ndarray) -> Data:
     """The data of a model that trains on some of the texts, and is validated on the same ones.
 
-    A word that these texts lack is an unknown one, unless --pretrained_embeddings has it.
+    A word that these texts lack is an unknown one, unless it `is_pretrained`.
 
     Args:
       data: without folds.
@@ -55,7 +55,7 @@ def share_of(data: Data, is_in: np.ndarray) -> Data:
 
 
 def _part(data: Data, is_in: np.ndarray, valid: Split, name: bytes) -> Data:
-    """The data of a model that trains on some of the texts, and knows no word of the others alone.
+    """The data of a model that trains on some of the texts, and knows no word of only the others.
 
     Args:
       data: of the run.

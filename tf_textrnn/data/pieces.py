@@ -56,7 +56,8 @@ class Pieces:
     def words(self) -> list[str]:
         """The pieces that begin a word, without what marks that, in the order of their rows."""
         pieces = sorted(self._rows, key=self._rows.__getitem__)
-        return [x.removeprefix(self._first) for x in pieces if x.startswith(self._first)]
+        begin = [piece for piece in pieces if not (self._inner and piece.startswith(self._inner))]
+        return [x.removeprefix(self._first) for x in begin if x.startswith(self._first)]
 
     def rows_of(self, word: str) -> list[int]:
         """The rows of a word's pieces; none where some of it is no piece."""

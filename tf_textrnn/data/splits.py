@@ -153,8 +153,8 @@ def load(
         config.text.vocab_size,
         known.vocabulary,
     )
-    is_pretrained = with_pretrained(vocabulary, config)
-    vocabulary = list(is_pretrained)
+    tokens = with_pretrained(vocabulary, config)
+    vocabulary = list(tokens)
     ids = TokenIds(vocabulary, config.text.reads_stems)
     class_of_name = {name: index for index, name in enumerate(labels + unknown_labels)}
     splits = {
@@ -195,7 +195,7 @@ def load(
         splits["valid"],
         splits.get("test"),
         digest.hexdigest(),
-        np.fromiter(is_pretrained.values(), bool),
+        np.fromiter(tokens.values(), bool),
         folds,
         config.text.reads_stems,
     )

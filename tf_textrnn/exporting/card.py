@@ -54,7 +54,7 @@ def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
     """What is known of a model, as `model_card.json` holds it; `docs/formats.md` has the keys."""
     report = _report_of(folder, run.best)
     data = run.config.data
-    are_others_scored = data.folds > 0 and report.get("evaluated_on") in ("valid", "folds")
+    scored_by = "valid_scored_by" if report.get("evaluated_on") == "test" else "scored_by"
     return {
         "multi_label": run.config.has_label_sets,
         "data": {
@@ -85,7 +85,7 @@ def model_card(folder: RunFolder, run: LoadedRun) -> dict[str, Any]:
             )
             if name in report
         }
-        | ({"scored_by": OF_OTHERS} if are_others_scored else {}),
+        | ({scored_by: OF_OTHERS} if report and data.folds > 0 else {}),
         "per_class": report.get("per_class"),
         "versions": {
             "tensorflow": tf.__version__,

@@ -2,8 +2,8 @@
 
 A model of few words and n-grams is fitted anew to the validation texts where it was fitted to them
 before: in the weights of its branches, its temperature and thresholds. With folds the model has
-learned all texts, and is always right on them; so all of that stays, and the form is taken whose
-probabilities are the nearest.
+learned those texts too, and is surer of them than of others; so all of that stays, and the form is
+taken whose probabilities are the nearest.
 """
 
 import bisect
@@ -111,12 +111,11 @@ def _compare(expected: Answered, found: Answered, run: "LoadedRun") -> None:
     """
     differ = (found.accepted != expected.accepted).any(axis=1).mean()
     accuracy, was = found.measures().accuracy, expected.measures().accuracy
-    texts = f"on {len(found.split):,} validation texts"
-    if _has_learned(run):
-        texts += ", which the model has learned,"
-    else:
-        texts += f" accuracy {accuracy:.4f}, as floats {was:.4f};"
-    terminal.show(f"{texts} {differ:.2%} of the answers differ (CPU: {_cpu()})")
+    learned = ", which the model has learned," if _has_learned(run) else ""
+    terminal.show(
+        f"on {len(found.split):,} validation texts{learned} accuracy {accuracy:.4f}, as floats "
+        f"{was:.4f}; {differ:.2%} of the answers differ (CPU: {_cpu()})"
+    )
     if was - accuracy > LOSS_OF_ACCURACY:
         terminal.warn(f"the small form loses {was - accuracy:.4f} of the accuracy")
 
@@ -143,12 +142,14 @@ def _within(run: "LoadedRun", parts: Parts, max_bytes: int) -> tuple[Parts | Non
 def _refitted(run: "LoadedRun", parts: Parts, valid: Split) -> tuple[float, "LoadedRun", Parts]:
     """The validation loss of a form that is fitted to the texts, and the form."""
     content = file_contents(run, parts, is_int8=True)[ONNX]
-    branches = _outputs(run, parts, content, valid, ["network_scores", "ngram_scores"])
+    outputs = _outputs(run, parts, content, valid, ["network_scores", "ngram_scores"])
+    were = np.array(run.branch_weights[: outputs.shape[1]])
+    branches = (outputs / were[:, None]).astype(np.float32)
     weighed = weigh_on(branches, valid, run.config.threshold_rule)
     weights = dict(parts.weights)
     if len(parts.keys):
         of_branches = (("softmax_w", "softmax_b"), ("ngrams/kernel", "ngrams/bias"))
-        for weight, names in zip(weighed.weights, of_branches, strict=True):
+        for weight, names in zip(weighed.weights / were, of_branches, strict=True):
             weights |= {name: weights[name] * np.float32(weight) for name in names}
     if weighed.offsets is not None:
         bias = "ngrams/bias" if len(parts.keys) else "softmax_b"

@@ -93,11 +93,13 @@ class RunFolder:
             with contextlib.suppress(OSError):  # it is gone, or holds a file of somebody else
                 folder.rmdir()
 
-    def other_texts(self) -> UserError:
-        """The error of a run whose texts have changed."""
+    def other_texts(self, vectors: str = "") -> UserError:
+        """The error of a run whose texts have changed, or the file of vectors with their words."""
+        or_vectors = f", or the words of --pretrained_embeddings={vectors}," if vectors else ""
         return UserError(
-            f"--run_dir={self.path}: the texts are not those that this run began with; expected "
-            f"the same files (--train_file, --valid_file and --test_file name them), or a new run"
+            f"--run_dir={self.path}: the texts{or_vectors} are not those that this run began with; "
+            f"expected the same files (--train_file, --valid_file and --test_file name them), or a "
+            f"new run"
         )
 
     def make(self) -> None:

@@ -112,20 +112,21 @@ def load_run(folder: RunFolder, keeps_counts: bool = False) -> LoadedRun:
 
 
 def own_data(folder: RunFolder) -> Data:
-    """The texts that a run was trained on, from its files.
+    """The texts that a run was trained on, from its files, as its model reads them.
+
+    Words that it has from elsewhere, as from a file of vectors, need not be there any more.
 
     Raises:
       UserError: a file is missing, or does not give the run's vocabulary and labels.
     """
     config, vocabulary = folder.read_config().settled(), read_lines(folder.vocabulary)
-    labels = folder.read_labels()
-    model = config.model
-    # All that a run has taken over is among its own words and labels, whatever has become of that.
-    known = Known(vocabulary, labels) if model.init_from or model.pretrained_embeddings else None
-    data = splits.load(config.replace(pretrained_embeddings=""), known=known)
-    if data.vocabulary != vocabulary or data.labels != labels:
+    config, labels = config.replace(pretrained_embeddings=""), folder.read_labels()
+    known = Known(vocabulary, labels)
+    # All that a run has taken over from --init_from is among its own words and labels.
+    data = splits.load(config, known=known if config.model.init_from else None)
+    if data.vocabulary != vocabulary[: len(data.vocabulary)] or data.labels != labels:
         raise UserError(
             f"--run_dir={folder.path}: its vocabulary or labels are not those of its training "
             f"texts; expected a run that was trained here, on the same files"
         )
-    return data
+    return splits.load(config, known=known)

@@ -146,7 +146,7 @@ def _ranked(
     pairs = np.unique(np.stack([index, texts]), axis=1)
     num_texts = np.bincount(pairs[0], minlength=len(tokens))
     names = [vocabulary[token].decode("utf-8", "replace") for token in tokens.tolist()]
-    can_be_named = [name.strip() != "" for name in names] & (tokens > UNKNOWN_ID)
+    can_be_named = np.array([name.strip() != "" for name in names], bool) & (tokens > UNKNOWN_ID)
     ranked = []
     for total in totals.T:
         weight = total * np.log(len(ids) / num_texts) * can_be_named

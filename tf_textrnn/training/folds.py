@@ -37,13 +37,8 @@ class FoldTrainer(Trainer):
     """Keeps of its best epoch the scores of the texts held out: nobody needs its weights."""
 
     def best_arrays(self, weighed: Weighed) -> dict[str, np.ndarray]:
-        """What is kept of the best epoch: float32[texts, branches, classes], before weighing.
-
-        Where the texts of a part have no n-gram, its model has no such branch, which scores 0.
-        """
-        scores = np.zeros(_shape(self.config, self.data, len(self.data.valid)), np.float32)
-        scores[:, : weighed.branches.shape[1]] = weighed.branches
-        return {_SCORES: scores}
+        """What is kept of the best epoch: float32[texts, branches, classes], before weighing."""
+        return {_SCORES: weighed.branches}
 
 
 class LastTrainer(Trainer):
@@ -134,12 +129,14 @@ def train_folds(
       DivergedError: a training lost its way.
     """
     assert data.folds is not None
-    branches = np.zeros(_shape(config, data, len(data.valid)), np.float32)
+    branches = np.zeros(_shape(config, data), np.float32)
     fold_of_text = data.folds[data.folds >= 0]
     best_epochs = []
     for fold in range(config.data.folds):
         ended = train_part(fold_part(config, data, folder, fold), workers, train, on_step)
-        branches[fold_of_text == fold] = ended.scores
+        scores = np.zeros((len(ended.scores), *branches.shape[1:]), np.float32)
+        scores[:, : ended.scores.shape[1]] = ended.scores  # a fold may have no n-gram
+        branches[fold_of_text == fold] = scores
         best_epochs.append(ended.best["epoch"] + 1)
     num_epochs = statistics.median_high(best_epochs)
     best = f"best epoch{'s' if len(best_epochs) > 1 else ''} {', '.join(map(str, best_epochs))}"
@@ -193,9 +190,10 @@ class Ended(NamedTuple):
     best: dict[str, Any]
 
 
-def _shape(config: Config, data: Data, num_texts: int) -> tuple[int, int, int]:
-    """Of the branches' scores of some texts."""
-    return num_texts, 2 if config.model.ngrams else 1, len(data.labels)
+def _shape(config: Config, data: Data) -> tuple[int, int, int]:
+    """Of the branches' scores of validation texts; without a token there are no n-grams."""
+    has_ngrams = config.model.ngrams > 0 and data.train.lengths.any()
+    return len(data.valid), 2 if has_ngrams else 1, len(data.labels)
 
 
 def train_part(
@@ -220,7 +218,7 @@ def train_part(
       DivergedError: the training lost its way.
     """
     name, config, data, folder = part
-    shape = _shape(config, data, len(data.valid))
+    shape = _shape(config, data)
     folder.make()
     with locks.take(folder.lock, wait=True):  # the process of a trainer that is gone may be saving
         folder.remove_leftovers()

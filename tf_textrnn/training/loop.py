@@ -210,7 +210,10 @@ class Trainer:
         return self.scorer.score(self.data.valid)
 
     def valid_branches(self) -> np.ndarray:
-        """Returns float32[texts, branches, classes], the best model's before they were weighed."""
+        """Returns float32[texts, branches, classes], the best model's before they were weighed.
+
+        Of label sets the last branch has the offsets.
+        """
         weights = np.array(self.progress.best["branch_weights"], np.float32)
         return self.scorer.branch_scores(self.data.valid) / weights[:, None]
 
@@ -252,13 +255,13 @@ class Trainer:
             self.summaries.open({})
             return dataclasses.asdict(Progress())
         saved = read_state(checkpoint, self.folder)
+        if saved.data != self.data.fingerprint:
+            raise self.folder.other_texts()
         if saved.vectors != self._vectors:
             raise UserError(
                 f"--pretrained_embeddings={path}: not the vectors that this run began with; "
                 f"expected the same file, or a new run"
             )
-        if saved.data != self.data.fingerprint:
-            raise self.folder.other_texts()
         checkpoints.assign(checkpoint.path, checkpoint.arrays, self.replicas.first.variables)
         self.best = saved.best
         self.summaries.open(saved.summaries)

@@ -223,7 +223,7 @@ def _prepare(folder: RunFolder, config: Config, data: Data) -> None:
     if config.run.resume:
         labels = [label.encode() for label in data.labels]
         if read_lines(folder.vocabulary) != data.vocabulary or read_lines(folder.labels) != labels:
-            raise folder.other_texts()
+            raise folder.other_texts(config.model.pretrained_embeddings)
     else:
         folder.check_new()  # again: another process may have been faster
         write_lines(folder.vocabulary, data.vocabulary)
