@@ -299,5 +299,5 @@ def test_a_folder_with_half_an_export(export, tmp_path, refusal):
     (export / "model.json").unlink()
     assert refusal() == "/model.json: missing; expected an export with all of its files"
     (export / "model.onnx").unlink()
-    with pytest.raises(UserError, match=r"no saved_model\.pb or model\.onnx here"):
+    with pytest.raises(UserError, match="found another folder; expected the folder of a run"):
         Predictor(export)

@@ -268,7 +268,7 @@ def test_what_cannot_be_served_is_one_line(export, tmp_path, monkeypatch, capsys
         for flags, words in (
             ([f"--port={taken.getsockname()[1]}"], "cannot be listened at (Address already in us"),
             (["--host=a..b"], "--host=a..b: expected a name or an address"),
-            ([f"--model={tmp_path}"], "expected an exported model"),
+            ([f"--model={tmp_path}"], "found another folder; expected"),
             ([f"--token_file={tmp_path}/none"], "none: No such file"),
             ([f"--token_file={tmp_path}/empty"], "empty; expected a token"),
             ([f"--token_file={tmp_path}/spaces"], "expected a token of printable ASCII"),
