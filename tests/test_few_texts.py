@@ -1,6 +1,9 @@
 """Few texts without a validation file: a share is held out, and learned by a second training."""
 
 import json
+import pathlib
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +15,8 @@ from tf_textrnn.config import Config
 from tf_textrnn.data.settling import settle
 from tf_textrnn.exporting.card import OF_OTHERS
 from tf_textrnn.exporting.saved_model import export_run
+from tf_textrnn.predictor.predictor import Predictor
+from tf_textrnn.predictor.runtime import SETTINGS
 from tf_textrnn.runs import checkpoints
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.training import resume, runner
@@ -51,6 +56,31 @@ def test_the_model_card_says_that_another_model_was_scored(whole):
     assert card["metrics"]["scored_by"] == OF_OTHERS
     text = (whole.export / "assets.extra" / "model_card.md").read_text("utf-8")
     assert f"| scored by | {OF_OTHERS} |" in text
+
+
+def test_a_model_that_has_learned_its_validation_texts_is_not_fitted_to_them(
+    whole, tmp_path, capsys
+):
+    run = shutil.copytree(whole.folder.path, tmp_path / "run")
+    command = ["export", f"--run_dir={run}", "--export_format=onnx"]
+
+    def export(*flags):
+        assert cli.run([*command, *flags]) == 0
+        *said, path = capsys.readouterr().out.splitlines()
+        return said, pathlib.Path(path)
+
+    capsys.readouterr()
+    _, floats = export()
+    (said,), smaller = export("--quantize=int8")
+    assert re.fullmatch(r"on 12 .*, which the model has learned, accuracy .*", said)
+    limit = sum(file.stat().st_size for file in smaller.iterdir()) - 400
+    (_, said), small = export(f"--max_megabytes={limit / 1e6}")
+    assert "which the model has learned" in said
+    found, expected = (json.loads((path / SETTINGS).read_bytes()) for path in (small, floats))
+    assert found["temperature"] == expected["temperature"]
+    texts = ["own word", "the wolf", "two and red", ""]
+    found, expected = Predictor(small)(texts), Predictor(floats)(texts)
+    np.testing.assert_allclose(found.probability, expected.probability, atol=0.05)
 
 
 def test_texts_without_a_word_are_trained_on(tmp_path):

@@ -1,6 +1,5 @@
 """Exports for ONNX Runtime as int8, and of at most a given size."""
 
-import json
 import pathlib
 import re
 import shutil
@@ -23,7 +22,7 @@ from tf_textrnn.network.ngrams import ngram_keys
 from tf_textrnn.predictor.encoder import NgramTable, TokenIds
 from tf_textrnn.predictor.onnx_run import unpacked_keys
 from tf_textrnn.predictor.predictor import Predictor
-from tf_textrnn.predictor.runtime import ONNX, SETTINGS
+from tf_textrnn.predictor.runtime import ONNX
 from tf_textrnn.text import SPECIAL_TOKENS, UNKNOWN_ID
 
 
@@ -94,30 +93,6 @@ def test_int8_and_a_size_are_told_with_their_cost(exported, tmp_path, capsys):
     status, out, err = export("--max_megabytes=0.01")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "--max_megabytes: the smallest form takes 0.0" in err
-
-
-def test_a_model_that_has_learned_its_validation_texts_is_not_fitted_to_them(
-    folds_run, tmp_path, capsys
-):
-    run = shutil.copytree(folds_run.folder.path, tmp_path / "run")
-    command = ["export", f"--run_dir={run}", "--export_format=onnx"]
-
-    def export(*flags):
-        assert cli.run([*command, *flags]) == 0
-        *said, path = capsys.readouterr().out.splitlines()
-        return said, pathlib.Path(path)
-
-    _, floats = export()
-    (said,), whole = export("--quantize=int8")
-    assert re.fullmatch(r"on 120 .*, which the model has learned, accuracy .*", said)
-    limit = sum(file.stat().st_size for file in whole.iterdir()) - 400
-    (_, said), small = export(f"--max_megabytes={limit / 1e6}")
-    assert "which the model has learned" in said
-    found, expected = (json.loads((path / SETTINGS).read_bytes()) for path in (small, floats))
-    assert found["temperature"] == expected["temperature"]
-    texts = ["own word", "the wolf", "two and red", ""]
-    found, expected = Predictor(small)(texts), Predictor(floats)(texts)
-    np.testing.assert_allclose(found.probability, expected.probability, atol=0.05)
 
 
 def test_what_a_small_form_costs_is_measured_on_what_it_reads(tmp_path):
