@@ -8,8 +8,8 @@ from tf_textrnn.base.errors import UserError
 from tf_textrnn.config import Config, FileConfig
 from tf_textrnn.data import splits
 from tf_textrnn.data.corpus import open_corpus
-from tf_textrnn.data.findings import find
 from tf_textrnn.data.sources import file_source
+from tf_textrnn.data.summary import summarize
 from tf_textrnn.runs.answered import answered
 from tf_textrnn.runs.folder import RunFolder
 from tf_textrnn.runs.report import write_predictions
@@ -63,7 +63,9 @@ def test_what_stands_out_names_the_file(tmp_path):
         ("folder", "folder/bad/0.txt (bad) = folder/good/1.txt (good)", "folder/bad/2.txt"),
     ):
         options = config(train_file=train, valid_file="valid.csv")
-        examples = {one.kind: one.examples for one in find(splits.load(options), options.text)}
+        examples = {
+            one.kind: one.examples for one in summarize(splits.load(options), options.text).findings
+        }
         assert examples["contradictions"] == [copies]
         assert examples["empty"] == [empty]
 

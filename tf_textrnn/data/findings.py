@@ -16,7 +16,6 @@ from tf_textrnn.config import MAX_TEXT_TOKENS, TextConfig
 from tf_textrnn.data.batches import Split
 from tf_textrnn.data.copies import Copies
 from tf_textrnn.data.corpus import Corpus
-from tf_textrnn.data.parts import fold_of
 from tf_textrnn.data.splits import Data
 from tf_textrnn.data.type_counts import count_types
 from tf_textrnn.data.unspaced import unspaced_share
@@ -62,12 +61,17 @@ class Finding:
         return [self.shown(0), *examples, *more]
 
 
-def find(data: Data, config: TextConfig) -> list[Finding]:
-    """Returns what stands out in the texts of a run, the most important first."""
+def find(data: Data, valid: Split, config: TextConfig) -> list[Finding]:
+    """Returns what stands out in the texts of a run, the most important first.
+
+    Args:
+      data: the texts.
+      valid: those to validate on, as a model reads them that has not seen them.
+      config: settled options of the texts.
+    """
     splits = data.splits
     copies = Copies(list(splits.values()))
     counts = count_labels(splits.values())
-    valid = data.valid if data.folds is None else fold_of(data, 0).valid
     found = [
         _cut(splits, config.max_len),
         _unknown_labels(data, counts),

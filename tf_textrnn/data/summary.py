@@ -56,13 +56,15 @@ def summarize(data: Data, config: TextConfig) -> Summary:
       config: settled options of the texts.
     """
     splits = data.splits
-    if "valid" in splits and data.folds is not None:  # as the model reads it that is measured on it
-        splits["valid"] = fold_of(data, 0).valid
+    # As the model reads it that is measured on it.
+    valid = data.valid if data.folds is None else fold_of(data, 0).valid
+    if "valid" in splits:
+        splits["valid"] = valid
     notes = [note for split in splits.values() for note in split.corpus.notes]
     return Summary(
         list(dict.fromkeys(notes)),
         {name: _numbers(split) for name, split in splits.items()},
-        find(data, config),
+        find(data, valid, config),
     )
 
 

@@ -61,7 +61,7 @@ def text_weigher(file: OpenFile, column: str) -> Callable[[Any], float]:
         names = file.header or []
         asked = column_number(column)
         place = asked - 1 if asked else find_name(column, names)
-        if place is None or place < 0 or (names and place >= len(names)):
+        if place is None or (names and place >= len(names)):
             raise UserError(
                 f"{file.name}: no column {column!r} (--weight_column); the header has "
                 f"{', '.join(map(repr, names)) or 'no names'}"

@@ -152,10 +152,10 @@ def find_export(model: str | os.PathLike[str]) -> pathlib.Path:
     folder = pathlib.Path(model)
     if path := newest_version(folder):
         return path
-    if (folder / "config.json").is_file() and any(folder.glob("best/*.npz")):
-        export = invocation.command_line("export", f"--run_dir={model}")
-        raise UserError(f"--model={model}: this run has no export; make one with {export}")
     if (folder / "config.json").is_file():
+        if any(folder.glob("best/*.npz")):
+            export = invocation.command_line("export", f"--run_dir={model}")
+            raise UserError(f"--model={model}: this run has no export; make one with {export}")
         train = invocation.command_line("train", "--resume", f"--run_dir={model}")
         raise UserError(f"--model={model}: this run has no model yet; go on with {train}")
     found = "another folder" if folder.is_dir() else "a file" if folder.exists() else "nothing"

@@ -129,4 +129,4 @@ def own_data(folder: RunFolder) -> Data:
             f"--run_dir={folder.path}: its vocabulary or labels are not those of its training "
             f"texts; expected a run that was trained here, on the same files"
         )
-    return splits.load(config, known=known)
+    return data if data.vocabulary == vocabulary else splits.load(config, known=known)

@@ -134,9 +134,8 @@ def train_folds(
     best_epochs = []
     for fold in range(config.data.folds):
         ended = train_part(fold_part(config, data, folder, fold), workers, train, on_step)
-        scores = np.zeros((len(ended.scores), *branches.shape[1:]), np.float32)
-        scores[:, : ended.scores.shape[1]] = ended.scores  # a fold may have no n-gram
-        branches[fold_of_text == fold] = scores
+        num_branches = ended.scores.shape[1]  # a fold may have no n-gram
+        branches[fold_of_text == fold, :num_branches] = ended.scores
         best_epochs.append(ended.best["epoch"] + 1)
     num_epochs = statistics.median_high(best_epochs)
     best = f"best epoch{'s' if len(best_epochs) > 1 else ''} {', '.join(map(str, best_epochs))}"

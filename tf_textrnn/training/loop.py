@@ -210,10 +210,7 @@ class Trainer:
         return self.scorer.score(self.data.valid)
 
     def valid_branches(self) -> np.ndarray:
-        """Returns float32[texts, branches, classes], the best model's before they were weighed.
-
-        Of label sets the last branch has the offsets.
-        """
+        """Returns float32[texts, branches, classes], unweighed but for offsets of label sets."""
         weights = np.array(self.progress.best["branch_weights"], np.float32)
         return self.scorer.branch_scores(self.data.valid) / weights[:, None]
 
